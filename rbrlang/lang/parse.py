@@ -232,6 +232,18 @@ def _spoken(kinds: set[str]) -> str:
     return parts[0] if parts else "nothing"
 
 
+_IN_PROP = 'those of its proposition, `prop NAME "…" { %s }`'
+_BELONGS = {
+    **{word: _IN_PROP % f"{word} …" for word in ("ask", "yes", "no", "cue", "instruct")},
+    **{word: f"those of a reward, `reward RESPONSE {{ {word} … }}`" for word in ("features", "weight", "margin")},
+    **{
+        word: f'those of a test, `test "…" for RESPONSE {{ {word} … }}`'
+        for word in ("given", "prompt", "completion", "expect")
+    },
+}
+"""Words that start a line of a block: where the block is that a stray one belongs to."""
+
+
 def _explain(source: Source, chunk: Chunk, position: int, stack: list[int]) -> Diagnostic:
     """The diagnostic for the token at `position`, which cannot stand there."""
     tables = grammar.load()
@@ -246,6 +258,11 @@ def _explain(source: Source, chunk: Chunk, position: int, stack: list[int]) -> D
         )  # fmt: skip
     token = chunk.tokens[position]
     span = Span(source, token.start, token.end)
+    if position == 0 and token.text in _BELONGS:
+        return Diagnostic(
+            codes.SYNTAX, f"`{token.text}` starts no statement", span,
+            help=f"`{token.text}` stands inside braces: {_BELONGS[token.text]}",
+        )  # fmt: skip
     if "NAME" in expected and token.text in tables.words:
         return Diagnostic(
             codes.KEYWORD_AS_NAME, f"`{token.text}` is a word of the language, not a name", span,
@@ -265,6 +282,8 @@ def _explain(source: Source, chunk: Chunk, position: int, stack: list[int]) -> D
             message = f"`{first.text}` starts no statement"
             help_text = f"did you mean `{near}`?"
             fixes = (Fix(f"write `{near}`", span, near, "maybe-incorrect"),)
+    elif chunk.tokens[0].text == "test" and not help_text:
+        help_text = 'a test reads `test "what it shows" for RESPONSE { given … expect CLASS }`'
     return Diagnostic(codes.SYNTAX, message, span, help=help_text, fixes=fixes)
 
 

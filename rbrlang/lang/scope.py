@@ -176,6 +176,14 @@ def resolve(scope: Scope, path: tree.Path, wanted: str, kinds: tuple[type, ...])
             fixes=respelled(parts[0].span, near),
         )  # fmt: skip
     entity = table.get(name.text)
+    if entity is None and len(parts) == 1 and (ranked := _ranking(scope, name.text)) is not None:
+        response, span = ranked
+        return Diagnostic(
+            codes.WRONG_KIND, f"`{name.text}` is a class, not a {wanted}", path.span,
+            related=((f"a class of `{response}`", span),),
+            help="a rule speaks of propositions: name the formula that both need, `NAME := …`, or write a cascade, "
+            "whose lines exclude the ones above",
+        )  # fmt: skip
     if entity is None:
         serving = sorted(n for n, e in table.items() if isinstance(e.declaration, kinds))
         near = suggest(name.text, serving)
@@ -192,6 +200,16 @@ def resolve(scope: Scope, path: tree.Path, wanted: str, kinds: tuple[type, ...])
             help=_instead(path.text, entity, kinds),
         )  # fmt: skip
     return entity
+
+
+def _ranking(scope: Scope, name: str) -> tuple[str, Span] | None:
+    """The response type of a scope that ranks a class of this name, and where it does."""
+    for found, entity in scope.names.items():
+        if isinstance(entity.declaration, tree.Response):
+            for ident in (ident for tier in entity.declaration.tiers for ident in tier):
+                if ident.text == name:
+                    return found, ident.span
+    return None
 
 
 def _declaration(name: str, kinds: tuple[type, ...]) -> str:
