@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import assert_never
 
 from rbrlang.cli import options as shared
+from rbrlang.cli.render import dump, visible
+from rbrlang.reward.record import Recorded, ResponseWeights, Weight, recorded
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,8 +26,6 @@ def run(options: argparse.Namespace) -> int:
     circuit = artefact.circuit
     weights = by_name(circuit, artefact.weights)
     if options.format == "json":
-        from rbrlang.cli.render import dump
-
         sys.stdout.write(dump({
             "fingerprint": circuit.fingerprint,
             "class_probability": circuit.class_probability,
@@ -51,19 +52,66 @@ def run(options: argparse.Namespace) -> int:
     sys.stdout.write(
         f"{options.artefact}: fingerprint {circuit.fingerprint}\n"
         f"class probabilities {circuit.class_probability} · {len(circuit.propositions)} propositions · "
-        f"sources {', '.join(s.name for s in artefact.sources)} · "
+        f"sources {', '.join(visible(s.name) for s in artefact.sources)} · "
         f"{'calibrated' if artefact.calibration is not None else 'not calibrated'}\n"
     )
-    for key, value in artefact.provenance.items():
-        sys.stdout.write(f"{key}: {value}\n")
-    for response in circuit.responses:
+    record = recorded(artefact)
+    sys.stdout.write("".join(f"{visible(line)}\n" for line in _origin(record).splitlines()))
+    for response, known in zip(circuit.responses, record.responses, strict=True):
         ranks = " > ".join("{" + ", ".join(t) + "}" if len(t) > 1 else ", ".join(t) for t in response.ranks)
         rows = [
-            (f.name, f.kind, f"{weights[response.name][f.name]:+.4f}", _limits(*bound))
-            for f, bound in zip(response.features, response.bounds, strict=True)
+            (weight.name, weight.kind, f"{weight.value:+.4f}", _between(weight), _limits(*bound))
+            for weight, bound in zip(known.weights, response.bounds, strict=True)
         ]
-        show(f"{response.name}: {ranks}", ("feature", "kind", "weight", "bound"), rows)
+        show(f"{response.name}: {ranks}", ("feature", "kind", "weight", "95 % interval", "bound"), rows)
+        if record.loss is not None:
+            sys.stdout.write(_fitted(known))
     return 0
+
+
+def _origin(record: Recorded) -> str:
+    """Where the weights come from, as the artefact says."""
+    if record.loss is None:
+        return "weights: the defaults, or as the rules fix them; `rbrc fit` learns them\n"
+    base = f"`{record.base_reward}`" if record.base_reward else "none"
+    rows = "?" if record.rows is None else f"{record.rows:,}"
+    seed = "?" if record.seed is None else record.seed
+    text = (
+        f"fitted to {rows} rows (data {(record.data or '?')[:12]}): {record.loss} loss, classes from "
+        f"{record.class_source or '?'}, base reward {base}, seed {seed}\n"
+    )
+    if record.grader:
+        text += f"grader: {record.grader}\n"
+    match record.certificate:
+        case None:
+            return text
+        case "proved":
+            return (
+                text + "certificate: every better case outranks every worse one, base rewards of those rows included\n"
+            )
+        case "overridden":
+            return (
+                text
+                + "certificate: the rules rank every case as declared; base rewards of those rows can override them\n"
+            )
+        case "refuted":
+            return text + "certificate: some better cases do not outrank worse ones; `rbrc eval --certify` shows them\n"
+        case _:
+            assert_never(record.certificate)
+
+
+def _fitted(known: ResponseWeights) -> str:
+    lines = [f"no intervals: {visible(known.no_intervals)}"] if known.no_intervals else []
+    if (held := known.held_out) is not None:
+        base = "" if held.base is None else f", base reward alone {held.base:.3f}"
+        lines.append(
+            f"ranking error on {held.pairs:,} pairs of {held.prompts:,} held-out prompts: {held.both:.3f}{base}"
+        )
+    return "".join(f"{line}\n" for line in lines) + ("\n" if lines else "")
+
+
+def _between(weight: Weight) -> str:
+    return "" if weight.low is None or weight.high is None else f"{weight.low:+.3f} … {weight.high:+.3f}"
 
 
 def _limits(low: float, high: float) -> str:

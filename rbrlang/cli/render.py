@@ -35,7 +35,7 @@ def _width(text: str) -> int:
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
     """A source line safe to print: tabs as blanks, control characters as a replacement."""
     return "".join("    " if c == "\t" else c if c.isprintable() else "�" for c in text)
 
@@ -53,9 +53,9 @@ def _excerpt(source: Source, span: Span) -> tuple[int, str, str]:
     cut = max(0, start - 60) if len(text) > _MAX_LINE else 0
     shown = text[cut : cut + _MAX_LINE]
     lead = "…" if cut else ""
-    before = _width(_visible(lead + text[cut:start]))
-    marked = max(1, _width(_visible(text[start : min(stop, cut + _MAX_LINE)])))
-    return line, lead + _visible(shown) + ("…" if cut + _MAX_LINE < len(text) else ""), " " * before + "^" * marked
+    before = _width(visible(lead + text[cut:start]))
+    marked = max(1, _width(visible(text[start : min(stop, cut + _MAX_LINE)])))
+    return line, lead + visible(shown) + ("…" if cut + _MAX_LINE < len(text) else ""), " " * before + "^" * marked
 
 
 def witness_text(witness: Iterable[tuple[str, bool]]) -> str:

@@ -79,7 +79,9 @@ def run(options: argparse.Namespace) -> int:
     tell(graded, options.cache)
     if invalid:
         first = next(row for row in out if not row["valid"])
-        sys.stderr.write(f"{invalid} rows have no reward; the first, {first.get('id', '(no id)')}: {first['reason']}\n")
+        sys.stderr.write(
+            f"{invalid} {'row has' if invalid == 1 else 'rows have'} no reward; the first, {first.get('id', '(no id)')}: {first['reason']}\n"
+        )
         if not any(row.probs for row in rows):
             sys.stderr.write("no row carries `probs`; name a grader with `--grader`\n")
     return data.EXIT_SOME_INVALID if invalid or found.bad else 0

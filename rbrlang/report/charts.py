@@ -18,9 +18,9 @@ from rbrlang.grading.agreement import Agreement
 from rbrlang.learning.evaluate import ByReward
 from rbrlang.learning.histogram import Histogram
 from rbrlang.learning.resample import Estimate
-from rbrlang.report.gather import Weight
 from rbrlang.report.plots import draw_reliability
 from rbrlang.report.svg import STYLE
+from rbrlang.reward.record import Weight
 
 WIDTH = 5.0  # inches, of 72 units
 _BLUE, _ORANGE, _GREY, _PALE, _SOFT = "#2b6cb0", "#c05621", "#718096", "#e2e8f0", "#4a5568"

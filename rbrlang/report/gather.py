@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any
 
 import numpy as np
 
@@ -24,45 +24,10 @@ from rbrlang.learning.rows import Row, with_labels_as_probs
 from rbrlang.learning.sample import ClassSource, sample_rows
 from rbrlang.reward.artefact import Artefact
 from rbrlang.reward.numpy import NumpyReward
+from rbrlang.reward.record import ResponseWeights, recorded
 from rbrlang.scoring.graders import policy_of
 
 CALIBRATION_RESAMPLES = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Weight:
-    """One weight in units of reward, with its 95 % interval where the fit recorded one.
-
-    `undetermined`: no comparison spoke of it, so it is still the default. `at_bound`: it stopped at a bound of the author.
-    """
-
-    name: str
-    kind: Literal["class", "proposition"]
-    value: float
-    low: float | None
-    high: float | None
-    undetermined: bool
-    at_bound: bool
-
-
-@dataclass(frozen=True, slots=True)
-class HeldOut:
-    """Ranking error on the prompts that the fit did not see; `base` None without a base reward."""
-
-    base: float | None
-    both: float
-    pairs: int
-    prompts: int
-
-
-@dataclass(frozen=True, slots=True)
-class ResponseWeights:
-    """The weights of one response type; `no_intervals` says why there are none."""
-
-    name: str
-    weights: tuple[Weight, ...]
-    no_intervals: str | None
-    held_out: HeldOut | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +97,10 @@ def gather(artefact: Artefact, rows: Sequence[Row], given: Given) -> Findings:
     evaluation = evaluate(reward, rows, **kept, **drawn)
     bases = [base for sample in samples.samples for base in sample.base.tolist()] if samples.has_base else []
     assessment, why = _assessment(reward, rows, given)
+    record = recorded(artefact)
     return Findings(
         artefact=artefact,
-        origin=_origin(artefact, rows, given),
+        origin=_origin(record.data, rows, given),
         evaluation=evaluation,
         behaviour=behaviour(reward, rows, samples, meaning_of(circuit), **drawn),
         certificates=certify(circuit, artefact.weights, (min(bases), max(bases)) if bases else None),
@@ -143,15 +109,14 @@ def gather(artefact: Artefact, rows: Sequence[Row], given: Given) -> Findings:
             cases_of(reward, rows, found, base_reward=given.base_reward, most=given.cases)
             for found in evaluation.responses
         ),
-        weights=_weights(artefact),
+        weights=record.responses,
         assessment=assessment,
         no_assessment=why,
         statements=_statements(artefact),
     )
 
 
-def _origin(artefact: Artefact, rows: Sequence[Row], given: Given) -> Origin:
-    data = _mapping(artefact.provenance.get("fit")).get("data")
+def _origin(data: str | None, rows: Sequence[Row], given: Given) -> Origin:
     return Origin(
         artefact=given.artefact,
         rows_file=given.rows_file,
@@ -163,7 +128,7 @@ def _origin(artefact: Artefact, rows: Sequence[Row], given: Given) -> Origin:
         base_reward=given.base_reward,
         seed=given.seed,
         version=rbrlang.__version__,
-        fitted_to_these=data == fingerprint_of(rows) if isinstance(data, str) else None,
+        fitted_to_these=None if data is None else data == fingerprint_of(rows),
     )
 
 
@@ -195,67 +160,3 @@ def _statements(artefact: Artefact) -> dict[str, str]:
         return {prop.name: prop.statement for prop in policy_of(artefact).program.propositions}
     except GraderError:
         return {}
-
-
-# --- weights ------------------------------------------------------------------------------------
-
-
-def _weights(artefact: Artefact) -> tuple[ResponseWeights, ...]:
-    """Weights with what the artefact's provenance says of their fit, which is JSON that anybody may have written."""
-    fit = _mapping(artefact.provenance.get("fit"))
-    fitted, unfitted = _mapping(fit.get("response_types")), _mapping(fit.get("unfitted"))
-    found: list[ResponseWeights] = []
-    for response, row in zip(artefact.circuit.responses, artefact.weights.tolist(), strict=True):
-        entry = _mapping(fitted.get(response.name))
-        intervals = _mapping(entry.get("intervals"))
-        undetermined, at_bound = _names(entry.get("undetermined")), _names(entry.get("at_bound"))
-        weights: list[Weight] = []
-        for feature, value in zip(response.features, row, strict=False):
-            low, high = _ends(intervals.get(feature.name))
-            name = feature.name
-            weights.append(Weight(name, feature.kind, value, low, high, name in undetermined, name in at_bound))
-        reason = None
-        if not entry:
-            reason = _text(_mapping(unfitted.get(response.name)).get("reason"))
-            reason = f"not fitted: {reason}" if reason else "these weights were given, not fitted"
-        elif all(weight.low is None for weight in weights):
-            reason = _text(entry.get("intervals_refused")) or "the fit was made without intervals"
-        found.append(ResponseWeights(response.name, tuple(weights), reason, _held_out(entry)))
-    return tuple(found)
-
-
-def _held_out(entry: Mapping[str, Any]) -> HeldOut | None:
-    counts, error = _mapping(entry.get("held_out")), _mapping(entry.get("error"))
-    pairs, prompts = counts.get("pairs"), counts.get("prompts")
-    base, both = _number(error.get("base")), _number(error.get("both"))
-    if both is None or not isinstance(pairs, int) or not isinstance(prompts, int):
-        return None
-    return HeldOut(base, both, pairs, prompts)
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return cast(Mapping[str, Any], value) if isinstance(value, Mapping) else {}
-
-
-def _names(value: Any) -> frozenset[str]:
-    return (
-        frozenset(name for name in cast(list[Any], value) if isinstance(name, str))
-        if isinstance(value, list)
-        else frozenset()
-    )
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-
-
-def _ends(value: Any) -> tuple[float | None, float | None]:
-    match value:
-        case [int() | float() as low, int() | float() as high]:
-            return float(low), float(high)
-        case _:
-            return None, None

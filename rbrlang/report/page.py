@@ -23,10 +23,11 @@ from markupsafe import Markup
 from rbrlang.grading.agreement import Agreement, TooLittle
 from rbrlang.learning.evaluate import ByReward
 from rbrlang.report import charts, words
-from rbrlang.report.gather import Findings, ResponseWeights, Weight
+from rbrlang.report.gather import Findings
 from rbrlang.report.highlight import highlighted
 from rbrlang.report.svg import inline_svg
 from rbrlang.report.verdict import outcome, verdict
+from rbrlang.reward.record import ResponseWeights, Weight
 
 MOST_WEIGHTS = 40
 MOST_RELIABILITY = 24
