@@ -8,7 +8,7 @@ import random
 import re
 import subprocess
 import sys
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import pytest
@@ -22,7 +22,7 @@ from rbrlang.lang import grammar, tokens
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.parse import _run, parse
 from rbrlang.policy import check_text
-from rbrlang.source import Source
+from rbrlang.source import Source, Span
 
 # --- the tables and the automaton, against Lark -----------------------------------------------------
 
@@ -98,9 +98,11 @@ def sentences(draw: st.DrawFn) -> list[str]:
 class Recorder:
     """Builds what Lark would: a node for every production, children as kept."""
 
-    doc = ""
+    def __init__(self) -> None:
+        self.actions = tuple(None if rule.splice else partial(self.make, rule.action) for rule in grammar.load().rules)
 
-    def make(self, action: str, children: list[Any], start: int, end: int) -> Any:
+    @staticmethod
+    def make(action: str, children: list[Any], span: Span) -> Any:
         return (action, *(c.text if isinstance(c, tokens.Token) else c for c in children))
 
 

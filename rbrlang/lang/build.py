@@ -12,6 +12,7 @@ from typing import Any
 
 from rbrlang import codes
 from rbrlang.diagnostics import Diagnostic, Fix
+from rbrlang.lang import grammar
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.literals import Literals
 from rbrlang.lang.precedence import Infix, grouped
@@ -31,13 +32,11 @@ class Builder:
         self.doc = ""
         self.diagnostics: list[Diagnostic] = []
         self._read = Literals(source, self.diagnostics)
-        self._actions: dict[str, Callable[[list[Any], Span], Any]] = {
+        made: dict[str, Callable[[list[Any], Span], Any]] = {
             name[4:]: getattr(self, name) for name in dir(self) if name.startswith("_on_")
         }
-
-    def make(self, action: str, children: list[Any], start: int, end: int) -> Any:
-        """The node of one production over the characters `start` to `end`."""
-        return self._actions[action](children, Span(self.source, start, end))
+        self.actions = tuple(made.get(rule.action) for rule in grammar.load().rules)
+        """For each production, what makes its node of its children and its span; nothing where they go to another."""
 
     # --- leaves -------------------------------------------------------------------------------
 
@@ -45,6 +44,8 @@ class Builder:
         return self._read.text(children[0])
 
     def _on_path(self, children: list[Any], span: Span) -> tree.Path:
+        if len(children) == 1:
+            return tree.Path((tree.Ident(children[0].text, span),), span)
         return tree.Path(tuple(self._read.ident(token) for token in children), span)
 
     def _on_name_list(self, children: list[Any], span: Span) -> tuple[tree.Ident, ...]:

@@ -26,7 +26,8 @@ TABLES = Path(__file__).with_name("tables.json")
 class Rule(NamedTuple):
     """One production: what it makes, how many symbols it takes, which of them are passed on.
 
-    `splice` marks the helper rules that Lark makes for repetition; their children join their parent's.
+    `splice` marks the helper rules that Lark makes for repetition; their children join their parent's. A `plain` rule
+    passes on all its symbols and has no such child.
     """
 
     origin: str
@@ -34,6 +35,7 @@ class Rule(NamedTuple):
     keep: tuple[int, ...]
     action: str
     splice: bool
+    plain: bool
 
 
 class Tables(NamedTuple):
@@ -96,7 +98,8 @@ def build(grammar: bytes) -> dict[str, Any]:
     for rule in grammar_rules:
         origin = str(rule.origin.name)
         keep = [n for n, symbol in enumerate(rule.expansion) if not (symbol.is_term and symbol.filter_out)]
-        rules.append([origin, len(rule.expansion), keep, rule.alias or origin, origin.startswith("__")])
+        plain = len(keep) == len(rule.expansion) and not any(symbol.name.startswith("__") for symbol in rule.expansion)
+        rules.append([origin, len(rule.expansion), keep, rule.alias or origin, origin.startswith("__"), plain])
     words: dict[str, str] = {}
     symbols: dict[str, str] = {}
     patterns: list[list[str]] = []
@@ -138,7 +141,10 @@ def load() -> Tables:
         symbols=data["symbols"],
         patterns=tuple((name, pattern) for name, pattern in data["patterns"]),
         states=tuple(data["states"]),
-        rules=tuple(Rule(o, n, tuple(keep), action, splice) for o, n, keep, action, splice in data["rules"]),
+        rules=tuple(
+            Rule(origin, size, tuple(keep), action, splice, plain)
+            for origin, size, keep, action, splice, plain in data["rules"]
+        ),
         start=data["start"],
         accept=data["accept"],
     )

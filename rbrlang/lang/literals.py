@@ -17,6 +17,8 @@ from rbrlang.lang import syntax as tree
 from rbrlang.lang.tokens import Token
 from rbrlang.source import Source, Span
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 
 class Literals:
     """Reads the literals of one source; what is wrong with them goes to `diagnostics`."""
@@ -63,7 +65,7 @@ class Literals:
                 fixes=(Fix("double the backslash", where, "\\" + shown, "maybe-incorrect"),),
             ))  # fmt: skip
             value = token.text[1:-1]
-        if any("\ud800" <= c <= "\udfff" for c in value):
+        if _SURROGATE.search(value) is not None:
             self.diagnostics.append(Diagnostic(
                 codes.BAD_STRING, "half of a surrogate pair is not a character", span,
                 help="write the character itself, or both halves",

@@ -31,6 +31,7 @@ _OPERAND_WORDS = (
 )  # fmt: skip
 # Deeper stacks mean trees too deep to walk; a bracket with an operator before it takes four places.
 MAX_STACK = 500
+_END = Token("$END", "", 0, 0)
 _OPERAND = frozenset({"NAME", "TRUE", "FALSE", "BANG", "LPAR", "WORDS", "ANY", "MATCHES"})
 
 
@@ -113,59 +114,65 @@ class _Docs:
 def _run(source: Source, chunk: Chunk, builder: Builder) -> Any:
     """Run the automaton over one statement: its tree, or the diagnostic of its first error."""
     tables = grammar.load()
-    states, rules = tables.states, tables.rules
-    stack = [tables.start]
+    states, rules, actions = tables.states, tables.rules, builder.actions
+    state = tables.start
+    stack = [state]
     values: list[Any] = []
-    ends: list[int] = []
     starts: list[int] = []
-    tokens = chunk.tokens
-    position, token = 0, tokens[0]
-    kind = token.kind
-    while True:
-        entry = states[stack[-1]].get(kind)
-        if entry is None:
-            return _explain(source, chunk, position, stack)
-        if entry >= 0:
-            if len(stack) > MAX_STACK:
-                return Diagnostic(
-                    codes.TOO_DEEP, "this formula nests too deeply", Span(source, token.start, token.end),
-                    help="give its parts names of their own: `part := …`",
-                )  # fmt: skip
-            stack.append(entry)
-            values.append(token)
-            starts.append(token.start)
-            ends.append(token.end)
-            position += 1
-            if position < len(tokens):
-                token = tokens[position]
-                kind = token.kind
+    end = 0
+    make = tuple.__new__  # `Span(…)` itself takes twice as long
+    for position, token in enumerate((*chunk.tokens, _END)):
+        kind, _, start, token_end = token
+        while (entry := states[state].get(kind)) is None or entry < 0:
+            if entry is None:
+                return _explain(source, chunk, position, stack)
+            origin, size, keep, _, splice, plain = rules[-entry - 1]
+            if plain:
+                children = values[-size:]
             else:
-                kind = "$END"
-            continue
-        rule = rules[-entry - 1]
-        size = rule.size
-        start = starts[-size]
-        end = ends[-1]
-        children: list[Any] = []
-        for at in rule.keep:
-            value = values[at - size]
-            if isinstance(value, Splice) and rule.splice and not children:
-                children = value  # grown in place: a copy at every step would be quadratic
-            elif isinstance(value, Splice):
-                children += value
+                children = _children(values, size, keep, splice)
+            begin = starts[-size]
+            action = actions[-entry - 1]
+            if action is not None:
+                value = action(children, make(Span, (source, begin, end)))
             else:
-                children.append(value)
-        del stack[-size:], values[-size:], starts[-size:], ends[-size:]
-        if rule.splice:
-            value = children if isinstance(children, Splice) else Splice(children)
-        else:
-            value = builder.make(rule.action, children, start, end)
-        if rule.origin == "start":
-            return value
-        stack.append(states[stack[-1]][rule.origin])
-        values.append(value)
+                value = children if isinstance(children, Splice) else Splice(children)
+            if origin == "start":
+                return value
+            if size == 1:
+                values[-1] = value
+                state = stack[-1] = states[stack[-2]][origin]
+            else:
+                del stack[-size:], values[-size:], starts[-size:]
+                state = states[stack[-1]][origin]
+                stack.append(state)
+                values.append(value)
+                starts.append(begin)
+        if len(stack) > MAX_STACK:
+            return Diagnostic(
+                codes.TOO_DEEP, "this formula nests too deeply", Span(source, start, token_end),
+                help="give its parts names of their own: `part := …`",
+            )  # fmt: skip
+        state = entry
+        stack.append(state)
+        values.append(token)
         starts.append(start)
-        ends.append(end)
+        end = token_end
+    raise AssertionError("this is a bug in rbrlang: a statement without an end")
+
+
+def _children(values: list[Any], size: int, keep: tuple[int, ...], splice: bool) -> list[Any]:
+    """What a production passes on of the last values; repetitions join in."""
+    children: list[Any] = []
+    for at in keep:
+        value = values[at - size]
+        if isinstance(value, Splice) and splice and not children:
+            children = value  # grown in place: a copy at every step would be quadratic
+        elif isinstance(value, Splice):
+            children += value
+        else:
+            children.append(value)
+    return children
 
 
 def _acceptable(stack: list[int]) -> set[str]:

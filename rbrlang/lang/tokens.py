@@ -14,8 +14,8 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from bisect import bisect_left
 from functools import cache
+from itertools import pairwise
 from typing import NamedTuple
 
 from rbrlang import codes
@@ -54,6 +54,7 @@ class Lexed(NamedTuple):
 
 
 _OPENING = {"(": ")", "{": "}"}
+_STRUCTURE = frozenset({"AT", "PROP", "LPAR", "RPAR", "LBRACE", "RBRACE"})
 _STARTERS = frozenset({
     "rbr", "use", "param", "prop", "group", "axiom", "response", "category", "reward", "test", "cases", "property",
     "override", "monotone",
@@ -73,14 +74,14 @@ def _scanner() -> tuple[re.Pattern[str], dict[str, str], dict[str, str]]:
     # A long string without an end is taken to stop where the next statement begins.
     statement = rf"(?:@|\*\s*\.|(?:{'|'.join(sorted(_STARTERS))})\b|[a-z_][\w.]*[ \t]*:=)"
     pattern = re.compile(
-        r"(?P<space>[ \t\f\r\ufeff]+)|(?P<newline>\n)|(?P<comment>\#[^\n]*)"
-        rf"|(?P<NAME>{patterns['NAME']})(?!\w)"
+        rf"[ \t\f\r\ufeff]*(?:(?P<NAME>{patterns['NAME']})(?!\w)"
+        r"|(?P<newline>\n)|(?P<comment>\#[^\n]*)"
         rf"|(?P<NUMBER>{patterns['NUMBER']})(?![\w.])"
         rf"|(?P<LONG_STRING>{patterns['LONG_STRING']})|(?!\"\"\")(?P<STRING>{patterns['STRING']})"
         rf"|(?P<symbol>{symbols})"
         rf"|(?P<open_long>\"\"\"[^\n]*(?:\n(?!{statement})[^\n]*)*)|(?P<open_string>\"[^\n]*)"
         r"|(?P<quoted>[“”„][^“”„\"\n]*[“”\"]|(?P<mark>['`])[^'`\n]*(?P=mark)|‘[^‘’\n]*’)"
-        r"|(?P<digits>\d\w*)|(?P<word>\w+)|(?P<other>.)"
+        r"|(?P<digits>\d\w*)|(?P<word>\w+)|(?P<other>[^ \t\f\r\n\ufeff])|(?P<end>\Z))"
     )
     return pattern, tables.words, tables.symbols
 
@@ -132,52 +133,67 @@ def _stray(source: Source, words: dict[str, str], group: str, start: int, end: i
     ), None  # fmt: skip
 
 
-def _scan(source: Source) -> tuple[list[Token], list[int], list[Comment], list[Diagnostic], list[int]]:
-    """All tokens of a file; offsets of its newlines, of which some end statements; comments; strays; skipped."""
+class _Scan(NamedTuple):
+    """The words of a file. `fresh` are the numbers of those that are the first of their line."""
+
+    tokens: list[Token]
+    fresh: list[int]
+    comments: list[Comment]
+    strays: list[Diagnostic]
+    skipped: list[int]
+
+
+def _scan(source: Source) -> _Scan:
     pattern, words, symbols = _scanner()
     tokens: list[Token] = []
-    newlines: list[int] = []
+    fresh: list[int] = []
     comments: list[Comment] = []
     strays: list[Diagnostic] = []
     skipped: list[int] = []
-    add = tokens.append
+    add, make = tokens.append, tuple.__new__  # `Token(…)` itself takes twice as long
+    line_began = False
     for match in pattern.finditer(source.text):
         group = match.lastgroup or "other"
-        if group == "space":
-            continue
-        start, end = match.span()
         if group == "newline":
-            newlines.append(start)
-        elif group == "NAME":
-            text = match.group()
-            add(Token(words.get(text, "NAME"), text, start, end))
+            line_began = bool(tokens)
+            continue
+        text = match[group]
+        end = match.end()
+        start = end - len(text)
+        if group == "NAME":
+            token = make(Token, (words.get(text, "NAME"), text, start, end))
         elif group == "symbol":
-            text = match.group()
-            add(Token(symbols[text], text, start, end))
-        elif group == "comment":
-            text = match.group()
-            comments.append(Comment(text.rstrip(), text.startswith("##"), Span(source, start, end)))
+            token = make(Token, (symbols[text], text, start, end))
         elif group in ("NUMBER", "STRING", "LONG_STRING"):
-            add(Token(group, match.group(), start, end))
+            token = make(Token, (group, text, start, end))
+        elif group == "comment":
+            comments.append(Comment(text.rstrip(), text.startswith("##"), Span(source, start, end)))
+            continue
+        elif group == "end":
+            continue
         elif group == "other" and strays and strays[-1].span.end == start:
             strays[-1] = strays[-1].widened(end)  # a run of stray characters is one mistake
+            continue
         else:
-            problem, meant = _stray(source, words, group, start, end)
+            problem, token = _stray(source, words, group, start, end)
             strays.append(problem)
-            if meant is None:
+            if token is None:
                 skipped.append(start)
-            else:
-                add(meant)
-    return tokens, newlines, comments, strays, skipped
+                continue
+        if line_began:
+            fresh.append(len(tokens))
+            line_began = False
+        add(token)
+    return _Scan(tokens, fresh, comments, strays, skipped)
 
 
 def lex(source: Source) -> Lexed:
     """Cut a file into statements. Never raises on any text."""
-    tokens, newlines, comments, diagnostics, skipped = _scan(source)
-    chunks, problems = _cut(source, tokens, newlines, resync=False)
+    scan = _scan(source)
+    chunks, problems = _cut(source, scan.tokens, scan.fresh, resync=False)
     if problems:
-        chunks, problems = _cut(source, tokens, newlines, resync=True)
-    return Lexed(tuple(chunks), tuple(comments), (*diagnostics, *problems), tuple(skipped))
+        chunks, problems = _cut(source, scan.tokens, scan.fresh, resync=True)
+    return Lexed(tuple(chunks), tuple(scan.comments), (*scan.strays, *problems), tuple(scan.skipped))
 
 
 def _starts_statement(source: Source, tokens: list[Token], at: int) -> bool:
@@ -200,49 +216,47 @@ def _continues(source: Source, tokens: list[Token], at: int, annotations_only: b
 
 
 def _cut(
-    source: Source, tokens: list[Token], newlines: list[int], *, resync: bool
+    source: Source, tokens: list[Token], fresh: list[int], *, resync: bool
 ) -> tuple[list[Chunk], list[Diagnostic]]:
     chunks: list[Chunk] = []
     problems: list[Diagnostic] = []
-    current: list[Token] = []
     opened: list[Token] = []
+    begin = 0  # of the current statement
     annotations_only = False
     spoiled = False  # brackets of the current statement do not pair up
 
-    def flush() -> None:
-        nonlocal current, spoiled, annotations_only
-        if current:
-            chunks.append(Chunk(tuple(current), not spoiled))
-        current, spoiled, annotations_only = [], False, False
-        opened.clear()
-
     def unclosed() -> None:
         nonlocal spoiled
-        token = opened[-1]
+        token = opened.pop()
         spoiled = True
         problems.append(Diagnostic(
             codes.UNCLOSED_BRACKET, f"this `{token.text}` is never closed",
             Span(source, token.start, token.end), help=f"add the missing `{_OPENING[token.text]}`",
         ))  # fmt: skip
 
-    for at, token in enumerate(tokens):
-        previous = tokens[at - 1] if at else None
-        if previous is not None and _newline_between(newlines, previous.end, token.start):
-            if opened:
-                if resync and _starts_statement(source, tokens, at):
-                    unclosed()
-                    flush()
-            elif not _continues(source, tokens, at, annotations_only):
-                flush()
-        if not current:
-            annotations_only = token.text == "@"
-        elif token.kind == "PROP":
-            annotations_only = False
-        current.append(token)
-        if token.text in _OPENING and token.kind in ("LPAR", "LBRACE"):
-            opened.append(token)
-        elif token.kind in ("RPAR", "RBRACE"):
-            if opened and _OPENING[opened[-1].text] == token.text:
+    for line, line_end in pairwise((0, *fresh, len(tokens))):
+        if opened:
+            ended = resync and _starts_statement(source, tokens, line)
+            if ended:
+                unclosed()
+        else:
+            ended = line > begin and not _continues(source, tokens, line, annotations_only)
+        if ended:
+            chunks.append(Chunk(tuple(tokens[begin:line]), not spoiled))
+            begin, spoiled, annotations_only = line, False, False
+            opened.clear()
+        for at in range(line, line_end):
+            kind = tokens[at][0]
+            if kind not in _STRUCTURE:
+                continue
+            token = tokens[at]
+            if kind == "AT":
+                annotations_only = annotations_only or at == begin
+            elif kind == "PROP":
+                annotations_only = False
+            elif kind in ("LPAR", "LBRACE"):
+                opened.append(token)
+            elif opened and _OPENING[opened[-1].text] == token.text:
                 opened.pop()
             else:
                 spoiled = True
@@ -251,7 +265,8 @@ def _cut(
                 del opened[matching[-1] if matching else -1 :]
     if opened:
         unclosed()
-    flush()
+    if tokens:
+        chunks.append(Chunk(tuple(tokens[begin:]), not spoiled))
     return chunks, problems
 
 
@@ -265,8 +280,3 @@ def _mismatch(source: Source, token: Token, opened: list[Token]) -> Diagnostic:
         related=((f"`{opener.text}` is opened here", Span(source, opener.start, opener.end)),),
         help=f"expected `{_OPENING[opener.text]}`",
     )  # fmt: skip
-
-
-def _newline_between(newlines: list[int], start: int, end: int) -> bool:
-    at = bisect_left(newlines, start)
-    return at < len(newlines) and newlines[at] < end
