@@ -20,7 +20,7 @@ from strategies import Model, models
 from rbrlang.diagnostics import Diagnostic
 from rbrlang.lang import grammar, tokens
 from rbrlang.lang import syntax as tree
-from rbrlang.lang.parse import _run, parse
+from rbrlang.lang.parse import derive, parse
 from rbrlang.policy import check_text
 from rbrlang.source import Source, Span
 
@@ -128,7 +128,7 @@ def test_the_automaton_is_larks(words: list[str]) -> None:
     if lexed.diagnostics or len(lexed.chunks) != 1:
         assert wanted is None
         return
-    found = _run(source, lexed.chunks[0], Recorder())  # type: ignore[arg-type]
+    found = derive(source, lexed.chunks[0], Recorder())  # type: ignore[arg-type]
     assert (None if isinstance(found, Diagnostic) else found) == wanted
 
 

@@ -45,7 +45,7 @@ def parse(source: Source) -> tuple[Module, tuple[Diagnostic, ...]]:
     lost: set[str] = set()
     for chunk in lexed.chunks:
         builder.doc = docs.before(chunk.tokens[0].start)
-        built = _run(source, chunk, builder) if chunk.whole else None
+        built = derive(source, chunk, builder) if chunk.whole else None
         if built is None or isinstance(built, Diagnostic):
             lost.update(_declared(chunk.tokens))
         else:
@@ -111,7 +111,7 @@ class _Docs:
         return "\n".join(run)
 
 
-def _run(source: Source, chunk: Chunk, builder: Builder) -> Any:
+def derive(source: Source, chunk: Chunk, builder: Builder) -> Any:
     """Run the automaton over one statement: its tree, or the diagnostic of its first error."""
     tables = grammar.load()
     states, rules, actions = tables.states, tables.rules, builder.actions
