@@ -16,13 +16,10 @@ from rbrlang.lang import syntax as tree
 from rbrlang.lang.formulas import Formulas, check_pattern, known_classes
 from rbrlang.lang.program import (
     And,
-    AtLeast,
     Cue,
     Definition,
     Feature,
     Formula,
-    Iff,
-    Implies,
     Instruction,
     Message,
     Not,
@@ -36,6 +33,7 @@ from rbrlang.lang.program import (
     TruthTest,
     Var,
     WeightBound,
+    walk,
 )  # fmt: skip
 from rbrlang.lang.scope import Entity, Scope, lookup, resolve
 from rbrlang.source import Span
@@ -156,27 +154,7 @@ def _instruct(
 
 def atoms_of(formula: Formula, definitions: Sequence[Definition]) -> set[int]:
     """The atoms that a formula mentions, through derived propositions too."""
-    found: set[int] = set()
-    seen: set[int] = set()
-    pending: list[Formula] = [formula]
-    while pending:
-        current = pending.pop()
-        match current:
-            case Var():
-                found.add(current.atom)
-            case Ref():
-                if current.definition not in seen:
-                    seen.add(current.definition)
-                    pending.append(definitions[current.definition].formula)
-            case Not():
-                pending.append(current.operand)
-            case And() | Or() | AtLeast():
-                pending += current.operands
-            case Implies() | Iff():
-                pending += (current.left, current.right)
-            case _:
-                pass
-    return found
+    return {part.atom for part in walk(formula, definitions, set()) if isinstance(part, Var)}
 
 
 def with_reward(

@@ -13,8 +13,9 @@ Small values are named tuples for the reason given in `syntax.py`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, assert_never
 
 from rbrlang.source import Span
 
@@ -180,6 +181,35 @@ class Definition(NamedTuple):
     doc: str
     span: Span
     imported: bool
+
+
+def walk(
+    formula: Formula, definitions: Sequence[Definition] = (), entered: set[int] | None = None
+) -> Iterator[Formula]:
+    """A formula and all its parts, depth first, left before right.
+
+    With `entered`, derived propositions are followed into `definitions`: each one whose number is not in the set yet,
+    and its number is put there.
+    """
+    pending = [formula]
+    while pending:
+        current = pending.pop()
+        yield current
+        match current:
+            case Ref():
+                if entered is not None and current.definition not in entered:
+                    entered.add(current.definition)
+                    pending.append(definitions[current.definition].formula)
+            case Not():
+                pending.append(current.operand)
+            case And() | Or() | AtLeast():
+                pending += reversed(current.operands)
+            case Implies() | Iff():
+                pending += (current.right, current.left)
+            case Const() | Var() | ClassRef():
+                pass
+            case _:
+                assert_never(current)
 
 
 class Axiom(NamedTuple):

@@ -7,7 +7,7 @@ even so is reported, in bounded time, per response type.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, assert_never
 
 from rbrlang import codes
@@ -27,6 +27,7 @@ from rbrlang.lang.program import (
     Ref,
     ResponseType,
     Var,
+    walk,
 )  # fmt: skip
 from rbrlang.logic.bdd import FALSE, TRUE, Bdd, NodeBudget
 from rbrlang.logic.order import first_use, force_order, groups
@@ -310,29 +311,10 @@ class _Compiler:
                 pending.pop()
                 continue
             formula = self.program.definitions[current].formula
-            needs = [n for n in _references(formula) if n not in self.definitions]
+            named = (part.definition for part in walk(formula) if isinstance(part, Ref))
+            needs = [n for n in named if n not in self.definitions]
             if needs:
                 pending += needs
             else:
                 self.definitions[current] = self.edge(formula, {})
         return self.definitions[number]
-
-
-def _references(formula: Formula) -> Iterator[int]:
-    """The definitions that a formula names itself."""
-    pending: list[Formula] = [formula]
-    while pending:
-        current = pending.pop()
-        match current:
-            case Ref():
-                yield current.definition
-            case Not():
-                pending.append(current.operand)
-            case And() | Or() | AtLeast():
-                pending += current.operands
-            case Implies() | Iff():
-                pending += (current.left, current.right)
-            case Const() | Var() | ClassRef():
-                pass
-            case _:
-                assert_never(current)

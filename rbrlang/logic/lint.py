@@ -10,20 +10,14 @@ from collections.abc import Iterator
 
 from rbrlang import codes
 from rbrlang.diagnostics import Diagnostic
-from rbrlang.lang.blocks import atoms_of
 from rbrlang.lang.program import (
-    And,
-    AtLeast,
     Formula,
-    Iff,
-    Implies,
-    Not,
-    Or,
     Otherwise,
     Program,
     Proposition,
-    Ref,
     ResponseType,
+    Var,
+    walk,
 )  # fmt: skip
 
 
@@ -56,8 +50,8 @@ def _unused(program: Program) -> Iterator[Diagnostic]:
     reached: set[int] = set()
     definitions: set[int] = set()
     for formula in _roots(program):
-        reached |= atoms_of(formula, program.definitions)
-        definitions |= _definitions_of(formula, program)
+        parts = walk(formula, program.definitions, definitions)
+        reached |= {part.atom for part in parts if isinstance(part, Var)}
     for response in program.responses:
         reached |= {f.index for f in response.features if f.kind == "proposition"}
     root = program.sources[-1].name
@@ -78,27 +72,6 @@ def _unused(program: Program) -> Iterator[Diagnostic]:
                 codes.UNUSED_DEFINITION, f"`{definition.name}` is defined but not used", definition.span,
                 help="use it in a rule, or remove it",
             )  # fmt: skip
-
-
-def _definitions_of(formula: Formula, program: Program) -> set[int]:
-    found: set[int] = set()
-    pending = [formula]
-    while pending:
-        current = pending.pop()
-        match current:
-            case Ref():
-                if current.definition not in found:
-                    found.add(current.definition)
-                    pending.append(program.definitions[current.definition].formula)
-            case Not():
-                pending.append(current.operand)
-            case And() | Or() | AtLeast():
-                pending += current.operands
-            case Implies() | Iff():
-                pending += (current.left, current.right)
-            case _:
-                pass
-    return found
 
 
 # Verbs that continue a statement after "and"; words that are as often nouns ("offers", "uses") are left out.

@@ -24,6 +24,7 @@ from rbrlang.lang.program import (
     Program,
     Ref,
     Var,
+    walk,
 )
 
 
@@ -36,36 +37,13 @@ def _formulas(program: Program) -> Iterator[Formula]:
         yield axiom.formula
 
 
-def _atoms_in_order(formula: Formula, program: Program, seen_definitions: set[int]) -> Iterator[int]:
-    """The atoms of a formula, depth first, each definition entered once."""
-    pending: list[Formula] = [formula]
-    while pending:
-        current = pending.pop()
-        match current:
-            case Var():
-                yield current.atom
-            case Ref():
-                if current.definition not in seen_definitions:
-                    seen_definitions.add(current.definition)
-                    pending.append(program.definitions[current.definition].formula)
-            case Not():
-                pending.append(current.operand)
-            case And() | Or() | AtLeast():
-                pending += reversed(current.operands)
-            case Implies() | Iff():
-                pending += (current.right, current.left)
-            case Const() | ClassRef():
-                pass
-            case _:
-                assert_never(current)
-
-
 def first_use(program: Program) -> list[int]:
     """All atoms in the order in which the rules first mention them, depth first."""
     seen: set[int] = set()
     order: dict[int, None] = {}
     for formula in _formulas(program):
-        order.update(dict.fromkeys(_atoms_in_order(formula, program, seen)))
+        parts = walk(formula, program.definitions, seen)
+        order.update(dict.fromkeys(part.atom for part in parts if isinstance(part, Var)))
     order.update(dict.fromkeys(range(len(program.atoms))))
     return list(order)
 

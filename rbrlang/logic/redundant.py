@@ -16,7 +16,7 @@ from typing import NamedTuple
 from rbrlang import codes
 from rbrlang.diagnostics import Diagnostic, Fix
 from rbrlang.lang.blocks import atoms_of
-from rbrlang.lang.program import And, AtLeast, Formula, Iff, Implies, Not, Or, Otherwise, Program, Var
+from rbrlang.lang.program import And, AtLeast, Formula, Iff, Implies, Not, Or, Otherwise, Program, Var, walk
 from rbrlang.logic.bdd import FALSE, TRUE, Bdd, NodeBudget
 from rbrlang.logic.compile import Compiled, edge_of
 from rbrlang.source import Span
@@ -114,18 +114,12 @@ def _first(
 def _reads_once(formula: Formula) -> bool:
     """Whether no atom occurs twice: then every part matters somewhere, and nothing need be proved."""
     seen: set[int] = set()
-    pending = [formula]
-    while pending:
-        current = pending.pop()
-        match current:
-            case Var() if current.atom not in seen:
-                seen.add(current.atom)
-            case Not():
-                pending.append(current.operand)
-            case And() | Or() | AtLeast():
-                pending += current.operands
-            case Implies() | Iff():
-                pending += (current.left, current.right)
+    for part in walk(formula):
+        match part:
+            case Var() if part.atom not in seen:
+                seen.add(part.atom)
+            case Not() | And() | Or() | AtLeast() | Implies() | Iff():
+                pass
             case _:
                 return False
     return True
