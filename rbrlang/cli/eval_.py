@@ -30,18 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("artefact", metavar="OUT.rbrc", help="a compiled or fitted policy")
     parser.add_argument("rows", metavar="ROWS", help="ranked rows, JSON Lines or Parquet")
     shared.rows_arguments(parser)
-    parser.add_argument("--base-reward", metavar="COL", default="base_reward", help="the reward model's column")
-    parser.add_argument(
-        "--class-source", choices=("auto", "intent", "labels", "graded"), default="auto", help="what ranks a completion"
-    )
-    parser.add_argument(
-        "--refit", nargs="?", const="", metavar="TRAIN_ROWS",
-        help="judge the rules alone by weights refitted without base reward: on these rows, or in folds by prompt",
-    )  # fmt: skip
-    parser.add_argument(
-        "--resamples", type=shared.count, default=1000, metavar="N", help="bootstrap resamples of prompts"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn at random")
+    shared.ranking_arguments(parser)
     parser.add_argument(
         "--gate", action="append", default=[], metavar="COND",
         help='fail unless this holds, such as "error<0.05" (the worst response type), "f1>0.9" or "hard_refusal.both<0.1"',

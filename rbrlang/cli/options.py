@@ -122,6 +122,20 @@ def rows_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def ranking_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ranks completions, what is added to the rules, and how sure to be: for `rbrc eval` and `rbrc report`."""
+    parser.add_argument("--base-reward", metavar="COL", default="base_reward", help="the reward model's column")
+    parser.add_argument(
+        "--class-source", choices=("auto", "intent", "labels", "graded"), default="auto", help="what ranks a completion"
+    )
+    parser.add_argument(
+        "--refit", nargs="?", const="", metavar="TRAIN_ROWS",
+        help="judge the rules alone by weights refitted without base reward: on these rows, or in folds by prompt",
+    )  # fmt: skip
+    parser.add_argument("--resamples", type=count, default=1000, metavar="N", help="bootstrap resamples of prompts")
+    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn at random")
+
+
 def grader_arguments(parser: argparse.ArgumentParser, *, default: str | None = "rows") -> None:
     """`--grader` and what its backends take; a default of None leaves it to the command to do without."""
     group = parser.add_argument_group("grader")

@@ -28,21 +28,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--title", metavar="TEXT", help="the page's title (default: after the artefact)")
     shared.rows_arguments(parser)
-    parser.add_argument("--base-reward", metavar="COL", default="base_reward", help="the reward model's column")
-    parser.add_argument(
-        "--class-source", choices=("auto", "intent", "labels", "graded"), default="auto", help="what ranks a completion"
-    )
-    parser.add_argument(
-        "--refit", nargs="?", const="", metavar="TRAIN_ROWS",
-        help="judge the rules alone by weights refitted without base reward: on these rows, or in folds by prompt",
-    )  # fmt: skip
+    shared.ranking_arguments(parser)
     parser.add_argument(
         "--cases", type=shared.count, default=5, metavar="N", help="mistakes to show of each response type (default: 5)"
     )
-    parser.add_argument(
-        "--resamples", type=shared.count, default=1000, metavar="N", help="bootstrap resamples of prompts"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn at random")
     shared.grader_arguments(parser)
     shared.run_with(parser, run)
 
