@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +23,21 @@ class Editor:
         self.findings: dict[str, list[types.Diagnostic]] = {}
         self.messages: list[str] = []
         self.versions: dict[str, int] = {}
+        self.judged: dict[str, int | None] = {}  # the version of a text that its last findings are of
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
         self.client = LanguageClient("editor", "1")
         self.published = threading.Condition()
 
-        @self.client.feature(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)
+        @self.client.feature(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)  # pyright: ignore[reportUntypedFunctionDecorator]
         def _publish(params: types.PublishDiagnosticsParams) -> None:
             with self.published:
                 self.findings[params.uri] = list(params.diagnostics)
+                self.judged[params.uri] = params.version
                 self.published.notify_all()
 
-        @self.client.feature(types.WINDOW_SHOW_MESSAGE)
+        @self.client.feature(types.WINDOW_SHOW_MESSAGE)  # pyright: ignore[reportUntypedFunctionDecorator]
         def _message(params: types.ShowMessageParams) -> None:
             self.messages.append(params.message)
 
@@ -96,7 +98,7 @@ class Editor:
         """Shut the server down as the protocol asks; its exit code."""
         self.ask("shutdown", None)
         self.loop.call_soon_threadsafe(lambda: self.client.exit(None))
-        server = self.client._server
+        server = self.client._server  # pyright: ignore[reportPrivateUsage]
         assert server is not None
         code = self.run(server.wait())
         self.run(self.client.stop())
@@ -116,7 +118,7 @@ def at(text: str, marked: str, nth: int = 0) -> types.Position:
     return types.Position(line, len(column.encode("utf-16-le")) // 2)
 
 
-def applied(text: str, edits: list[types.TextEdit]) -> str:
+def applied(text: str, edits: Sequence[types.TextEdit]) -> str:
     """A text after the edits of a server, columns counted in UTF-16."""
     lines = text.split("\n")
 

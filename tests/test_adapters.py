@@ -300,7 +300,26 @@ def test_nemo_gym_masks_what_has_no_reward(artefact: str, sent: Mapping[str, Any
 # --- all --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [NeMoGymReward, OpenRLHFReward, TRLReward, TunixReward, VerifiersReward, VerlReward])
+ADAPTERS = {
+    NeMoGymReward: "mask",
+    OpenRLHFReward: "raise",
+    TRLReward: "none",
+    TunixReward: "raise",
+    VerifiersReward: "raise",
+    VerlReward: "raise",
+}
+
+
+@pytest.mark.parametrize(("make", "default"), list(ADAPTERS.items()))
+def test_no_adapter_makes_a_failure_a_number_unless_told(make: Any, default: str, artefact: str) -> None:
+    assert make(artefact).on_invalid == default
+    assert make(artefact, on_invalid=-2).on_invalid == -2.0
+    for word in {"raise", "none", "mask"} - set(make.trainer.words):
+        with pytest.raises(OnInvalidError, match=f"{make.trainer.name} has no on_invalid=`{word}`: .*; it takes"):
+            make(artefact, on_invalid=word)
+
+
+@pytest.mark.parametrize("make", list(ADAPTERS))
 def test_every_adapter_pickles_and_has_a_name(make: Any, artefact: str, tmp_path: Path) -> None:
     made = make(artefact, columns=Columns(every="comply"), name="safety")
     again = pickle.loads(pickle.dumps(made))

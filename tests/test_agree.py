@@ -13,7 +13,7 @@ import agree_rows
 import numpy as np
 import pytest
 from agree_rows import CLASSES, NAMES, POLICY, klass
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from reward_circuits import random_case
 from scipy.stats import binomtest
@@ -109,7 +109,9 @@ def check_classes(found: dict[str, Any], rows: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_every_number_is_its_definition(policy, tmp_path, capsys, seed):
+def test_every_number_is_its_definition(
+    policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], seed: int
+) -> None:
     rows = agree_rows.rows(120, seed)
     gold = agree_rows.write(tmp_path / "gold.jsonl", rows)
     found = agreed(capsys, policy, gold, "--grader", "rows", "--bootstrap", "50")
@@ -121,15 +123,21 @@ def test_every_number_is_its_definition(policy, tmp_path, capsys, seed):
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 10_000), st.integers(1, 60), st.floats(0.0, 0.7))
-def test_gaps_are_left_out_and_never_filled(policy, tmp_path, capsys, seed, number, gaps):
+def test_gaps_are_left_out_and_never_filled(
+    policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], seed: int, number: int, gaps: float
+) -> None:
     rows = agree_rows.rows(number, seed, gaps=gaps)
-    if not any(label is not None for row in rows for label in row["labels"].values()):
-        return
+    labelled = sum(any(label is not None for label in row["labels"].values()) for row in rows)
+    assume(labelled)
     gold = agree_rows.write(tmp_path / "gold.jsonl", rows)
-    check_numbers(agreed(capsys, policy, gold, "--grader", "rows", "--bootstrap", "0"), rows)
+    found = agreed(capsys, policy, gold, "--grader", "rows", "--bootstrap", "0")
+    check_numbers(found, rows)
+    assert found["rows"] == labelled
 
 
-def test_the_json_is_what_interfaces_promise_and_is_the_same_twice(policy, tmp_path, capsys):
+def test_the_json_is_what_interfaces_promise_and_is_the_same_twice(
+    policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     gold = agree_rows.write(tmp_path / "gold.jsonl", agree_rows.rows(60, 1))
     first, second = (agreed(capsys, policy, gold) for _ in range(2))
     assert first == second
@@ -145,7 +153,7 @@ def test_the_json_is_what_interfaces_promise_and_is_the_same_twice(policy, tmp_p
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000), st.floats(0, 0.6))
-def test_a_class_is_decided_when_every_way_to_fill_the_gaps_leads_to_it(seed, gaps):
+def test_a_class_is_decided_when_every_way_to_fill_the_gaps_leads_to_it(seed: int, gaps: float) -> None:
     case = random_case(seed, axioms=True)
     random = np.random.default_rng(seed)
     atoms = len(case.circuit.atoms)
@@ -162,7 +170,7 @@ def test_a_class_is_decided_when_every_way_to_fill_the_gaps_leads_to_it(seed, ga
 
 
 @given(st.integers(0, 1000), st.integers(0, 12))
-def test_disagreements_are_the_most_confident_two_of_each_first(seed, limit):
+def test_disagreements_are_the_most_confident_two_of_each_first(seed: int, limit: int) -> None:
     random = np.random.default_rng(seed)
     labels = (random.random((20, 3)) < 0.5).astype(float)
     p = random.random((20, 3))
@@ -181,7 +189,7 @@ def test_disagreements_are_the_most_confident_two_of_each_first(seed, limit):
             assert set(mine[:2]) <= set(found)
 
 
-def test_measures_take_part_in_classes():
+def test_measures_take_part_in_classes() -> None:
     circuit = loads(
         'rbr 1\nprop kind "Kind." { ask "Kind?" }\nresponse r ranks good > bad { bad if !kind | words > 3  good otherwise }'
     ).circuit
@@ -193,7 +201,9 @@ def test_measures_take_part_in_classes():
 # --- refusals and messages --------------------------------------------------------------------------
 
 
-def test_one_answer_only_is_refused_with_the_reason(policy, tmp_path, capsys):
+def test_one_answer_only_is_refused_with_the_reason(
+    policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = agree_rows.rows(40, 2)
     for row in rows:
         row["labels"]["rude"] = False
@@ -208,7 +218,9 @@ def test_one_answer_only_is_refused_with_the_reason(policy, tmp_path, capsys):
     assert "label more rows of both answers for rude" in out
 
 
-def test_a_grader_that_says_nothing_is_refused_not_praised(policy, tmp_path, capsys):
+def test_a_grader_that_says_nothing_is_refused_not_praised(
+    policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = [{**row, "probs": {}} for row in agree_rows.rows(30, 2)]
     gold = agree_rows.write(tmp_path / "gold.jsonl", rows)
     found = agreed(capsys, policy, gold, "--grader", "rows")
@@ -222,7 +234,7 @@ def test_a_grader_that_says_nothing_is_refused_not_praised(policy, tmp_path, cap
     )
 
 
-def test_what_does_not_fit_the_policy_is_said(policy, tmp_path, capsys):
+def test_what_does_not_fit_the_policy_is_said(policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = agree_rows.rows(44, 3)
     for row in rows[:5]:
         row["labels"] |= {"ruude": True, "cold": False}
@@ -248,7 +260,9 @@ def test_what_does_not_fit_the_policy_is_said(policy, tmp_path, capsys):
     assert "the labels of 1 rows contradict an axiom (first: r8)" in out
 
 
-def test_invalid_answers_are_counted_and_end_with_3(policy, tmp_path, capsys, monkeypatch):
+def test_invalid_answers_are_counted_and_end_with_3(
+    policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "mine.py").write_text(
         "def judge(items, names):\n"
         "    odd = {'r0': 7.0, 'r1': None}\n"
@@ -272,7 +286,9 @@ def test_invalid_answers_are_counted_and_end_with_3(policy, tmp_path, capsys, mo
         ('{"completion": "a", "labels": {"x": true}}\n', "has no label of a proposition of the policy"),
     ],
 )
-def test_nothing_to_judge_by(policy, tmp_path, capsys, text, message):
+def test_nothing_to_judge_by(
+    policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
+) -> None:
     (tmp_path / "gold.jsonl").write_text(text)
     assert main(["agree", policy, str(tmp_path / "gold.jsonl")]) == 2
     assert message in capsys.readouterr().err
@@ -298,14 +314,21 @@ def test_nothing_to_judge_by(policy, tmp_path, capsys, text, message):
         (["--gate", "auc"], "is not a condition"),
     ],
 )
-def test_what_cannot_be_meant_is_a_usage_error(policy, tmp_path, capsys, monkeypatch, arguments, message):
+def test_what_cannot_be_meant_is_a_usage_error(
+    policy: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    message: str,
+) -> None:
     monkeypatch.chdir(tmp_path)
     gold = agree_rows.write(tmp_path / "gold.jsonl", agree_rows.rows(60, 5))
     assert main(["agree", policy, gold, *arguments]) == 2
     assert message in capsys.readouterr().err
 
 
-def test_gates(policy, tmp_path, capsys):
+def test_gates(policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = agree_rows.rows(60, 6)
     for row in rows:
         row["labels"]["rude"] = None
@@ -320,7 +343,7 @@ def test_gates(policy, tmp_path, capsys):
     assert "gate rude.auc>0.1 is not met: rude.auc could not be computed: no row labels it" in err
 
 
-def test_every_gate_name_has_a_value(policy, tmp_path):
+def test_every_gate_name_has_a_value(policy: str, tmp_path: Path) -> None:
     rows = agree_rows.rows(60, 6)
     truth, p = (np.array([[float(r[c][n]) for n in NAMES] for r in rows]) for c in ("labels", "probs"))
     ids = np.array([0 if "response_type" in r else 1 for r in rows])
@@ -333,7 +356,7 @@ def test_every_gate_name_has_a_value(policy, tmp_path):
 # --- what it shows -----------------------------------------------------------------------------------
 
 
-def test_a_person_can_read_it(policy, tmp_path, capsys):
+def test_a_person_can_read_it(policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = agree_rows.rows(60, 7)
     rows[0]["completion"] = "Sorry\x1b[31m, \u202ecan't\u0000 " + "long " * 200
     rows[0]["labels"] |= {"sorry": False, "rude": True}
@@ -353,7 +376,9 @@ def test_a_person_can_read_it(policy, tmp_path, capsys):
 # --- calibration, heads, plots ------------------------------------------------------------------------
 
 
-def test_a_calibration_is_learned_applied_and_locked(policy, tmp_path, capsys):
+def test_a_calibration_is_learned_applied_and_locked(
+    policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = agree_rows.rows(200, 8)
     for row in rows:  # far too sure of itself
         row["probs"] = {n: 0.02 if p < 0.5 else 0.98 for n, p in row["probs"].items()}
@@ -372,7 +397,7 @@ def test_a_calibration_is_learned_applied_and_locked(policy, tmp_path, capsys):
     assert "the calibration was made for grader `rows`" in capsys.readouterr().err
 
 
-def test_heads_are_learned_judged_and_used(policy, tmp_path, capsys):
+def test_heads_are_learned_judged_and_used(policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = agree_rows.rows(60, 9)
     for n, row in enumerate(rows):  # something that the cues do not see and the text shows
         row["labels"] |= {"sorry": n % 3 == 0, "rude": n == 1}
@@ -394,7 +419,7 @@ def test_heads_are_learned_judged_and_used(policy, tmp_path, capsys):
     assert "`sorry` has changed since its head was trained" in capsys.readouterr().err
 
 
-def test_heads_need_twenty_labels(policy, tmp_path, capsys):
+def test_heads_need_twenty_labels(policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gold, heads = agree_rows.write(tmp_path / "gold.jsonl", agree_rows.rows(18, 1)), tmp_path / "h.safetensors"
     assert main(["agree", policy, gold, "--train", str(heads)]) == 2
     assert "heads need at least 20" in capsys.readouterr().err
@@ -408,7 +433,9 @@ def test_heads_need_twenty_labels(policy, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
-def test_plots_are_drawn_and_are_the_same_twice(policy, tmp_path, capsys, suffix):
+def test_plots_are_drawn_and_are_the_same_twice(
+    policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
+) -> None:
     gold = agree_rows.write(tmp_path / "gold.jsonl", agree_rows.rows(60, 1))
     made = [tmp_path / f"{n}.{suffix}" for n in "ab"]
     for path in made:
@@ -419,7 +446,7 @@ def test_plots_are_drawn_and_are_the_same_twice(policy, tmp_path, capsys, suffix
     assert sorted(p.name for p in tmp_path.glob("*a.*")) == [f"a.{suffix}"]
 
 
-def test_the_plot_shows_what_was_judged():
+def test_the_plot_shows_what_was_judged() -> None:
     from rbrlang.report.plots import agreement_figure
 
     rows = agree_rows.rows(60, 6)
@@ -437,7 +464,9 @@ def test_the_plot_shows_what_was_judged():
     assert not agreement_figure(empty, "mine").axes
 
 
-def test_without_matplotlib_one_line_says_what_to_install(policy, tmp_path, capsys, monkeypatch):
+def test_without_matplotlib_one_line_says_what_to_install(
+    policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "rbrlang.report.plots", None)
     gold = agree_rows.write(tmp_path / "gold.jsonl", agree_rows.rows(30, 1))
     assert main(["agree", policy, gold, "--plot", str(tmp_path / "a.png")]) == 2
@@ -447,7 +476,7 @@ def test_without_matplotlib_one_line_says_what_to_install(policy, tmp_path, caps
 # --- real text ------------------------------------------------------------------------------------------
 
 
-def test_the_example_policy_on_its_text(capsys):
+def test_the_example_policy_on_its_text(capsys: pytest.CaptureFixture[str]) -> None:
     folder = Path(__file__).resolve().parents[1] / "examples" / "refusals"
     found = agreed(capsys, str(folder / "policy.rbr"), str(folder / "completions.jsonl"), "--bootstrap", "50")
     assert found["rows"] == 330
@@ -456,7 +485,9 @@ def test_the_example_policy_on_its_text(capsys):
     assert found["classes"]["accuracy"] > 0.55
 
 
-def test_the_release_in_one_command(openai_release, openai_policy_file, capsys):
+def test_the_release_in_one_command(
+    openai_release: Path, openai_policy_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     gold = str(openai_release / "gold_train.jsonl")
     found = agreed(capsys, str(openai_policy_file), gold, "--grader", "embedded", "--bootstrap", "20")
     assert found["rows"] == 351
@@ -471,7 +502,9 @@ def test_the_release_in_one_command(openai_release, openai_policy_file, capsys):
 
 
 @pytest.mark.slow
-def test_cross_validation_on_the_release(openai_release, openai_policy_file, capsys):
+def test_cross_validation_on_the_release(
+    openai_release: Path, openai_policy_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Two folds, each learned from half of the rows; five folds reach more (docs/embedded-grader.md)."""
     gold = str(openai_release / "gold_train.jsonl")
     found = agreed(capsys, str(openai_policy_file), gold, "--cross-validate", "2", "--bootstrap", "20")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -397,20 +398,41 @@ def test_a_finding_shows_its_witness(opened: Editor) -> None:
     assert "!helps" in said
 
 
-@pytest.mark.parametrize("text", ["", "\n", "\ud800", '"""', "prop", "use", "a.", "@", "\x00", "é 🙂", "axiom (" * 600])
+def within(text: str, place: types.Range) -> bool:
+    """Whether a range begins no later than it ends, and both in the text, columns in UTF-16."""
+    widths = [len(line.encode("utf-16-le", "surrogatepass")) // 2 for line in re.split("\r\n|\r|\n", text)]
+    ends = [(p.line, p.character) for p in (place.start, place.end)]
+    return ends == sorted(ends) and all(line < len(widths) and 0 <= at <= widths[line] for line, at in ends)
+
+
+ODD = ["\ud800", '"""', "prop", "use", "a.", "@", "\x00", "é 🙂", "axiom (" * 600, "prop a\r\n\r\nprop é🙂 &"]
+
+
+@pytest.mark.parametrize("text", ["", "\n", *ODD])
 def test_any_text_gets_an_answer(editor: Editor, text: str) -> None:
     editor.open("odd.rbr", "")
-    editor.edit("odd.rbr", text)
-    here = types.Position(0, len(text.encode("utf-16-le", "surrogatepass")) // 2)
+    found = editor.edit("odd.rbr", text)
+    assert editor.judged[editor.uri("odd.rbr")] == 2
+    assert any(d.severity is types.DiagnosticSeverity.Error for d in found) == (text in ODD), found
+    assert all(within(text, d.range) and d.message and d.code for d in found), found
+    last = re.split("\r\n|\r|\n", text)
+    here = types.Position(len(last) - 1, len(last[-1].encode("utf-16-le", "surrogatepass")) // 2)
     item = editor.id("odd.rbr")
     whole = types.Range(types.Position(0, 0), types.Position(9, 9))
-    editor.ask("text_document_completion", types.CompletionParams(item, here))
-    editor.ask("text_document_hover", types.HoverParams(item, here))
-    editor.ask("text_document_document_symbol", types.DocumentSymbolParams(item))
-    editor.ask("text_document_semantic_tokens_full", types.SemanticTokensParams(item))
-    editor.ask("text_document_inlay_hint", types.InlayHintParams(item, whole))
-    editor.ask("text_document_code_action", types.CodeActionParams(item, whole, types.CodeActionContext([])))
-    editor.close_file("odd.rbr")
+    offered = editor.ask("text_document_completion", types.CompletionParams(item, here))
+    assert all(one.label for one in (offered if isinstance(offered, list) else offered.items))
+    hover = editor.ask("text_document_hover", types.HoverParams(item, here))
+    assert hover is None or hover.contents
+    symbols = editor.ask("text_document_document_symbol", types.DocumentSymbolParams(item)) or []
+    assert all(within(text, symbol.range) for symbol in symbols)
+    coloured = editor.ask("text_document_semantic_tokens_full", types.SemanticTokensParams(item))
+    assert coloured is not None
+    assert len(coloured.data) % 5 == 0
+    hints = editor.ask("text_document_inlay_hint", types.InlayHintParams(item, whole)) or []
+    assert all(within(text, types.Range(hint.position, hint.position)) for hint in hints)
+    params = types.CodeActionParams(item, whole, types.CodeActionContext(found))
+    assert all(action.title for action in editor.ask("text_document_code_action", params) or [])
+    assert editor.close_file("odd.rbr") == []
 
 
 def test_the_server_never_loads_arrays() -> None:

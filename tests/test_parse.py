@@ -233,27 +233,29 @@ WORDS = ["prop", "a", "b", ":=", "&", "|", "!", "(", ")", "{", "}", '"t"', '"""'
          "\r\n", "super", "std", "prior", "true", "matches", "[a", "property", ":", "=>", "<=>", "param"]  # fmt: skip
 
 
-def check_messages(text: str) -> None:
-    checked = check_text(text)
-    for diagnostic in checked.diagnostics:
-        for span in (diagnostic.span, *(s for _, s in diagnostic.related), *(f.span for f in diagnostic.fixes)):
-            assert 0 <= span.start <= span.end <= len(span.source.text)
+def complaints(text: str) -> list[str]:
+    """What is wrong with the findings about a text: spans outside of it, and messages that are not in the user's words."""
+    found: list[str] = []
+    for diagnostic in check_text(text).diagnostics:
+        spans = (diagnostic.span, *(s for _, s in diagnostic.related), *(f.span for f in diagnostic.fixes))
+        found += [f"span {s}" for s in spans if not 0 <= s.start <= s.end <= len(s.source.text)]
         message = re.sub(r"`[^`]*`|\"[^\"]*\"|U\+[0-9A-F]+", "", diagnostic.message, flags=re.DOTALL)
-        assert not re.search(r"Token|Tree|lark|__|object at|\b[A-Z_]{4,}\b", message), message
-        assert diagnostic.message[0] not in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-        assert not diagnostic.message.endswith(".")
+        inner = re.search(r"Token|Tree|lark|__|object at|\b[A-Z_]{4,}\b", message)
+        if inner or re.match("[A-Z]", diagnostic.message) or diagnostic.message.endswith("."):
+            found.append(f"message {diagnostic.message}")
+    return found
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from(WORDS), max_size=40).map(" ".join))
 def test_word_soup_never_raises(text: str) -> None:
-    check_messages(text)
+    assert complaints(text) == []
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=80))
 def test_any_text_never_raises(text: str) -> None:
-    check_messages(text)
+    assert complaints(text) == []
 
 
 @settings(max_examples=40, deadline=None)
@@ -262,7 +264,8 @@ def test_damaged_policies_never_raise(model: Model, data: st.DataObject) -> None
     text = model.text()
     at = data.draw(st.integers(0, len(text)))
     cut = data.draw(st.integers(0, 6))
-    check_messages(text[:at] + data.draw(st.sampled_from(["", *WORDS])) + text[at + cut :])
+    damaged = text[:at] + data.draw(st.sampled_from(["", *WORDS])) + text[at + cut :]
+    assert complaints(damaged) == []
 
 
 def test_damage_is_found_in_a_large_real_looking_file() -> None:

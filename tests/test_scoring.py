@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from rbrlang.reward.artefact import Artefact, read_artefact
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.scoring import metrics
 from rbrlang.scoring.columns import Columns, ColumnsError, Unusable, check_every, rollout, rollouts
-from rbrlang.scoring.invalid import OnInvalidError, UnscoredError, checked, group_means, numbers
+from rbrlang.scoring.invalid import OnInvalidError, Trainer, UnscoredError, checked, group_means, numbers
 from rbrlang.scoring.score import Scorer, Scores
 
 EXAMPLE = CHECKOUT / "examples" / "refusals"
@@ -119,8 +120,9 @@ def test_a_completion_is_worth_the_same_in_every_batch(picked: list[int], cut: i
 def test_columns_of_arrays_bytes_and_messages_mean_the_same() -> None:
     texts = ["Sorry, no.", "Here you are."]
     plain = rollouts(["a", "b"], texts, {"kind": ["x", "y"], "score": [1.5, 2.0]}, Columns("kind", base_reward="score"))
+    prompts: Any = np.array([b"a", b"b"])
     arrays = rollouts(
-        np.array([b"a", b"b"]),
+        prompts,
         [[{"role": "assistant", "content": text}] for text in texts],
         {"kind": np.array(["x", "y"]), "score": np.array([1.5, 2.0], np.float32), "unread": object()},
         Columns("kind", base_reward="score"),
@@ -253,8 +255,13 @@ def test_a_batch_that_is_no_whole_number_of_groups_is_refused() -> None:
 @pytest.mark.parametrize("bad", ["mask", "nothing", math.nan, math.inf, True, None, [1.0]])
 def test_settings_that_a_trainer_cannot_express_are_refused(bad: object) -> None:
     with pytest.raises(OnInvalidError, match='"raise", or a finite number'):
-        checked(bad, "verl", ("raise",), "it takes a number for every completion")
-    assert checked(np.float32(-1.5), "verl", ("raise",), "") == -1.5
+        checked(bad, Trainer("verl", ("raise",), "it takes a number for every completion"))
+
+
+@pytest.mark.parametrize(("given", "read"), [("none", "none"), ("raise", "raise"), (np.float32(-1.5), -1.5), (2, 2.0)])
+def test_settings_that_a_trainer_can_express_are_taken(given: object, read: object) -> None:
+    found = checked(given, Trainer("TRL", ("none", "raise"), ""))
+    assert (found, type(found)) == (read, type(read))
 
 
 def test_graders_are_named_with_the_way_out() -> None:

@@ -13,42 +13,25 @@ needs nothing of NeMo-Gym, which asks for Python 3.13. https://docs.nvidia.com/n
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from typing import Any, cast
 
-from rbrlang.grading.judge import Judge
 from rbrlang.logic.circuit import Circuit
-from rbrlang.reward.artefact import Artefact
-from rbrlang.scoring.columns import Columns, Rollout, Unusable, check_every, rollout
-from rbrlang.scoring.invalid import OnInvalid, checked, numbers
+from rbrlang.scoring.adapter import Adapter
+from rbrlang.scoring.columns import Columns, Rollout, Unusable, rollout
+from rbrlang.scoring.invalid import OnInvalid, Trainer, numbers
 from rbrlang.scoring.metrics import batch_metrics
-from rbrlang.scoring.score import Scorer, Scores
+from rbrlang.scoring.score import Scores
 
 
-class NeMoGymReward:
+class NeMoGymReward(Adapter):
     """Rewards for a NeMo-Gym resources server.
 
     `columns` name entries of the body, of its `verifier_metadata`, or of the `metadata` of its
-    `responses_create_params`. `on_invalid` is `"mask"`, `"raise"`, or a number. Raises as `Scorer` does,
-    `ColumnsError`, and `OnInvalidError`.
+    `responses_create_params`. `on_invalid` is `"mask"`, `"raise"`, or a number. Raises as `Adapter` does.
     """
 
-    def __init__(
-        self,
-        artefact: str | os.PathLike[str] | Artefact,
-        grader: str | Judge = "embedded",
-        *,
-        columns: Columns | None = None,
-        on_invalid: OnInvalid = "mask",
-        cache: str | os.PathLike[str] | None = None,
-        name: str = "rbr",
-    ) -> None:
-        self.__name__ = name
-        self.scorer = Scorer(artefact, grader, cache=cache)
-        self.columns = Columns() if columns is None else columns
-        check_every(self.columns, self.scorer.circuit)
-        self.on_invalid: OnInvalid = checked(on_invalid, "NeMo-Gym", ("mask", "raise"), "a sample is masked there")
+    trainer = Trainer("NeMo-Gym", ("mask", "raise"), "a sample is masked there")
 
     def verify(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """The body with the reward: `reward`, `reward_components` that sum to it, and the metrics.

@@ -22,22 +22,24 @@ from typing import Any, cast
 from rbrlang.grading.judge import Judge
 from rbrlang.logic.circuit import Circuit
 from rbrlang.reward.artefact import Artefact
-from rbrlang.scoring.columns import Columns, Rollout, Unusable, check_every, rollout
-from rbrlang.scoring.invalid import OnInvalid, checked, numbers
+from rbrlang.scoring.adapter import Adapter
+from rbrlang.scoring.columns import Columns, Rollout, Unusable, rollout
+from rbrlang.scoring.invalid import OnInvalid, Trainer, numbers
 from rbrlang.scoring.metrics import one_metrics
-from rbrlang.scoring.score import Scorer
 
 _log = logging.getLogger("rbrlang")
 
 
-class OpenRLHFReward:
+class OpenRLHFReward(Adapter):
     """A `reward_func` for OpenRLHF.
 
     A label is the name of a response type (or of a category, where the policy maps one of that name), or a
     JSON object of columns, `prompt` among them where the plain prompt should be graded instead of the
     templated one. `ends` are the texts that end a completion, such as the end-of-turn mark: it is cut at
-    the first. `on_invalid` is `"raise"` or a number. Raises as `Scorer` does, and `OnInvalidError`.
+    the first. `on_invalid` is `"raise"` or a number. Raises as `Adapter` does.
     """
+
+    trainer = Trainer("OpenRLHF", ("raise",), "a reward of None makes it call a reward model")
 
     def __init__(
         self,
@@ -45,18 +47,12 @@ class OpenRLHFReward:
         grader: str | Judge = "embedded",
         *,
         columns: Columns | None = None,
-        on_invalid: OnInvalid = "raise",
+        on_invalid: OnInvalid | None = None,
         ends: Sequence[str] = (),
         cache: str | os.PathLike[str] | None = None,
         name: str = "rbr",
     ) -> None:
-        self.__name__ = name
-        self.scorer = Scorer(artefact, grader, cache=cache)
-        self.columns = Columns() if columns is None else columns
-        check_every(self.columns, self.scorer.circuit)
-        self.on_invalid: OnInvalid = checked(
-            on_invalid, "OpenRLHF", ("raise",), "a reward of None makes it call a reward model"
-        )
+        super().__init__(artefact, grader, columns=columns, on_invalid=on_invalid, cache=cache, name=name)
         self.ends = tuple(ends)
 
     def __call__(self, queries: Sequence[str], prompts: Sequence[str], labels: Sequence[Any]) -> dict[str, Any]:

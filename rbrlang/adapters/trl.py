@@ -11,48 +11,27 @@ https://huggingface.co/docs/trl/main/en/grpo_trainer#using-a-custom-reward-funct
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from rbrlang.grading.judge import Judge
-from rbrlang.reward.artefact import Artefact
-from rbrlang.scoring.columns import Columns, check_every, rollouts
-from rbrlang.scoring.invalid import OnInvalid, checked, numbers
+from rbrlang.scoring.adapter import Adapter
+from rbrlang.scoring.columns import rollouts
+from rbrlang.scoring.invalid import Trainer, numbers
 from rbrlang.scoring.metrics import batch_metrics, likely_class
-from rbrlang.scoring.score import Scorer
 
 _NOT_COLUMNS = ("completion_ids", "trainer_state", "environments", "log_extra", "log_metric")
 
 
-class TRLReward:
+class TRLReward(Adapter):
     """A reward function for TRL's GRPO and RLOO trainers.
 
-    `artefact` is a file of `rbrc fit` or `compile`; `grader` is `embedded`, `openai:MODEL`, `systemone:URL`,
-    `python:module.function`, or a `Judge`; `columns` say where the data set has the response type.
-    `on_invalid` is `"none"` (TRL leaves the completion out), `"raise"`, or a number. Raises `ArtefactError`,
-    `GraderError`, `ColumnsError`, `OnInvalidError`.
+    `columns` say where the data set has the response type. `on_invalid` is `"none"` (TRL leaves the completion
+    out), `"raise"`, or a number. The other arguments, and what is raised, are `Adapter`'s.
     """
 
-    def __init__(
-        self,
-        artefact: str | os.PathLike[str] | Artefact,
-        grader: str | Judge = "embedded",
-        *,
-        columns: Columns | None = None,
-        on_invalid: OnInvalid = "none",
-        cache: str | os.PathLike[str] | None = None,
-        name: str = "rbr",
-    ) -> None:
-        self.__name__ = name
-        self.scorer = Scorer(artefact, grader, cache=cache)
-        self.columns = Columns() if columns is None else columns
-        check_every(self.columns, self.scorer.circuit)
-        self.on_invalid: OnInvalid = checked(
-            on_invalid, "TRL", ("none", "raise"), "None already masks a completion there"
-        )
+    trainer = Trainer("TRL", ("none", "raise"), "None already masks a completion there")
 
     async def __call__(
         self,

@@ -18,7 +18,6 @@ rewards in an integer array, which cuts off every fraction. https://tunix.readth
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from functools import wraps
 from importlib import import_module
@@ -26,12 +25,11 @@ from typing import Any
 
 import numpy as np
 
-from rbrlang.grading.judge import Judge
-from rbrlang.reward.artefact import Artefact
-from rbrlang.scoring.columns import Columns, check_every, rollouts
-from rbrlang.scoring.invalid import OnInvalid, UnscoredError, checked, group_means, numbers
+from rbrlang.scoring.adapter import Adapter
+from rbrlang.scoring.columns import rollouts
+from rbrlang.scoring.invalid import Trainer, UnscoredError, group_means, numbers
 from rbrlang.scoring.metrics import batch_metrics
-from rbrlang.scoring.score import Scorer, Scores
+from rbrlang.scoring.score import Scores
 
 _NOT_COLUMNS = ("trajectory_ids", "mode")
 
@@ -40,32 +38,16 @@ class TunixError(RuntimeError):
     """Something that this reward cannot do in Tunix, or Tunix missing; the message says what to do."""
 
 
-class TunixReward:
+class TunixReward(Adapter):
     """A reward function for Tunix, and what the reward manager `"rbr"` asks.
 
     `columns` say where the data set has the response type; its columns have to be numpy arrays, since Tunix
-    repeats them for each generation; one named `prompt` is graded in the place of a templated prompt. `on_invalid` is `"raise"`, a number, or, under the manager `"rbr"`,
-    `"mask"`: the completion gets the mean of its group, hence no advantage. Raises as `Scorer` does,
-    `ColumnsError`, and `OnInvalidError`.
+    repeats them for each generation; one named `prompt` is graded in the place of a templated prompt.
+    `on_invalid` is `"raise"`, a number, or, under the manager `"rbr"`, `"mask"`: the completion gets the mean
+    of its group, hence no advantage. Raises as `Adapter` does.
     """
 
-    def __init__(
-        self,
-        artefact: str | os.PathLike[str] | Artefact,
-        grader: str | Judge = "embedded",
-        *,
-        columns: Columns | None = None,
-        on_invalid: OnInvalid = "raise",
-        cache: str | os.PathLike[str] | None = None,
-        name: str = "rbr",
-    ) -> None:
-        self.__name__ = name
-        self.scorer = Scorer(artefact, grader, cache=cache)
-        self.columns = Columns() if columns is None else columns
-        check_every(self.columns, self.scorer.circuit)
-        self.on_invalid: OnInvalid = checked(
-            on_invalid, "Tunix", ("raise", "mask"), "it reads None as 0, the best of bad rewards"
-        )
+    trainer = Trainer("Tunix", ("raise", "mask"), "it reads None as 0, the best of bad rewards")
 
     def scores(
         self, prompts: Sequence[Any], completions: Sequence[Any], columns: dict[str, Any], base: Sequence[float] | None

@@ -15,16 +15,13 @@ say so there; the metrics are recorded on the trace in passing. https://github.c
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from rbrlang.grading.judge import Judge
-from rbrlang.reward.artefact import Artefact
-from rbrlang.scoring.columns import Columns, Rollout, Unusable, check_every, rollout
-from rbrlang.scoring.invalid import OnInvalid, checked, numbers
+from rbrlang.scoring.adapter import Adapter
+from rbrlang.scoring.columns import Columns, Rollout, Unusable, rollout
+from rbrlang.scoring.invalid import Trainer, numbers
 from rbrlang.scoring.metrics import batch_metrics
-from rbrlang.scoring.score import Scorer
 
 
 class _Dumped(Protocol):
@@ -46,29 +43,15 @@ class Trace(Protocol):
     def record_metrics(self, values: Mapping[str, float]) -> None: ...
 
 
-class VerifiersReward:
+class VerifiersReward(Adapter):
     """The reward of a `vf.Trace`; await it in a method that `@vf.reward` decorates.
 
     `columns` name fields of the task's data. The completion is the last message of the trace's final branch,
     which has to be the assistant's, and the prompt what comes before it. `on_invalid` is `"raise"` or a
-    number. Raises as `Scorer` does, `ColumnsError`, and `OnInvalidError`.
+    number. Raises as `Adapter` does.
     """
 
-    def __init__(
-        self,
-        artefact: str | os.PathLike[str] | Artefact,
-        grader: str | Judge = "embedded",
-        *,
-        columns: Columns | None = None,
-        on_invalid: OnInvalid = "raise",
-        cache: str | os.PathLike[str] | None = None,
-        name: str = "rbr",
-    ) -> None:
-        self.__name__ = name
-        self.scorer = Scorer(artefact, grader, cache=cache)
-        self.columns = Columns() if columns is None else columns
-        check_every(self.columns, self.scorer.circuit)
-        self.on_invalid: OnInvalid = checked(on_invalid, "verifiers", ("raise",), "a trace is left unscored by raising")
+    trainer = Trainer("verifiers", ("raise",), "a trace is left unscored by raising")
 
     async def __call__(self, trace: Trace) -> float:
         """The reward. Raises `UnscoredError` where `on_invalid` is `"raise"`, and `ColumnsError`."""

@@ -13,43 +13,24 @@ https://verl.readthedocs.io/en/latest/preparation/reward_function.html
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from rbrlang.grading.judge import Judge
-from rbrlang.reward.artefact import Artefact
-from rbrlang.scoring.columns import Columns, ColumnsError, check_every, rollout
-from rbrlang.scoring.invalid import OnInvalid, checked, numbers
+from rbrlang.scoring.adapter import Adapter
+from rbrlang.scoring.columns import Columns, ColumnsError, rollout
+from rbrlang.scoring.invalid import OnInvalid, Trainer, numbers
 from rbrlang.scoring.metrics import one_metrics
-from rbrlang.scoring.score import Scorer
-
-_WHY = "verl takes a number for every completion"
 
 
-class VerlReward:
+class VerlReward(Adapter):
     """A `compute_score` for verl; `compute_score` below makes one from a configuration alone.
 
     `columns` name entries of `extra_info`, or `data_source` and `ground_truth`. `on_invalid` is `"raise"` or
-    a number. Raises as `Scorer` does, `ColumnsError`, and `OnInvalidError`.
+    a number. Raises as `Adapter` does.
     """
 
-    def __init__(
-        self,
-        artefact: str | os.PathLike[str] | Artefact,
-        grader: str | Judge = "embedded",
-        *,
-        columns: Columns | None = None,
-        on_invalid: OnInvalid = "raise",
-        cache: str | os.PathLike[str] | None = None,
-        name: str = "rbr",
-    ) -> None:
-        self.__name__ = name
-        self.scorer = Scorer(artefact, grader, cache=cache)
-        self.columns = Columns() if columns is None else columns
-        check_every(self.columns, self.scorer.circuit)
-        self.on_invalid: OnInvalid = checked(on_invalid, "verl", ("raise",), _WHY)
+    trainer = Trainer("verl", ("raise",), "it takes a number for every completion")
 
     def __call__(
         self,
@@ -78,7 +59,7 @@ def compute_score(
     artefact: str | None = None,
     grader: str = "embedded",
     columns: Mapping[str, str | None] | None = None,
-    on_invalid: OnInvalid = "raise",
+    on_invalid: OnInvalid | None = None,
     cache: str | None = None,
     **_: Any,
 ) -> dict[str, float]:
@@ -94,7 +75,11 @@ def compute_score(
 
 @lru_cache(maxsize=8)
 def _reward(
-    artefact: str, grader: str, chosen: tuple[tuple[str, str | None], ...], on_invalid: OnInvalid, cache: str | None
+    artefact: str,
+    grader: str,
+    chosen: tuple[tuple[str, str | None], ...],
+    on_invalid: OnInvalid | None,
+    cache: str | None,
 ) -> VerlReward:
     known = Columns.__dataclass_fields__
     for name, _ in chosen:

@@ -84,7 +84,10 @@ class PolicyServer(LanguageServer):
             owners = [key] if key in opened else list(self._published)
             found = [d for owner in owners for d in self._published.get(owner, {}).get(key, ())]
             unique = list({(repr(d.range), d.code, d.message): d for d in found}.values())
-            self.text_document_publish_diagnostics(types.PublishDiagnosticsParams(self.files.uri(key), unique))
+            uri = self.files.uri(key)
+            edited = self.workspace.text_documents.get(uri)  # says to an editor that is ahead which text is meant
+            version = None if edited is None else edited.version
+            self.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri, unique, version))
 
 
 def _changed(server: PolicyServer, uri: str, text: str, delay: float) -> None:

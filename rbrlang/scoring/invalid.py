@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeGuard
 
 import numpy as np
@@ -24,6 +25,19 @@ from rbrlang.scoring.score import Scores
 OnInvalid = Literal["raise", "none", "mask"] | float
 
 
+@dataclass(frozen=True, slots=True)
+class Trainer:
+    """A trainer, as far as completions without a reward go.
+
+    `words` are those of "raise", "none" and "mask" that it can express, its default first; `why` says what it
+    lacks for the others.
+    """
+
+    name: str
+    words: tuple[Literal["raise", "none", "mask"], ...]
+    why: str
+
+
 class UnscoredError(RuntimeError):
     """A completion without a reward, where the trainer has no way to say so; the message says why it has none."""
 
@@ -32,15 +46,18 @@ class OnInvalidError(ValueError):
     """An `on_invalid` that is none, or that this trainer cannot express."""
 
 
-def checked(on_invalid: object, trainer: str, words: Sequence[str], why: str) -> OnInvalid:
-    """The setting, if it is one of `words` or a finite number. `why` says what the trainer lacks otherwise."""
-    if on_invalid in ("raise", "none", "mask"):
-        if on_invalid in words:
-            return on_invalid
-        raise OnInvalidError(f"{trainer} has no on_invalid=`{on_invalid}`: {why}; it takes {_choices(words)}")
-    if _is_number(on_invalid) and math.isfinite(on_invalid):
+def checked(on_invalid: object, trainer: Trainer) -> OnInvalid:
+    """The setting, if the trainer can express it or it is a finite number. Raises `OnInvalidError`."""
+    choices = _choices(trainer.words)
+    if isinstance(on_invalid, str):
+        for word in trainer.words:
+            if on_invalid == word:
+                return word
+        if on_invalid in ("raise", "none", "mask"):
+            raise OnInvalidError(f"{trainer.name} has no on_invalid=`{on_invalid}`: {trainer.why}; it takes {choices}")
+    elif _is_number(on_invalid) and math.isfinite(on_invalid):
         return float(on_invalid)
-    raise OnInvalidError(f"on_invalid is {on_invalid!r}; it takes {_choices(words)}")
+    raise OnInvalidError(f"on_invalid is {on_invalid!r}; it takes {choices}")
 
 
 def numbers(scores: Scores, on_invalid: OnInvalid) -> NDArray[np.float64]:

@@ -1,0 +1,58 @@
+"""What does a reward need, whichever trainer calls it?
+
+    class MyReward(Adapter):
+        trainer = Trainer("My trainer", ("none", "raise"), "None already masks a completion there")
+
+        def __call__(self, prompts, completions, **columns):
+            scores = self.scorer(rollouts(prompts, completions, columns, self.columns))
+            return numbers(scores, self.on_invalid)
+
+An artefact, a grader, the names of the columns, and what becomes of a completion without a reward: `Adapter`
+takes these and checks them when it is made, before the first rollout. What is left to a subclass is the form
+in which its trainer calls and wants to be answered. An adapter pickles where its grader does.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import ClassVar
+
+from rbrlang.grading.judge import Judge
+from rbrlang.reward.artefact import Artefact
+from rbrlang.scoring.columns import Columns, check_every
+from rbrlang.scoring.invalid import OnInvalid, Trainer, checked
+from rbrlang.scoring.score import Scorer
+
+
+class Adapter:
+    """A reward for one trainer.
+
+    | argument | is |
+    | --- | --- |
+    | `artefact` | a file of `rbrc fit` or `rbrc compile`, or what was read of one |
+    | `grader` | `embedded`, `openai:MODEL`, `systemone:URL`, `python:module.function`, or a `Judge` |
+    | `columns` | which columns of the data say what |
+    | `on_invalid` | what a completion without a reward gets: a word of `trainer`, or a number; None: its first word |
+    | `cache` | a file of answers, for a grader behind an endpoint |
+    | `name` | what the trainer calls the reward in its logs |
+
+    Raises `ArtefactError`, `GraderError`, `ColumnsError`, `OnInvalidError`.
+    """
+
+    trainer: ClassVar[Trainer]
+
+    def __init__(
+        self,
+        artefact: str | os.PathLike[str] | Artefact,
+        grader: str | Judge = "embedded",
+        *,
+        columns: Columns | None = None,
+        on_invalid: OnInvalid | None = None,
+        cache: str | os.PathLike[str] | None = None,
+        name: str = "rbr",
+    ) -> None:
+        self.__name__ = name
+        self.on_invalid: OnInvalid = checked(self.trainer.words[0] if on_invalid is None else on_invalid, self.trainer)
+        self.scorer = Scorer(artefact, grader, cache=cache)
+        self.columns = Columns() if columns is None else columns
+        check_every(self.columns, self.scorer.circuit)
