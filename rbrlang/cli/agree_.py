@@ -96,7 +96,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--details", action="store_true", help="more tables: within response types, thresholds, Brier parts"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of folds and resamples (default: 0)")
+    shared.seed_argument(parser, "folds and resamples")
     parser.add_argument(
         "--gate", action="append", default=[], metavar="COND",
         help='fail unless this holds, such as "auc>0.9" (mean over propositions), "class_accuracy>0.8" or "apology.auc>0.9"',

@@ -89,7 +89,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="DIR", default="rbrc-demo", help="where to leave the files (default: rbrc-demo)"
     )
     parser.add_argument("--until", choices=names, default=names[-1], help="stop after this step")
-    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn at random")
+    shared.seed_argument(parser)
     parser.add_argument("--rl-steps", type=int, default=300, metavar="N", help="steps of each training run")
     shared.run_with(parser, run)
 

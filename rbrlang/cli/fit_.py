@@ -54,7 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bootstrap", type=int, default=200, metavar="N", help="resamples for the intervals, 0 for none"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn at random")
+    shared.seed_argument(parser)
     certify_.arguments(parser)
     shared.class_probability_argument(parser)
     shared.grader_arguments(parser)

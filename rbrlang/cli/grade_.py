@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--limit", type=shared.count, metavar="N", help="only the first N rows")
     parser.add_argument("--details", action="store_true", help="add the column `answers` with every answer in full")
-    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn at random")
+    shared.seed_argument(parser)
     shared.grader_arguments(parser, default="embedded")
     shared.policy_arguments(parser)
     shared.run_with(parser, run)

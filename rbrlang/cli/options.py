@@ -68,6 +68,18 @@ def count(text: str) -> int:
     raise argparse.ArgumentTypeError(f"`{text}` is not a whole number above 0")
 
 
+def whole(text: str) -> int:
+    """A whole number, 0 or more."""
+    if text.isascii() and text.isdigit():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"`{text}` is not a whole number of 0 or more")
+
+
+def finite(text: str) -> float:
+    """A number that is neither infinite nor NaN."""
+    return _number(text, "that is finite", lambda _: True)
+
+
 def above_zero(text: str) -> float:
     """A number above 0."""
     return _number(text, "above 0", lambda value: value > 0)
@@ -91,6 +103,14 @@ def _number(text: str, what: str, allowed: Callable[[float], bool]) -> float:
     if math.isfinite(value) and allowed(value):
         return value
     raise argparse.ArgumentTypeError(f"`{text}` is not a number {what}")
+
+
+OF_A_GRADER = "the waits and samples of graders behind an endpoint"
+
+
+def seed_argument(parser: argparse.ArgumentParser, of: str = "all that is drawn at random") -> None:
+    """`--seed`."""
+    parser.add_argument("--seed", type=whole, default=0, metavar="N", help=f"of {of} (default: 0)")
 
 
 def lazy_argument(parser: argparse.ArgumentParser) -> None:
@@ -133,7 +153,7 @@ def ranking_arguments(parser: argparse.ArgumentParser) -> None:
         help="judge the rules alone by weights refitted without base reward: on these rows, or in folds by prompt",
     )  # fmt: skip
     parser.add_argument("--resamples", type=count, default=1000, metavar="N", help="bootstrap resamples of prompts")
-    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn at random")
+    seed_argument(parser)
 
 
 def grader_arguments(parser: argparse.ArgumentParser, *, default: str | None = "rows") -> None:

@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--list", action="store_true", help="show the payloads and stop; with FILE, also those made from it"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the waits and samples of graders behind an endpoint")
+    shared.seed_argument(parser, shared.OF_A_GRADER)
     shared.grader_arguments(parser, default="embedded")
     shared.policy_arguments(parser)
     shared.format_argument(parser)

@@ -18,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--bounds", action="store_true", help="add `reward_bounds` over what is unknown")
     shared.lazy_argument(parser)
-    parser.add_argument("--seed", type=int, default=0, help="of the waits and samples of graders behind an endpoint")
+    shared.seed_argument(parser, shared.OF_A_GRADER)
     shared.grader_arguments(parser)
     shared.run_with(parser, run)
 

@@ -23,6 +23,22 @@ if TYPE_CHECKING:
 
 _SHORTEST_TOKEN = 16
 
+# Name, kind, default, unit, and what it bounds.
+_LIMITS = (
+    ("--max-body", shared.count, 16 << 20, "BYTES", "of a request (default: 16 MiB)"),
+    ("--max-batch", shared.count, 512, "N", "completions of a request, and graded together (default: 512)"),
+    (
+        "--max-text", shared.count, 200_000, "N",
+        "characters of a prompt and completion; a longer one has no reward (default: 200000)",
+    ),
+    (
+        "--max-waiting", shared.count, 8192, "N",
+        "completions that wait; beyond, requests are turned away with 503 (default: 8192)",
+    ),
+    ("--body-seconds", shared.above_zero, 30.0, "S", "in which a body has to arrive (default: 30)"),
+    ("--grace", shared.count, 120, "S", "for what was accepted when the server is told to end (default: 120)"),
+)  # fmt: skip
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `rbrc serve`."""
@@ -36,29 +52,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "needed to listen on anything but loopback",
     )  # fmt: skip
     limits = parser.add_argument_group("limits")
-    limits.add_argument(
-        "--max-body", type=shared.count, default=16 << 20, metavar="BYTES", help="of a request (default: 16 MiB)"
-    )
-    limits.add_argument(
-        "--max-batch", type=shared.count, default=512, metavar="N",
-        help="completions of a request, and graded together (default: 512)",
-    )  # fmt: skip
-    limits.add_argument(
-        "--max-text", type=shared.count, default=200_000, metavar="N",
-        help="characters of a prompt and completion; a longer one has no reward (default: 200000)",
-    )  # fmt: skip
-    limits.add_argument(
-        "--max-waiting", type=shared.count, default=8192, metavar="N",
-        help="completions that wait; beyond, requests are turned away with 503 (default: 8192)",
-    )  # fmt: skip
-    limits.add_argument(
-        "--body-seconds", type=shared.above_zero, default=30.0, metavar="S",
-        help="in which a body has to arrive (default: 30)",
-    )  # fmt: skip
-    limits.add_argument(
-        "--grace", type=shared.count, default=120, metavar="S",
-        help="for what was accepted when the server is told to end (default: 120)",
-    )  # fmt: skip
+    for name, kind, default, unit, meaning in _LIMITS:
+        limits.add_argument(name, type=kind, default=default, metavar=unit, help=meaning)
     columns = parser.add_argument_group("data of OpenRLHF and NeMo-Gym")
     columns.add_argument(
         "--response-type", default="response_type", metavar="COLUMN", help="names the response type of a completion"
@@ -76,7 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="OpenRLHF: a mark that ends a completion, such as `<|im_end|>`; may be repeated",
     )  # fmt: skip
     columns.add_argument(
-        "--on-invalid", type=_number, metavar="NUMBER",
+        "--on-invalid", type=shared.finite, metavar="NUMBER",
         help="what a completion without a reward gets there (default: null, and masked in NeMo-Gym)",
     )  # fmt: skip
     parser.add_argument(
@@ -87,7 +82,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--batches", type=shared.count, default=1, metavar="N",
         help="batches graded at a time, each with its own --concurrency (default: 1)",
     )  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="of the waits and samples of graders behind an endpoint")
+    shared.seed_argument(parser, shared.OF_A_GRADER)
     shared.format_argument(parser)
     shared.grader_arguments(parser, default="embedded")
     shared.run_with(parser, run)
@@ -221,15 +216,3 @@ def _port(text: str) -> int:
     if text.isascii() and text.isdigit() and int(text) < 65536:
         return int(text)
     raise argparse.ArgumentTypeError(f"`{text}` is no port, a number from 0 to 65535")
-
-
-def _number(text: str) -> float:
-    import math
-
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if math.isfinite(value):
-        return value
-    raise argparse.ArgumentTypeError(f"`{text}` is not a finite number")

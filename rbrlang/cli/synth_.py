@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--per-class", type=int, default=1, metavar="N", help="completions per prompt and class")
     parser.add_argument("--no-base-reward", action="store_true", help="leave out the simulated base reward")
-    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn at random")
+    shared.seed_argument(parser)
     phrases = parser.add_argument_group("templates")
     phrases.add_argument("--bank", metavar="FILE", help="a phrase bank of your own (default: the standard library's)")
     phrases.add_argument(
@@ -52,8 +52,6 @@ def run(options: argparse.Namespace) -> int:
     """Draw and write; 1 when a class has no completion at all, 3 when something could not be used or did not arrive."""
     if options.origin != "llm" and options.format == "json":
         raise UsageError("`--format json` is the report of `--from llm`; the rows themselves are JSON already")
-    if options.seed < 0:
-        raise UsageError("`--seed` is 0 or more")
     policy = shared.policy(options, options.file)
     if policy is None:
         return 1

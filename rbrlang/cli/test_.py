@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `rbrc test`."""
     parser.add_argument("files", nargs="+", metavar="FILE", help=".rbr files")
     parser.add_argument("--run", dest="pattern", metavar="RE", default="", help="only tests whose title matches")
-    parser.add_argument("--seed", type=int, default=0, help="of the waits and samples of graders behind an endpoint")
+    shared.seed_argument(parser, shared.OF_A_GRADER)
     parser.add_argument("-v", "--verbose", action="store_true", help="name the tests that passed, too")
     parser.add_argument("--watch", action="store_true", help="test again whenever a file changes")
     group = parser.add_argument_group("how good the tests are")
