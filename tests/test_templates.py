@@ -158,7 +158,7 @@ def test_a_prompt_of_the_bank_is_recognised_and_any_other_is_only_declined() -> 
 def test_what_cannot_be_written_is_said() -> None:
     circuit = rbrlang.loads(RULES).circuit
     bank = parse_bank(BANK)
-    silent = replace(bank, sections=tuple(s for s in bank.sections if s.says != {"odd"}))
+    silent = replace(bank, sections=tuple(s for s in bank.sections if s.says != frozenset({"odd"})))
     made = synth_from_templates(circuit, 2, 1, 0, bank=silent)
     assert made.missing == (Missing("chat", "bad", "things", 2),)
     with pytest.raises(
