@@ -14,6 +14,8 @@ from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.render import dump, mass_text, pretty, to_json, use_colour
 from rbrlang.diagnostics import Diagnostic, suggest
+from rbrlang.lang.load import Parser
+from rbrlang.lang.parse import parse
 from rbrlang.policy import Checked
 
 
@@ -52,8 +54,10 @@ def run(options: argparse.Namespace) -> int:
     if options.fix or options.format != "pretty":
         raise UsageError("`--watch` shows findings as text and changes no file: leave out `--fix` and `--format`")
     from rbrlang.cli.watch import watch
+    from rbrlang.lang.reparse import Reparser
 
-    return watch([Path(file) for file in options.files], lambda: _once(options, denied))
+    parser = Reparser()
+    return watch([Path(file) for file in options.files], lambda: _once(options, denied, parser))
 
 
 def _denied(text: str) -> str:
@@ -68,11 +72,11 @@ def _denied(text: str) -> str:
     )
 
 
-def _once(options: argparse.Namespace, denied: Collection[str]) -> tuple[int, list[Path]]:
+def _once(options: argparse.Namespace, denied: Collection[str], parser: Parser = parse) -> tuple[int, list[Path]]:
     """One run: its exit code, and the files it read."""
     gc.disable()  # what a check makes it keeps to its end; looking for garbage takes a tenth of its time
     try:
-        results = [_check(options, file) for file in options.files]
+        results = [_check(options, file, parser) for file in options.files]
     finally:
         gc.enable()
     found = list(dict.fromkeys(d for result in results for d in result.checked.diagnostics))
@@ -85,8 +89,8 @@ def _once(options: argparse.Namespace, denied: Collection[str]) -> tuple[int, li
     return int(bool(failing)), read
 
 
-def _check(options: argparse.Namespace, file: str) -> _Result:
-    checked = shared.checked(options, file)
+def _check(options: argparse.Namespace, file: str, parser: Parser) -> _Result:
+    checked = shared.checked(options, file, parser)
     if not options.fix:
         return _Result(file, checked, ())
     from rbrlang.cli.files import replace_text

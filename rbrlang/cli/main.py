@@ -45,7 +45,8 @@ COMMANDS = {
 }
 
 
-def _parser(command: str | None) -> argparse.ArgumentParser:
+def _parser(command: str | None, only: bool) -> argparse.ArgumentParser:
+    """The parser of the command line; `only` leaves out the other commands, whose parsers take time to make."""
     parser = argparse.ArgumentParser(
         prog="rbrc",
         description="Rule-based rewards as a language: check, fit and apply .rbr policies.",
@@ -54,6 +55,8 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"rbrc {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, help_text in COMMANDS.items():
+        if only and name != command:
+            continue
         sub = commands.add_parser(name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".")
         if name == command:
             importlib.import_module(f"rbrlang.cli.{name}_").configure(sub)
@@ -64,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `rbrc`; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = next((a for a in arguments if a in COMMANDS), None)
-    parser = _parser(command)
+    parser = _parser(command, only=arguments[:1] == [command])
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))

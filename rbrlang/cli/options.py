@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.render import pretty, use_colour
+from rbrlang.lang.load import Parser
+from rbrlang.lang.parse import parse
 from rbrlang.policy import Checked, Policy, check
 
 if TYPE_CHECKING:
@@ -221,10 +223,10 @@ def artefact(path: str) -> Artefact:
         raise UsageError(str(error)) from error
 
 
-def checked(options: argparse.Namespace, path: str) -> Checked:
-    """Check the policy file a command was given."""
+def checked(options: argparse.Namespace, path: str, parser: Parser = parse) -> Checked:
+    """Check the policy file a command was given; `parser` gives the tree of each of its files."""
     try:
-        return check(path, params=dict(options.params), roots=options.roots)
+        return check(path, params=dict(options.params), roots=options.roots, parser=parser)
     except IsADirectoryError:
         raise UsageError(f"`{path}` is a folder; name a .rbr file in it") from None
     except FileNotFoundError:

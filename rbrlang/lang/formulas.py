@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import assert_never
 
 from rbrlang import codes
@@ -48,19 +49,27 @@ def check_pattern(pattern: tree.Text) -> Diagnostic | None:
             help="double the backslash: strings use the escapes of JSON",
             fixes=(Fix("double the backslash", pattern.span, doubled, "maybe-incorrect"),),
         )  # fmt: skip
-    import re2  # only policies with patterns pay for loading it
-
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        re2.compile(pattern.value, options)
-    except re2.error as error:
-        reason = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error.args[0])
+    reason = _unreadable(pattern.value)
+    if reason:
         return Diagnostic(
             codes.BAD_PATTERN, f"not an RE2 pattern: {reason}", pattern.span,
             help="RE2 has no back-references and no look-around; a backslash in a plain string is doubled",
         )  # fmt: skip
     return None
+
+
+@lru_cache(4096)
+def _unreadable(pattern: str) -> str:
+    """Why RE2 cannot read a pattern; nothing where it can."""
+    import re2  # only policies with patterns pay for loading it
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        re2.compile(pattern, options)
+    except re2.error as error:
+        return error.args[0].decode() if isinstance(error.args[0], bytes) else str(error.args[0])
+    return ""
 
 
 @dataclass

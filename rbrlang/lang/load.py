@@ -52,7 +52,7 @@ def load(
 ) -> tuple[tuple[LoadedModule, ...], tuple[Diagnostic, ...]]:
     """Load a policy's root file and all it imports. Raises OSError when the root cannot be read.
 
-    `read` gives the bytes of a file, `parser` its tree; see `Reparser`.
+    `read` gives the bytes of a file, `parser` its tree; see `reparse.Reparser`.
     """
     loader = _Loader(tuple(root.resolve() for root in roots), read, parser)
     source = loader.source(path, os.fspath(path), read(path))
@@ -67,23 +67,6 @@ def load_text(
     loader = _Loader(tuple(root.resolve() for root in roots), read_file, parse)
     loader.visit(Path(name).resolve(), Source(name, text), standard=False)
     return tuple(loader.done.values()), tuple(loader.diagnostics)
-
-
-class Reparser:
-    """A parser that reads a file again only when its text has changed: for a process that checks again and again."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, tuple[str, tuple[tree.Module, tuple[Diagnostic, ...]]]] = {}
-
-    def __call__(self, source: Source) -> tuple[tree.Module, tuple[Diagnostic, ...]]:
-        """The tree of a file and what could not be read. The tree's source is the one that was parsed, of equal text."""
-        if not source.text:
-            return parse(source)  # it may stand for a file that is no text, of which a finding speaks
-        text, parsed = self._kept.get(source.name, ("", None))
-        if parsed is None or text != source.text:
-            parsed = parse(source)
-            self._kept[source.name] = source.text, parsed
-        return parsed
 
 
 class _Loader:

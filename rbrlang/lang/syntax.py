@@ -31,7 +31,7 @@ class Path(NamedTuple):
     @property
     def text(self) -> str:
         """As written, without white space."""
-        return ".".join(part.text for part in self.parts)
+        return self.parts[0].text if len(self.parts) == 1 else ".".join([part.text for part in self.parts])
 
 
 class Text(NamedTuple):

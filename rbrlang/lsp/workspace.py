@@ -15,7 +15,8 @@ from pathlib import Path
 from pygls.uris import from_fs_path, to_fs_path
 
 from rbrlang.diagnostics import Diagnostic
-from rbrlang.lang.load import LoadedModule, Reparser, load, read_file
+from rbrlang.lang.load import LoadedModule, load, read_file
+from rbrlang.lang.reparse import Reparser
 from rbrlang.lang.scope import Scope, build_scopes
 from rbrlang.lsp.names import Mention, mentions
 from rbrlang.lsp.positions import Encoding
