@@ -21,9 +21,10 @@ from rbrlang import load
 from rbrlang.grading.embedded import EmbeddedGrader
 from rbrlang.grading.results import GradeItem, probability
 from rbrlang.learning import fit as fit_module
-from rbrlang.learning.finish import lower_bound
+from rbrlang.learning.finish import finish
 from rbrlang.learning.fit import FitError, fit
 from rbrlang.learning.fitted import Fit, ResponseFit, Unfitted
+from rbrlang.learning.part import lower_bound, objective_of
 from rbrlang.learning.problem import Pairs, Problem, pair_loss, to_scaled
 from rbrlang.learning.rows import Row, read_rows
 from rbrlang.learning.sample import SampleError, sample_rows
@@ -117,6 +118,21 @@ def test_any_multipliers_bound_the_objective_from_below(seed: int, kind: str, ot
             assert bound <= objective + 1e-9 * (1.0 + abs(objective))
 
 
+@pytest.mark.parametrize("start", [0.0, 0.3, 30.0])
+@pytest.mark.parametrize("kind", ["free", "mixed"])
+def test_pairs_left_out_at_first_are_missed_by_no_start(kind: str, start: float) -> None:
+    problem = random_problem(4, pairs=2000, features=9, kind=kind)
+    scaled = to_scaled(problem)
+    found = finish(scaled, start * np.random.default_rng(0).normal(size=9))
+    best, _ = exact(replace(problem, offsets=problem.offsets / scaled.scale, low=problem.low / scaled.scale,
+                            high=problem.high / scaled.scale, centre=problem.centre / scaled.scale))  # fmt: skip
+    loss = found.objective - 0.5 * scaled.ridge * float(found.u @ found.u)
+    assert best * (1 - 1e-9) <= loss <= best * 1.0001
+    assert found.bound <= found.objective <= found.bound * 1.0001
+    z = scaled.offsets - scaled.pairs.gaps(found.u)
+    assert found.objective == pytest.approx(objective_of(scaled, found.u, z), rel=1e-12)
+
+
 def test_answers_of_a_real_grader_are_fitted_and_proved_too() -> None:
     """A grader that is sure leaves probabilities that hardly differ, and weights that have to go far."""
     policy = load(CHECKOUT / "examples" / "refusals" / "policy.rbr")
@@ -128,7 +144,7 @@ def test_answers_of_a_real_grader_are_fitted_and_proved_too() -> None:
         for r, found in zip(rows, answers, strict=True)
     ]
     found = fit(policy.circuit, graded, bootstrap=0).responses
-    assert [outcome.gap < 0.01 for outcome in found if isinstance(outcome, ResponseFit)] == [True] * 3
+    assert [outcome.gap < 1e-4 for outcome in found if isinstance(outcome, ResponseFit)] == [True] * 3
 
 
 def test_the_logistic_fit_has_next_to_no_slope_left() -> None:

@@ -31,6 +31,9 @@ Matrix = NDArray[np.float64]
 AUTOMATIC_RIDGE = 1e-7
 """In scaled units: enough to make the solution unique, too little to be seen in the loss."""
 
+FLOPS = 200_000
+"""Products of more multiplications are spread over threads by the BLAS, which on a busy machine wait for each other."""
+
 HINGE_LIKE = 1e4
 """A softplus of this sharpness is within 7e-5 of the hinge, and is solved as one."""
 
@@ -138,3 +141,13 @@ def losses(z: Vector, loss: Loss, sharpness: float = 1.0) -> Vector:
 def total(shares: Vector, values: Vector) -> float:
     """Σ_p a_p · value_p."""
     return float(np.sum(shares * values))
+
+
+def gram(levers: Matrix, weights: Vector) -> Matrix:
+    """Σ w·d·dᵀ over the rows d [F] of the levers, in products too small for threads."""
+    count, width = levers.shape
+    rows = max(1, FLOPS // max(1, width * width))
+    whole = count - count % rows
+    weighed = levers * weights[:, None]
+    blocks, those = levers[:whole].reshape(-1, rows, width), weighed[:whole].reshape(-1, rows, width)
+    return np.matmul(blocks.transpose(0, 2, 1), those).sum(axis=0) + levers[whole:].T @ weighed[whole:]

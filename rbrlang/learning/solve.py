@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rbrlang.learning.descend import descend, lay_out, redescend
-from rbrlang.learning.finish import LEAST, finish
+from rbrlang.learning.finish import finish
+from rbrlang.learning.part import LEAST, left
 from rbrlang.learning.problem import Matrix, Problem, Scaled, Vector, from_scaled, pair_loss, to_scaled
 
 MOST_PAIRS = 4_000_000
@@ -57,7 +58,7 @@ def solve_all(problems: Sequence[Problem]) -> tuple[Solution, ...]:
             Solution(
                 weights=weights,
                 loss=pair_loss(problem, weights),
-                gap=done.left / max(done.objective, LEAST),
+                gap=left(units, done.u, done.objective, done.bound) / max(done.objective, LEAST),
                 ridge=units.ridge / units.scale,
                 scale=units.scale,
                 slope=done.slope,
