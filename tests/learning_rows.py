@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def circuit(reward: str = "") -> Circuit:
     return rbrlang.loads(POLICY.replace("REWARD", reward)).circuit
 
 
-def row(prompt: object, klass: str | None, probs: dict[str, float | None], **columns: Any) -> Row:
+def row(prompt: object, klass: str | None, probs: Mapping[str, float | None], **columns: Any) -> Row:
     """A row of the policy's response type."""
     return row_from(
         {"prompt": f"prompt {prompt}", "completion": "Text.", "response_type": "refusal", "class": klass}

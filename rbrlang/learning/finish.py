@@ -40,7 +40,9 @@ def finish(scaled: Scaled, start: Vector) -> Finished:
 
 
 def _finish_hinge(scaled: Scaled, start: Vector) -> Finished:
-    z = scaled.offsets - scaled.pairs.gaps(start)
+    z, nowhere = scaled.offsets - scaled.pairs.gaps(start), np.zeros(len(start))
+    if objective_of(scaled, start, z) > objective_of(scaled, nowhere, scaled.offsets):
+        start, z = nowhere, scaled.offsets  # a start worse than none would cost many steps
     best = Finished(start, objective_of(scaled, start, z), 0.0, np.inf)  # no loss is negative
     for reach in REACHES:
         part = part_of(scaled, z, reach)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from rbrlang.learning.part import Finished, Part, bound_of, good_enough, objective_of_part
 from rbrlang.learning.problem import Matrix, Vector, gram
 
-START = 0.02
+START = 0.1
 """δ at the start, in scaled units: about as far as pairs still move."""
 STEPS = 80
 ALMOST = 0.99
