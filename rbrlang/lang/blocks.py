@@ -1,4 +1,4 @@
-"""What do the blocks of a policy say: propositions, rewards, tests?
+"""What do the blocks of a policy say: propositions and tests?
 
 Pure functions from the tree's blocks to the program's values; what is wrong goes to `diagnostics`.
 """
@@ -6,8 +6,7 @@ Pure functions from the tree's blocks to the program's values; what is wrong goe
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import assert_never
 
 from rbrlang import codes
@@ -18,13 +17,11 @@ from rbrlang.lang.program import (
     And,
     Cue,
     Definition,
-    Feature,
     Formula,
     Instruction,
     Message,
     Not,
     Or,
-    Otherwise,
     Proposition,
     Ref,
     ResponseType,
@@ -32,10 +29,8 @@ from rbrlang.lang.program import (
     TextTest,
     TruthTest,
     Var,
-    WeightBound,
-    walk,
 )  # fmt: skip
-from rbrlang.lang.scope import Entity, Scope, lookup, resolve
+from rbrlang.lang.scope import Scope
 from rbrlang.source import Span
 
 # Each annotation: its arguments with their defaults, and the open range in which a value must lie.
@@ -147,149 +142,6 @@ def _instruct(
         ))  # fmt: skip
     else:
         found[item.answer] = Instruction(item.answer, item.instruction.value, item.span)
-
-
-# --- rewards ----------------------------------------------------------------------------------
-
-
-def atoms_of(formula: Formula, definitions: Sequence[Definition]) -> set[int]:
-    """The atoms that a formula mentions, through derived propositions too."""
-    return {part.atom for part in walk(formula, definitions, set()) if isinstance(part, Var)}
-
-
-def with_reward(
-    response: ResponseType, block: tree.Reward | None, formulas: Formulas, scope: Scope,
-    definitions: Sequence[Definition], names: Sequence[str],
-) -> ResponseType:  # fmt: skip
-    """The response type with its features, weight bounds and margins.
-
-    `scope` is that of the block's file, `names` are the propositions' names in column order.
-    """
-    report = formulas.diagnostics.append
-    classes = response.classes
-    features: list[Feature] = []
-    bounds: dict[int, WeightBound] = {}
-    margins = dict.fromkeys(classes, 1.0)
-
-    def add(feature: Feature) -> None:
-        if feature not in features:
-            features.append(feature)
-
-    def proposition_feature(path: tree.Path) -> Feature | None:
-        entity = resolve(scope, path, "class or proposition", (tree.Prop,))
-        if isinstance(entity, Entity):
-            atom = formulas.columns[entity]
-            return Feature(names[atom], "proposition", atom)
-        report(entity)
-        return None
-
-    def every_class() -> None:
-        for index, name in enumerate(classes):
-            add(Feature(name, "class", index))
-
-    def position(path: tree.Path) -> int | None:
-        """Which feature a path means; a column's name may be longer than the name in this file."""
-        entity = lookup(scope, path)
-        atom = None if entity is None else formulas.columns.get(entity)
-        for at, feature in enumerate(features):
-            if feature.kind == "class" and feature.name == path.text:
-                return at
-            if feature.kind == "proposition" and feature.index == atom:
-                return at
-        return None
-
-    items = block.items if block is not None else ()
-    for path in _named(items):
-        entity = lookup(scope, path) if path.text in classes else None
-        if entity is not None and isinstance(entity.declaration, tree.Prop):
-            report(Diagnostic(
-                codes.BAD_REWARD, f"`{path.text}` is a class of `{response.name}` and a proposition", path.span,
-                related=(("the proposition", entity.span), ("the response type", response.span)),
-                help="rename one of them; a reward must not depend on which is taken",
-            ))  # fmt: skip
-    lists = [item for item in items if isinstance(item, tree.FeatureList)]
-    if not lists:
-        every_class()
-        reached: set[int] = set()
-        for rule in response.rules:
-            if not isinstance(rule.formula, Otherwise):
-                reached |= atoms_of(rule.formula, definitions)
-        for atom in sorted(reached):
-            if atom < len(names):
-                add(Feature(names[atom], "proposition", atom))
-    for path in (path for item in lists for path in item.names):
-        if path.text == "classes":
-            every_class()
-        elif path.text in classes:
-            add(Feature(path.text, "class", classes.index(path.text)))
-        else:
-            feature = proposition_feature(path)
-            if feature is not None:
-                add(feature)
-    for item in items:
-        match item:
-            case tree.WeightItem():
-                _bound(item, position(item.feature), features, bounds, report)
-            case tree.MarginItem():
-                problem = known_classes(item.name, classes, response.name)
-                if problem is None and item.value.value < 0:
-                    problem = Diagnostic(
-                        codes.BAD_REWARD, "a margin is not negative", item.value.span, help="use 0 or more",
-                    )  # fmt: skip
-                if problem is not None:
-                    report(problem)
-                else:
-                    margins[item.name.text] = item.value.value
-            case tree.FeatureList():
-                pass
-            case _:
-                assert_never(item)
-    return replace(
-        response, features=tuple(features), bounds=tuple(bounds[at] for at in sorted(bounds)),
-        margins=tuple(margins.values()),
-    )  # fmt: skip
-
-
-def _named(items: Sequence[tree.FeatureList | tree.WeightItem | tree.MarginItem]) -> Iterator[tree.Path]:
-    """The features that a reward block names."""
-    for item in items:
-        if isinstance(item, tree.FeatureList):
-            yield from item.names
-        elif isinstance(item, tree.WeightItem):
-            yield item.feature
-
-
-def _bound(
-    item: tree.WeightItem, at: int | None, features: list[Feature], bounds: dict[int, WeightBound],
-    report: Callable[[Diagnostic], None],
-) -> None:  # fmt: skip
-    names = [feature.name for feature in features]
-    if at is None:
-        near = suggest(item.feature.text, names)
-        report(Diagnostic(
-            codes.BAD_REWARD, f"`{item.feature.text}` is not a feature here", item.feature.span,
-            help=f"did you mean `{near}`?" if near else "features are " + ", ".join(f"`{n}`" for n in names[:10]),
-        ))  # fmt: skip
-        return
-    value = item.value.value
-    limits = {"==": (value, value), "<=": (-math.inf, value), ">=": (value, math.inf)}.get(item.relation)
-    if limits is None:
-        report(Diagnostic(
-            codes.BAD_REWARD, f"a weight cannot be bounded with `{item.relation}`", item.span,
-            help="use `=`, `<=` or `>=`",
-        ))  # fmt: skip
-        return
-    earlier = bounds.get(at)
-    low, high = limits
-    if earlier is not None:
-        low, high = max(low, earlier.low), min(high, earlier.high)
-        if low > high:
-            report(Diagnostic(
-                codes.BAD_REWARD, f"no weight of `{names[at]}` satisfies both bounds", item.span,
-                related=(("the other bound", earlier.span),), help="remove one of them",
-            ))  # fmt: skip
-            return
-    bounds[at] = WeightBound(at, low, high, item.span)
 
 
 # --- tests ------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ from rbrlang.lang.program import (
     Unused,
 )  # fmt: skip
 from rbrlang.lang.reach import Reach
+from rbrlang.lang.rewards import with_reward
 from rbrlang.lang.rules import RuleBook
 from rbrlang.lang.scope import Entity, Scope, build_scopes, lookup, module_name, resolve
 from rbrlang.source import Source, Span
@@ -83,7 +84,7 @@ class _Elaborator:
             response = self.rules.response(entity, formulas)
             if response is not None:
                 block, scope = self._reward_block(entity)
-                response = blocks.with_reward(response, block, formulas, scope, definitions, self.reach.names)
+                response = with_reward(response, block, formulas, scope, definitions, self.reach.names)
                 numbers[entity] = len(built)
                 built.append(response)
         tests, properties = self._tests(numbers, tuple(built), formulas, definitions)

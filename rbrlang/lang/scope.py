@@ -228,6 +228,8 @@ def _instead(name: str, entity: Entity, kinds: tuple[type, ...]) -> str:
         return f"write `any({name})`, `all({name})` or `none({name})`"
     if tree.Prop in kinds and isinstance(entity.declaration, tree.Param):
         return f"a parameter is a bound of a measure, as in `words > {name}`"
+    if kinds == (tree.Prop,) and isinstance(entity.declaration, tree.Assign):
+        return "a reward weighs classes and graded propositions; let a combination be a class, or list its propositions"
     if tree.Group in kinds:
         return f"list propositions in braces: `{{{name}}}`"
     return ""

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from rbrlang import codes
 from rbrlang.diagnostics import Diagnostic, Fix
-from rbrlang.lang.blocks import atoms_of
 from rbrlang.lang.program import And, AtLeast, Formula, Iff, Implies, Not, Or, Otherwise, Program, Var, walk
+from rbrlang.lang.rewards import atoms_of
 from rbrlang.logic.bdd import FALSE, TRUE, Bdd, NodeBudget
 from rbrlang.logic.compile import Compiled, edge_of
 from rbrlang.source import Span
