@@ -193,6 +193,10 @@ EMPTY_FILE = _code(
     "RBR4011", "note", "file that declares nothing",
     "A check that finds nothing wrong with nothing proves nothing.",
 )  # fmt: skip
+UNUSED_IMPORT = _code(
+    "RBR4012", "warning", "import that is not used",
+    "A name that is brought in and never mentioned hides what a policy rests on; a proposition is graded for nothing.",
+)  # fmt: skip
 
 BAD_ROW = _code("RBR5001", "error", "row not usable", "A row that cannot be read is reported, never guessed.")
 NO_PAIRS = _code("RBR5002", "error", "nothing to fit", "Weights are learned from ranked pairs within a prompt.")

@@ -29,12 +29,12 @@ from rbrlang.lang.program import (
     SourceFile,
     TextTest,
     TruthTest,
-    Unused,
 )  # fmt: skip
 from rbrlang.lang.reach import Reach
 from rbrlang.lang.rewards import with_reward
 from rbrlang.lang.rules import RuleBook
 from rbrlang.lang.scope import Entity, Scope, build_scopes, lookup, module_name, resolve
+from rbrlang.lang.unused import unused
 from rbrlang.source import Source, Span
 
 EDITION = 1
@@ -101,7 +101,7 @@ class _Elaborator:
             properties=properties,
             monotones=monotones,
             params=tuple(sorted((name, value) for (key, name), value in self.params.items() if key == self.root.key)),
-            unused=tuple(self._unused(formulas)),
+            unused=tuple(unused(self.root, self.modules, self.scope, formulas.used)),
             sources=tuple(SourceFile(m.module.source.name, m.module.source.text) for m in self.modules.values()),
         )
         return program, self._reported()
@@ -126,21 +126,6 @@ class _Elaborator:
             note = f"also used {len(others)} more time{'s' if len(others) > 1 else ''}, first here"
             kept.append(replace(first, related=((note, others[0].span),)) if others else first)
         return tuple(kept)
-
-    def _unused(self, formulas: Formulas) -> Iterator[Unused]:
-        """Groups and parameters of the root file that no formula and no claim mentions."""
-        claimed = {
-            lookup(self.scope, trend.name)
-            for statement in self.root.module.statements
-            if isinstance(statement, tree.MonotoneDecl)
-            for trend in statement.trends
-        }
-        for entity in self.scope.own.values():
-            if entity not in formulas.used and entity not in claimed:
-                if isinstance(entity.declaration, tree.Group):
-                    yield Unused("group", entity.name, entity.span)
-                elif isinstance(entity.declaration, tree.Param):
-                    yield Unused("parameter", entity.name, entity.span)
 
     def _groups(self, formulas: Formulas) -> None:
         for statement in self.root.module.statements:

@@ -321,11 +321,12 @@ class Monotone(NamedTuple):
 
 
 class Unused(NamedTuple):
-    """A group or parameter of the root file that nothing mentions."""
+    """A group, parameter or import of the root file that nothing mentions; `cut` is what may be taken out."""
 
-    kind: Literal["group", "parameter"]
+    kind: Literal["group", "parameter", "import"]
     name: str
     span: Span
+    cut: Span | None
 
 
 class SourceFile(NamedTuple):

@@ -9,13 +9,14 @@ import re
 from collections.abc import Iterator
 
 from rbrlang import codes
-from rbrlang.diagnostics import Diagnostic
+from rbrlang.diagnostics import Diagnostic, Fix
 from rbrlang.lang.program import (
     Formula,
     Otherwise,
     Program,
     Proposition,
     ResponseType,
+    Unused,
     Var,
     walk,
 )  # fmt: skip
@@ -46,6 +47,15 @@ def _roots(program: Program) -> Iterator[Formula]:
         yield item.formula
 
 
+def _unused_import(item: Unused) -> Diagnostic:
+    names = ", ".join(f"`{name}`" for name in item.name.split(", "))
+    return Diagnostic(
+        codes.UNUSED_IMPORT, f"{names} {'are' if ',' in item.name else 'is'} imported but not used", item.span,
+        help="use it, or remove it" if "," not in item.name else "use them, or remove the line",
+        fixes=(Fix("remove it", item.cut, "", "machine-applicable"),) if item.cut is not None else (),
+    )  # fmt: skip
+
+
 def _unused(program: Program) -> Iterator[Diagnostic]:
     reached: set[int] = set()
     definitions: set[int] = set()
@@ -62,6 +72,9 @@ def _unused(program: Program) -> Iterator[Diagnostic]:
                 help="use it in a rule, name it under `features`, or remove it",
             )  # fmt: skip
     for item in program.unused:
+        if item.kind == "import":
+            yield _unused_import(item)
+            continue
         yield Diagnostic(
             codes.UNUSED_DEFINITION, f"{item.kind} `{item.name}` is declared but not used", item.span,
             help="use it, or remove it",

@@ -24,7 +24,7 @@ _SEVERITIES = {
     "note": types.DiagnosticSeverity.Information,
 }
 _NEEDLESS = frozenset({
-    codes.UNUSED_PROPOSITION, codes.UNUSED_DEFINITION, codes.UNUSED_ALLOW, codes.UNREACHABLE_LINE, codes.REDUNDANT,
+    codes.UNUSED_PROPOSITION, codes.UNUSED_DEFINITION, codes.UNUSED_IMPORT, codes.UNUSED_ALLOW, codes.UNREACHABLE_LINE, codes.REDUNDANT,
 })  # fmt: skip
 
 
