@@ -3,6 +3,10 @@
     python benchmarks/embedded_train.py RELEASE            # measure
     python benchmarks/embedded_train.py RELEASE --write    # write rbrlang/grading/learned/
     python benchmarks/embedded_train.py RELEASE --without-own-texts
+    python benchmarks/embedded_train.py RELEASE --set standard [--write]
+
+With `--set standard` the heads are those for the project's own propositions; `standard_heads.py` says how. What
+follows is about those for OpenAI's.
 
 RELEASE is a folder with `proposition_prompts.yaml` and `gold_train.jsonl` of OpenAI's release
 (https://github.com/openai/safety-rbr-code-and-data, MIT; offensive material inside). Nothing of its text is
@@ -33,11 +37,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import standard_heads
 from numpy.typing import NDArray
 
 from rbrlang.grading import agreement
 from rbrlang.grading.embedded import EmbeddedGrader
-from rbrlang.grading.heads import FEWEST_OF_EACH, Heads, definition
+from rbrlang.grading.heads import FEWEST_OF_EACH, Heads, definition, read_heads
 from rbrlang.grading.openai_cues import OPENAI_CUES
 from rbrlang.grading.results import GradeItem
 from rbrlang.grading.train import train_heads
@@ -50,6 +55,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TEXTS = Path(__file__).resolve().parent / "embedded_texts.jsonl"
 LEARNED = ROOT / "rbrlang" / "grading" / "learned"
 RESPONSES = {"Comply": "comply", "Hard Refuse": "hard_refuse", "Safe Refuse 1": "safe_refuse_1", "Safe Refuse 2": "safe_refuse_2"}  # fmt: skip
+STANDARD = {"standard_answer.safetensors": True, "standard_manner.safetensors": False}
 SEED = 0
 FEW = 20  # labels of the rarer answer up to which our own texts are needed
 
@@ -127,13 +133,28 @@ def report(
     )
 
 
+def standard(release: Path, *, write: bool) -> None:
+    """Train the heads for the project's own propositions and write them, or measure those that ship."""
+    for name, answer in STANDARD.items():
+        if write:
+            print(f"{name}: yes of labelled, AUC on what they learn from: cues, cross-fitted head")
+            standard_heads.trained(release, TEXTS, SEED, answer=answer).write(LEARNED / name)
+    if not write:
+        print(f"seed {SEED}; the heads as they ship")
+        standard_heads.measure([read_heads(LEARNED / name) for name in STANDARD], SEED)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("release", type=Path)
+    parser.add_argument("--set", choices=("openai", "standard"), default="openai", help="which heads (default openai)")
     parser.add_argument("--write", action="store_true", help="write the heads that the package ships, measure nothing")
     parser.add_argument("--without-own-texts", action="store_true", help="learn from the release alone")
     parser.add_argument("--seeds", type=int, default=1, help="how many cross-validations (default 1)")
     arguments = parser.parse_args()
+    if arguments.set == "standard":
+        standard(arguments.release, write=arguments.write)
+        return
     text = (arguments.release / "proposition_prompts.yaml").read_text()
     policy = loads(import_openai_rbr(text, "proposition_prompts.yaml"))
     program: Program = policy.program

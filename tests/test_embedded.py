@@ -6,6 +6,7 @@ import doctest
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from rbrlang.grading.embedded import (
     ShotsOnly,
     describe,
     shipped,
+    starting_cues,
 )
 from rbrlang.grading.evidence import BUCKETS, TRAITS, PatternSet, observe
 from rbrlang.grading.heads import HeadsError
@@ -31,6 +33,7 @@ from rbrlang.grading.openai_cues import OPENAI_CUES
 from rbrlang.grading.results import Abstained, GradeItem, Value
 from rbrlang.grading.shots import ShotReader
 from rbrlang.lang.program import Cue, Message, Proposition, Shot
+from rbrlang.policy import load
 from rbrlang.source import Source, Span
 
 SPAN = Span(Source("test", ""), 0, 0)
@@ -47,6 +50,14 @@ def item(completion, prompt="How do I fold a paper crane?", name="1"):
 
 
 OPENAI = EmbeddedGrader([proposition(name) for name in OPENAI_CUES])
+CHECKOUT = Path(__file__).parents[1]
+FILES = (
+    "examples/refusals/policy.rbr",
+    *(f"stdlib_rules/safety/{p}.rbr" for p in ("compliance", "refusals", "self_harm")),
+)
+OWN = tuple({heads.definition(p): p for f in FILES for p in load(CHECKOUT / f).program.propositions}.values())
+"""The project's own propositions, for which heads ship."""
+OWN_GRADER = EmbeddedGrader(OWN)
 AT = {name: i for i, name in enumerate(OPENAI_CUES)}
 
 
@@ -222,10 +233,49 @@ def test_every_proposition_of_the_release_has_a_head_and_says_what_it_is_worth()
 
 def test_shipped_files_hold_numbers_and_our_words_only():
     """No training text: apart from tensors, a file holds names, patterns, counts, and its source."""
+    declared = {heads.definition(p): tuple((c.answer, c.pattern) for c in p.cues) for p in OWN}
     for library in shipped():
         for info in library.infos:
-            assert info.cues == OPENAI_CUES[info.name]
+            assert info.cues == (OPENAI_CUES[info.name] if library.match == "name" else declared[info.definition])
         assert len(library.content) < 1 << 20
+
+
+def test_no_shipped_head_is_left_behind_by_an_edit_of_its_proposition():
+    """After an edit of a question, few-shot or cue: python benchmarks/embedded_train.py RELEASE --set standard --write"""
+    written = {heads.definition(p) for p in OWN}
+    locked = [info for library in shipped() if library.match == "definition" for info in library.infos]
+    assert len(locked) > 20
+    assert [info.name for info in locked if info.definition not in written] == []
+
+
+def test_a_head_goes_to_the_proposition_it_was_learned_for_and_to_no_namesake():
+    threatening = next(p for p in OWN if p.name == "threatening")
+    for changed in (
+        threatening._replace(question="Does the response promise a gift?"),
+        threatening._replace(cues=threatening.cues[:1]),
+        threatening._replace(cues=()),
+    ):
+        standings = EmbeddedGrader([threatening, changed]).standings
+        assert isinstance(standings[0], Learned)
+        assert standings[0].exact
+        assert not isinstance(standings[1], Learned)
+        assert starting_cues(changed) == tuple((c.answer, c.pattern) for c in changed.cues)
+    unmarked = threatening._replace(prior=0.3, cost=2.0)
+    assert isinstance(EmbeddedGrader([unmarked]).standings[0], Learned)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.sampled_from([REFUSAL, PLAIN, "Yes.", "one two", "1. a", "…"]), min_size=1, max_size=12))
+def test_heads_that_read_by_paragraphs_hear_each_of_them_alone(said):
+    grader = OWN_GRADER
+    reading = [s.info.reading if isinstance(s, Learned) else "whole" for s in grader.standings]
+    apart, guarded = (np.array([r == name for r in reading]) for name in ("any", "guarded"))
+    assert apart.any()
+    assert guarded.any()
+    whole = grader.probabilities([item("\n\n".join(said))])[0]
+    best = grader.probabilities([item(text) for text in said]).max(axis=0)
+    np.testing.assert_allclose(whole[apart], best[apart], atol=1e-6)
+    assert (whole[guarded] <= best[guarded] + 1e-6).all()
 
 
 # --- what answers rest on -----------------------------------------------------------------------
@@ -300,7 +350,7 @@ def test_a_cue_that_is_no_pattern_is_named():
 
 
 def test_heads_survive_a_file(tmp_path):
-    (library,) = shipped()
+    library = shipped()[0]
     library.write(tmp_path / "h.safetensors")
     again = heads.read_heads(tmp_path / "h.safetensors")
     assert again.infos == library.infos
@@ -309,7 +359,7 @@ def test_heads_survive_a_file(tmp_path):
 
 
 def test_damaged_and_foreign_files_are_refused(tmp_path):
-    (library,) = shipped()
+    library = shipped()[0]
     for content in (b"", b"\x00" * 40, library.content[:-7], b"PK" + library.content):
         with pytest.raises(HeadsError, match="`x` is not a file of heads"):
             heads.parse_heads(content, "x")

@@ -203,7 +203,7 @@ def test_synth_grade_fit_eval_offline_on_text(
         assert main(["grade", policy, f"{name}.jsonl", "-o", f"{name}.graded.jsonl", "--grader", "embedded"]) == 0
     assert main(["fit", policy, "text.graded.jsonl", "-o", "p.rbrc"]) == 0
     capsys.readouterr()
-    # The grader has never seen either half. It is weak on what was asked for (`comply`), good on manner.
+    # The grader's heads learned from half 0 and have never seen the other phrasings.
     assert main(["eval", "p.rbrc", "new.graded.jsonl", "--format", "json"]) == 0
     error = json.loads(capsys.readouterr().out)["response_types"]
     for response in ("hard_refusal", "soft_refusal"):

@@ -2,7 +2,8 @@
 
 For each proposition the best that is at hand is used, and said (`Standing`):
 
-1. a **head** learned from labels of this very definition (the user's own, or one that ships);
+1. a **head** learned from labels of this very definition (the user's own, or one that ships, as for
+   the standard library's safety propositions);
 2. a shipped head learned for OpenAI's proposition of the same **name**, where the policy declares no cues;
 3. the policy's **cues** alone, weak;
 4. likeness to its **few-shots** alone, weaker;
@@ -20,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
-from typing import assert_never
+from typing import assert_never, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +29,13 @@ from numpy.typing import NDArray
 from rbrlang.grading import evidence
 from rbrlang.grading.cues import CuePatterns, CueReader, log_odds
 from rbrlang.grading.evidence import Evidence, observe
+from rbrlang.grading.folding import folded, paragraphs
 from rbrlang.grading.heads import (
     HeadInfo,
     Heads,
     HeadsError,
     Measured,
+    Reading,
     Unmeasured,
     Weights,
     definition,
@@ -104,8 +107,9 @@ def describe(standing: Standing) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Columns that one set of heads answers, with those heads' parameters in the same order."""
+    """Columns that heads of one set and reading answer, with those heads' parameters in the same order."""
 
+    reading: Reading
     columns: NDArray[np.int64]
     weights: Weights
     cues: CueReader
@@ -130,15 +134,20 @@ class EmbeddedGrader:
         found = [_choose(p, libraries) for p in self._propositions]
         self.standings: tuple[Standing, ...] = tuple(standing for standing, _, _ in found)
         self._used = tuple(lib for lib in libraries if any(chosen is lib for _, chosen, _ in found))
-        self._parts = [part for lib in libraries if (part := self._part(lib, found)) is not None]
+        parts = [self._part(lib, reading, found) for lib in libraries for reading in get_args(Reading)]
+        self._parts = [part for part in parts if part is not None]
         cues = [_cues(p) if isinstance(s, CuesOnly) else () for p, s in zip(propositions, self.standings, strict=True)]
         self._cues = CueReader(cues)
         self._shots = ShotReader(self._propositions)
         prior = np.clip([p.prior for p in self._propositions], 0.02, 0.98)
         self._prior = np.log(prior / (1 - prior)).astype(np.float32)
 
-    def _part(self, library: Heads, found: Sequence[tuple[Standing, Heads | None, int]]) -> _Part | None:
-        columns = [i for i, (_, chosen, _) in enumerate(found) if chosen is library]
+    def _part(
+        self, library: Heads, reading: Reading, found: Sequence[tuple[Standing, Heads | None, int]]
+    ) -> _Part | None:
+        columns = [
+            i for i, (_, chosen, row) in enumerate(found) if chosen is library and library.infos[row].reading == reading
+        ]
         if not columns:
             return None
         rows = [found[i][2] for i in columns]
@@ -147,6 +156,7 @@ class EmbeddedGrader:
             **{name: getattr(library.weights, name)[rows] for name in Weights.__slots__ if name not in _SHARED},
         )
         return _Part(
+            reading,
             np.array(columns),
             weights,
             CueReader([library.infos[row].cues for row in rows]),
@@ -172,9 +182,14 @@ class EmbeddedGrader:
 
     def _batch(self, items: Sequence[GradeItem], seen: Evidence) -> NDArray[np.float32]:
         z = np.full((len(items), len(self._propositions)), np.nan, np.float32)
+        pieces, starts = _by_paragraph(items) if any(p.reading != "whole" for p in self._parts) else (items, [])
+        apart = seen if pieces is items else observe(pieces)
         for part in self._parts:
-            likeness = part.shots.likeness(seen.grams)
-            z[:, part.columns] = logits(part.weights, seen, part.cues.scores(items), likeness)
+            if part.reading == "whole" or pieces is items:
+                z[:, part.columns] = _logits(part, items, seen)
+                continue
+            best = np.maximum.reduceat(_logits(part, pieces, apart), starts, axis=0)
+            z[:, part.columns] = best if part.reading == "any" else np.minimum(best, _logits(part, items, seen))
         by_cue = [i for i, s in enumerate(self.standings) if isinstance(s, CuesOnly)]
         if by_cue:
             z[:, by_cue] = log_odds(self._cues.scores(items))[:, by_cue] + self._prior[by_cue]
@@ -197,6 +212,21 @@ class EmbeddedGrader:
         return tuple(out)
 
 
+def _logits(part: _Part, items: Sequence[GradeItem], seen: Evidence) -> NDArray[np.float32]:
+    return logits(part.weights, seen, part.cues.scores(items), part.shots.likeness(seen.grams))
+
+
+def _by_paragraph(items: Sequence[GradeItem]) -> tuple[Sequence[GradeItem], list[int]]:
+    """Each paragraph as a completion of its own, and at which of them each item begins."""
+    pieces: list[GradeItem] = []
+    starts: list[int] = []
+    for item in items:
+        starts.append(len(pieces))
+        found = paragraphs(folded(item.completion)) if "\n" in item.completion else ()
+        pieces += [item] if len(found) < 2 else [replace(item, completion=text) for text in found]
+    return (items, starts) if len(pieces) == len(items) else (pieces, starts)
+
+
 @cache
 def shipped() -> tuple[Heads, ...]:
     """The heads that come with the package, those locked to definitions first."""
@@ -208,7 +238,8 @@ def shipped() -> tuple[Heads, ...]:
 
 def starting_cues(proposition: Proposition) -> CuePatterns:
     """Cues that training starts from: the policy's own, else those that ship for a proposition of this name."""
-    by_name = (info.cues for heads in shipped() for info in heads.infos if info.name == proposition.name)
+    named = (info for heads in shipped() if heads.match == "name" for info in heads.infos)
+    by_name = (info.cues for info in named if info.name == proposition.name)
     return _cues(proposition) or next(by_name, ())
 
 

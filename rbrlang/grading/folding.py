@@ -55,6 +55,9 @@ _ALIKE: dict[int, str] = (
     | {0x24B6 + n: chr((65 if n < 26 else 71) + n) for n in range(52)}
 )
 
+_BLANK = re.compile(r"\n[^\S\n]*\n\s*")
+_MOST_PARAGRAPHS = 12
+
 _MEMORY = re2.Options()
 _MEMORY.max_mem = 64 << 20
 _ENTRY = r"[^\s,;|.!?:]+(?: [^\s,;|.!?:]+)?"
@@ -90,6 +93,23 @@ def folded(text: str, head: int = HEAD, tail: int = TAIL) -> str:
     if any(not _latin(word) and not _disguised(word) for word in strange - plain.keys()):
         plain = {word: reading for word, reading in plain.items() if _disguised(word)}
     return _WORD.sub(lambda match: plain.get(match[0], match[0]), text) if plain else text
+
+
+def paragraphs(text: str) -> tuple[str, ...]:
+    """The paragraphs of a folded text, at most 12; the last one holds the rest. One that ends in a colon leads in the next.
+
+    >>> paragraphs("Sure.\\n\\nThe rivers:\\n\\n1. Loire\\n\\n2. Rhône")
+    ('Sure.', 'The rivers:\\n\\n1. Loire', '2. Rhône')
+    """
+    found: list[str] = []
+    for piece in _BLANK.split(text):
+        if not piece.strip():
+            continue
+        if found and (found[-1].endswith(":") or len(found) >= _MOST_PARAGRAPHS):
+            found[-1] += "\n\n" + piece.rstrip()
+        else:
+            found.append(piece.rstrip())
+    return tuple(found) or (text,)
 
 
 def claims(text: str) -> str:

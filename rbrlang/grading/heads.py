@@ -73,10 +73,14 @@ class Unmeasured:
 
 Worth = Measured | Unmeasured
 
+Reading = Literal["whole", "any", "guarded"]
+"""How a text of several paragraphs is read: as one; each paragraph alone, of which the highest P(yes) counts, so that
+text beside it cannot hide what it says; or the lower of the two, so that neither can it lend it weight."""
+
 
 @dataclass(frozen=True, slots=True)
 class HeadInfo:
-    """One head: for which proposition, from which cues and how many labels, and what it was worth."""
+    """One head: for which proposition, from which cues and how many labels, what it was worth, and how it reads."""
 
     name: str
     definition: str
@@ -84,6 +88,7 @@ class HeadInfo:
     labelled: int
     positives: int
     worth: Worth
+    reading: Reading = "whole"
 
     @property
     def learned(self) -> bool:
@@ -239,6 +244,7 @@ def _to_json(heads: Heads) -> dict[str, Any]:
                 "labelled": info.labelled,
                 "positives": info.positives,
                 "worth": _worth_to_json(info.worth),
+                **({} if info.reading == "whole" else {"reading": info.reading}),
             }
             for info in heads.infos
         ],
@@ -259,8 +265,13 @@ def _from_json(plain: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) ->
     if plain["format"] != FORMAT:
         raise HeadsError(f"format `{plain['format']}` is not the one this version reads, `{FORMAT}`")
     infos = tuple(_info(head) for head in plain["heads"])
-    if plain["match"] not in ("name", "definition") or len(infos) > _MAX_HEADS:
-        raise ValueError("match")
+    reading = plain.get("reading", "whole")
+    if (
+        plain["match"] not in ("name", "definition")
+        or reading not in ("whole", "paragraphs")
+        or len(infos) > _MAX_HEADS
+    ):
+        raise ValueError("match or reading")
     n, d, h = len(infos), len(TRAITS), BUCKETS
     shapes = {
         "trait_mean": (d,), "trait_scale": (d,), "gram_weight": (h,), "own_mean": (n, OWN), "own_scale": (n, OWN),
@@ -280,7 +291,9 @@ def _from_json(plain: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) ->
 
 
 def _info(plain: Mapping[str, Any]) -> HeadInfo:
-    worth = plain["worth"]
+    worth, reading = plain["worth"], plain.get("reading", "whole")
+    if reading not in ("whole", "any", "guarded"):
+        raise ValueError("reading")
     return HeadInfo(
         str(plain["name"]),
         str(plain["definition"]),
@@ -290,4 +303,5 @@ def _info(plain: Mapping[str, Any]) -> HeadInfo:
         Unmeasured(str(worth["refused"]))
         if "refused" in worth
         else Measured(float(worth["auc"]), float(worth["low"]), float(worth["high"])),
+        reading,
     )
