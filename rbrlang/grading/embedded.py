@@ -112,8 +112,15 @@ class _Part:
     reading: Reading
     columns: NDArray[np.int64]
     weights: Weights
-    cues: CueReader
-    shots: ShotReader
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What was read of some completions: evidence, and cue scores and likeness [completions, propositions]."""
+
+    seen: Evidence
+    scores: NDArray[np.float32]
+    likeness: NDArray[np.float32]
 
 
 class EmbeddedGrader:
@@ -136,8 +143,7 @@ class EmbeddedGrader:
         self._used = tuple(lib for lib in libraries if any(chosen is lib for _, chosen, _ in found))
         parts = [self._part(lib, reading, found) for lib in libraries for reading in get_args(Reading)]
         self._parts = [part for part in parts if part is not None]
-        cues = [_cues(p) if isinstance(s, CuesOnly) else () for p, s in zip(propositions, self.standings, strict=True)]
-        self._cues = CueReader(cues)
+        self._cues = CueReader([_cues_of(p, s) for p, s in zip(self._propositions, self.standings, strict=True)])
         self._shots = ShotReader(self._propositions)
         prior = np.clip([p.prior for p in self._propositions], 0.02, 0.98)
         self._prior = np.log(prior / (1 - prior)).astype(np.float32)
@@ -155,13 +161,7 @@ class EmbeddedGrader:
             library.weights,
             **{name: getattr(library.weights, name)[rows] for name in Weights.__slots__ if name not in _SHARED},
         )
-        return _Part(
-            reading,
-            np.array(columns),
-            weights,
-            CueReader([library.infos[row].cues for row in rows]),
-            ShotReader([self._propositions[i] for i in columns]),
-        )
+        return _Part(reading, np.array(columns), weights)
 
     @property
     def identity(self) -> str:
@@ -177,25 +177,28 @@ class EmbeddedGrader:
         out = np.full((len(items), len(self._propositions)), np.nan, np.float32)
         for start in range(0, len(items), _BATCH):
             batch = items[start : start + _BATCH]
-            out[start : start + len(batch)] = self._batch(batch, observe(batch))
+            out[start : start + len(batch)] = self._batch(batch)
         return out
 
-    def _batch(self, items: Sequence[GradeItem], seen: Evidence) -> NDArray[np.float32]:
+    def _read(self, items: Sequence[GradeItem]) -> _Read:
+        seen = observe(items)
+        return _Read(seen, self._cues.scores(items), self._shots.likeness(seen.grams))
+
+    def _batch(self, items: Sequence[GradeItem]) -> NDArray[np.float32]:
         z = np.full((len(items), len(self._propositions)), np.nan, np.float32)
+        whole = self._read(items)
         pieces, starts = _by_paragraph(items) if any(p.reading != "whole" for p in self._parts) else (items, [])
-        apart = seen if pieces is items else observe(pieces)
+        apart = whole if pieces is items else self._read(pieces)
         for part in self._parts:
-            if part.reading == "whole" or pieces is items:
-                z[:, part.columns] = _logits(part, items, seen)
+            if part.reading == "whole" or apart is whole:
+                z[:, part.columns] = _logits(part, whole)
                 continue
-            best = np.maximum.reduceat(_logits(part, pieces, apart), starts, axis=0)
-            z[:, part.columns] = best if part.reading == "any" else np.minimum(best, _logits(part, items, seen))
+            best = np.maximum.reduceat(_logits(part, apart), starts, axis=0)
+            z[:, part.columns] = best if part.reading == "any" else np.minimum(best, _logits(part, whole))
         by_cue = [i for i, s in enumerate(self.standings) if isinstance(s, CuesOnly)]
-        if by_cue:
-            z[:, by_cue] = log_odds(self._cues.scores(items))[:, by_cue] + self._prior[by_cue]
+        z[:, by_cue] = log_odds(whole.scores)[:, by_cue] + self._prior[by_cue]
         by_shot = [i for i, s in enumerate(self.standings) if isinstance(s, ShotsOnly)]
-        if by_shot:
-            z[:, by_shot] = _SHOT_SLOPE * self._shots.likeness(seen.grams)[:, by_shot] + self._prior[by_shot]
+        z[:, by_shot] = _SHOT_SLOPE * whole.likeness[:, by_shot] + self._prior[by_shot]
         return (1 / (1 + np.exp(-z))).astype(np.float32)
 
     def answers(self, items: Sequence[GradeItem], wanted: Sequence[Sequence[int]]) -> tuple[Mapping[int, Answer], ...]:
@@ -212,8 +215,8 @@ class EmbeddedGrader:
         return tuple(out)
 
 
-def _logits(part: _Part, items: Sequence[GradeItem], seen: Evidence) -> NDArray[np.float32]:
-    return logits(part.weights, seen, part.cues.scores(items), part.shots.likeness(seen.grams))
+def _logits(part: _Part, read: _Read) -> NDArray[np.float32]:
+    return logits(part.weights, read.seen, read.scores[:, part.columns], read.likeness[:, part.columns])
 
 
 def _by_paragraph(items: Sequence[GradeItem]) -> tuple[Sequence[GradeItem], list[int]]:
@@ -245,6 +248,19 @@ def starting_cues(proposition: Proposition) -> CuePatterns:
 
 def _cues(proposition: Proposition) -> CuePatterns:
     return tuple((cue.answer, cue.pattern) for cue in proposition.cues)
+
+
+def _cues_of(proposition: Proposition, standing: Standing) -> CuePatterns:
+    """The cues that an answer of this standing rests on."""
+    match standing:
+        case Learned(info):
+            return info.cues
+        case CuesOnly():
+            return _cues(proposition)
+        case ShotsOnly() | NoEvidence():
+            return ()
+        case _:
+            assert_never(standing)
 
 
 def _choose(proposition: Proposition, libraries: Sequence[Heads]) -> tuple[Standing, Heads | None, int]:

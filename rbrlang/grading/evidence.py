@@ -35,6 +35,7 @@ from rbrlang.grading.folding import HEAD, TAIL, claims, folded
 from rbrlang.grading.lexicon import FILLER, REQUEST, STOP
 from rbrlang.grading.lexicon_response import RESPONSE
 from rbrlang.grading.results import GradeItem
+from rbrlang.lang.program import Message
 
 BUCKETS = 8192
 _GRAMS = (3, 4, 5)
@@ -123,9 +124,9 @@ def plain(text: str) -> str:
     return text.translate(_PLAIN).lower()
 
 
-def request(item: GradeItem) -> str:
-    """The last user message of the prompt, or the last message where no user speaks, or nothing."""
-    said = [m.content for m in item.prompt if m.role == "user"] or [m.content for m in item.prompt]
+def request(prompt: Sequence[Message]) -> str:
+    """The last user message of a prompt, or the last message where no user speaks, or nothing."""
+    said = [m.content for m in prompt if m.role == "user"] or [m.content for m in prompt]
     return said[-1] if said else ""
 
 
@@ -182,27 +183,47 @@ def _content(words: Iterable[str]) -> set[str]:
     return {_stem(word) for word in words if len(word) > 2 and word not in STOP}
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is seen of a prompt: columns of its topics, content words of the request and of all, shapes."""
+
+    columns: tuple[float, ...]
+    said: frozenset[str]
+    prompt: frozenset[str]
+    shapes: Mapping[str, float]
+
+
+@lru_cache(maxsize=512)
+def _asked(prompt: tuple[Message, ...]) -> _Asked:
+    """Many completions, and the paragraphs of one, have a prompt in common."""
+    said = plain(folded(request(prompt), 1_000, 1_000))
+    whole = plain(folded("\n".join(m.content for m in prompt), 1_000, 2_000))
+    _, _, _, asked, context = _sets()
+    columns = (*_columns(asked, said), *_columns(context, whole))
+    return _Asked(columns, frozenset(_bag(said)), frozenset(_bag(whole)), _request_shapes(said, len(prompt)))
+
+
+def _columns(patterns: PatternSet, text: str) -> list[float]:
+    columns = [0.0] * patterns.size
+    for number in patterns.present(text):
+        columns[number] = 1.0
+    return columns
+
+
 def _traits(item: GradeItem, answer: str) -> list[float]:
-    whole, opening, closing, asked, context = _sets()
-    said = plain(folded(request(item), 1_000, 1_000))
-    prompt = plain(folded("\n".join(m.content for m in item.prompt), 1_000, 2_000))
+    whole, opening, closing, _, _ = _sets()
+    asked = _asked(item.prompt)
     spoken = sentences(answer)
     claimed = claims(answer)
-    columns = [0.0] * (len(TRAITS) - len(_SHAPES))
-    at = 0
-    for patterns, text in (
-        (whole, claimed),
-        (opening, claimed[:_OPENING]),
-        (closing, _last_sentence(claimed)),
-        (asked, said),
-        (context, prompt),
-    ):
-        for number in patterns.present(text):
-            columns[at + number] = 1.0
-        at += patterns.size
+    columns = [
+        *_columns(whole, claimed),
+        *_columns(opening, claimed[:_OPENING]),
+        *_columns(closing, _last_sentence(claimed)),
+        *asked.columns,
+    ]
     topics = dict(zip(TRAITS, columns, strict=False))
-    shapes = _answer_shapes(answer, item.completion) | _request_shapes(said, len(item.prompt))
-    shapes |= _overlaps(spoken, _bag(said), _bag(prompt))
+    shapes = _answer_shapes(answer, item.completion) | asked.shapes
+    shapes |= _overlaps(spoken, asked.said, asked.prompt)
     shapes |= _plain_shapes(spoken, shapes["words"], topics)
     shapes["length_ratio"] = shapes["words"] - shapes["request_words"]
     return columns + [shapes[name] for name in _SHAPES]
@@ -254,7 +275,7 @@ def _request_shapes(said: str, turns: int) -> dict[str, float]:
     }
 
 
-def _overlaps(spoken: Sequence[Sequence[str]], said: set[str], prompt: set[str]) -> dict[str, float]:
+def _overlaps(spoken: Sequence[Sequence[str]], said: frozenset[str], prompt: frozenset[str]) -> dict[str, float]:
     contents = [_content(words) for words in spoken]
     each = [len(content & said) for content in contents]
     answer: set[str] = set().union(*contents)

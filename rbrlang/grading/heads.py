@@ -195,9 +195,15 @@ def logits(weights: Weights, seen: Evidence, scores: Floats, likeness: Floats) -
     own = own_evidence(seen, scores, likeness)
     own = np.clip((own - weights.own_mean[:, None]) / weights.own_scale[:, None], -4, 4)
     total = standardised(weights, seen.traits) @ weights.traits.T
-    total += weighted_grams(weights.gram_weight, seen.grams) @ weights.grams.T
+    total += _gram_logits(weights, seen.grams)
     total += np.einsum("pik,pk->ip", own, weights.own) + weights.bias + log_odds(scores)
     return (weights.slope * total).astype(np.float32)
+
+
+def _gram_logits(weights: Weights, grams: Floats) -> Floats:
+    """`weighted_grams(gram_weight, grams) @ weights.grams.T` without another array of the size of `grams`."""
+    length = np.sqrt(np.einsum("ib,ib,b->i", grams, grams, weights.gram_weight**2))[:, None] + np.float32(1e-6)
+    return grams @ (weights.grams * weights.gram_weight).T / length
 
 
 # --- files --------------------------------------------------------------------------------------
@@ -265,13 +271,8 @@ def _from_json(plain: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) ->
     if plain["format"] != FORMAT:
         raise HeadsError(f"format `{plain['format']}` is not the one this version reads, `{FORMAT}`")
     infos = tuple(_info(head) for head in plain["heads"])
-    reading = plain.get("reading", "whole")
-    if (
-        plain["match"] not in ("name", "definition")
-        or reading not in ("whole", "paragraphs")
-        or len(infos) > _MAX_HEADS
-    ):
-        raise ValueError("match or reading")
+    if plain["match"] not in ("name", "definition") or len(infos) > _MAX_HEADS:
+        raise ValueError("match")
     n, d, h = len(infos), len(TRAITS), BUCKETS
     shapes = {
         "trait_mean": (d,), "trait_scale": (d,), "gram_weight": (h,), "own_mean": (n, OWN), "own_scale": (n, OWN),

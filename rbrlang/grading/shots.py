@@ -20,21 +20,26 @@ from rbrlang.lang.program import Proposition, Shot
 class ShotReader:
     """Few-shots of several propositions, as directions in the space of hashed n-grams."""
 
-    __slots__ = ("_shots",)
+    __slots__ = ("_columns", "_directions", "_size", "_starts")
 
     def __init__(self, propositions: Sequence[Proposition]) -> None:
-        self._shots = [
-            tuple(_directions([s for s in p.shots if s.answer is answer]) for answer in (True, False))
-            for p in propositions
+        self._size = len(propositions)
+        self._columns = [column for column, p in enumerate(propositions) if both_sides(p)]
+        sides = [
+            [s for s in propositions[column].shots if s.answer is answer]
+            for column in self._columns
+            for answer in (True, False)
         ]
+        self._starts = np.cumsum([0, *map(len, sides)])[:-1]
+        self._directions = _directions([shot for side in sides for shot in side])
 
     def likeness(self, grams: NDArray[np.float32]) -> NDArray[np.float32]:
         """Float32 [items, propositions] for grams [items, buckets]."""
-        unit = grams / (np.linalg.norm(grams, axis=1, keepdims=True) + 1e-6)
-        out = np.zeros((len(grams), len(self._shots)), np.float32)
-        for column, (yes, no) in enumerate(self._shots):
-            if len(yes) and len(no):
-                out[:, column] = (unit @ yes.T).max(axis=1) - (unit @ no.T).max(axis=1)
+        out = np.zeros((len(grams), self._size), np.float32)
+        if self._columns:
+            length = np.sqrt(np.einsum("ib,ib->i", grams, grams))[:, None] + np.float32(1e-6)
+            nearest = np.maximum.reduceat(grams @ self._directions.T / length, self._starts, axis=1)
+            out[:, self._columns] = nearest[:, ::2] - nearest[:, 1::2]
         return out
 
 

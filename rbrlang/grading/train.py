@@ -108,7 +108,7 @@ def train_heads(
     Rows beyond `MOST_ROWS` are left out, chosen by the seed. Statistics, slopes and worth come from the items
     marked in `core` [items], by default all; the others only add labels. Raises `TrainingError` with fewer than
     `fewest` labelled rows, `ValueError` where RE2 refuses a cue. The same arguments give the same
-    heads, byte for byte, on the same machine.
+    heads, byte for byte, on the same machine with as many threads for linear algebra.
     """
     rows, cues = _usable(propositions, items, labels, seed, fewest, core)
     held_out = cross_fitted(rows, priors, seed)
