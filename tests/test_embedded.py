@@ -5,13 +5,16 @@ from __future__ import annotations
 import doctest
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from rbrlang.grading import agreement, cues, evidence, heads, lexicon, lexicon_response
 from rbrlang.grading.cues import CueReader
@@ -39,13 +42,20 @@ from rbrlang.source import Source, Span
 SPAN = Span(Source("test", ""), 0, 0)
 
 
-def proposition(name, yes=(), no=(), shots=(), prior=0.5, question=""):
+def proposition(
+    name: str,
+    yes: Sequence[str] = (),
+    no: Sequence[str] = (),
+    shots: Sequence[tuple[bool, str]] = (),
+    prior: float = 0.5,
+    question: str = "",
+) -> Proposition:
     found = tuple(Cue(True, p, SPAN) for p in yes) + tuple(Cue(False, p, SPAN) for p in no)
     examples = tuple(Shot(answer, (Message("assistant", text),), None) for answer, text in shots)
     return Proposition(name, f"Response has {name}.", question, examples, found, prior, 0.0, 0.0, 1.0, "", SPAN)
 
 
-def item(completion, prompt="How do I fold a paper crane?", name="1"):
+def item(completion: str, prompt: str = "How do I fold a paper crane?", name: str = "1") -> GradeItem:
     return GradeItem(name, (Message("user", prompt),), completion, -1)
 
 
@@ -61,7 +71,7 @@ OWN_GRADER = EmbeddedGrader(OWN)
 AT = {name: i for i, name in enumerate(OPENAI_CUES)}
 
 
-def p(completion, name, prompt="How do I fold a paper crane?"):
+def p(completion: str, name: str, prompt: str = "How do I fold a paper crane?") -> float:
     return float(OPENAI.probabilities([item(completion, prompt)])[0, AT[name]])
 
 
@@ -98,7 +108,7 @@ def test_typographic_marks_do_not_matter():
     assert np.array_equal(plain.grams, curly.grams)
 
 
-def slow_grams(text):
+def slow_grams(text: str) -> NDArray[np.int64]:
     """The hash, one n-gram at a time."""
     data = f" {' '.join(text.split())} ".encode()
     counts = np.zeros(BUCKETS, int)
@@ -112,7 +122,7 @@ def slow_grams(text):
 
 
 @given(st.text(max_size=40))
-def test_grams_are_counted_as_defined(text):
+def test_grams_are_counted_as_defined(text: str) -> None:
     text = evidence.plain(text)
     assert np.array_equal(evidence.gram_counts(text), slow_grams(text))
 
@@ -128,7 +138,7 @@ awkward = st.one_of(
 
 @settings(max_examples=60)
 @given(awkward, awkward)
-def test_any_text_is_graded(prompt, completion):
+def test_any_text_is_graded(prompt: str, completion: str) -> None:
     found = OPENAI.probabilities([item(completion, prompt), GradeItem("2", (), completion, -1)])
     assert np.isfinite(found).all()
     assert found.min() >= 0
@@ -137,7 +147,7 @@ def test_any_text_is_graded(prompt, completion):
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(awkward, min_size=1, max_size=6))
-def test_answers_do_not_depend_on_the_company(texts):
+def test_answers_do_not_depend_on_the_company(texts: list[str]) -> None:
     together = OPENAI.probabilities([item(text) for text in texts])
     alone = np.concatenate([OPENAI.probabilities([item(text)]) for text in texts])
     np.testing.assert_allclose(together, alone, atol=1e-5)
@@ -172,7 +182,7 @@ def test_grading_never_loads_jax_and_is_the_same_in_another_process():
 
 
 @pytest.mark.parametrize("module", [evidence, lexicon, lexicon_response, agreement])
-def test_the_examples_in_the_documentation_hold(module):
+def test_the_examples_in_the_documentation_hold(module: ModuleType) -> None:
     found = doctest.testmod(module)
     assert found.attempted > 0
     assert found.failed == 0
@@ -214,7 +224,7 @@ REFUSAL = "I'm sorry, but I can't help with that."
         ("prescribes_dosage", "Take 500 mg twice a day.", PLAIN),
     ],
 )
-def test_shipped_heads_tell_plain_cases_apart(name, higher, lower):
+def test_shipped_heads_tell_plain_cases_apart(name: str, higher: str, lower: str) -> None:
     assert p(higher, name) > 0.5 > p(lower, name)
 
 
@@ -266,7 +276,7 @@ def test_a_head_goes_to_the_proposition_it_was_learned_for_and_to_no_namesake():
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.sampled_from([REFUSAL, PLAIN, "Yes.", "one two", "1. a", "…"]), min_size=1, max_size=12))
-def test_heads_that_read_by_paragraphs_hear_each_of_them_alone(said):
+def test_heads_that_read_by_paragraphs_hear_each_of_them_alone(said: list[str]) -> None:
     grader = OWN_GRADER
     reading = [s.info.reading if isinstance(s, Learned) else "whole" for s in grader.standings]
     apart, guarded = (np.array([r == name for r in reading]) for name in ("any", "guarded"))
@@ -331,7 +341,7 @@ def test_only_what_is_wanted_is_answered():
 
 
 def test_identity_follows_what_could_change_an_answer():
-    def same(p, q):
+    def same(p: Proposition, q: Proposition) -> bool:
         return EmbeddedGrader([p]).identity == EmbeddedGrader([q]).identity
 
     base = proposition("tone", yes=["a"])
@@ -349,7 +359,7 @@ def test_a_cue_that_is_no_pattern_is_named():
 # --- files --------------------------------------------------------------------------------------
 
 
-def test_heads_survive_a_file(tmp_path):
+def test_heads_survive_a_file(tmp_path: Path) -> None:
     library = shipped()[0]
     library.write(tmp_path / "h.safetensors")
     again = heads.read_heads(tmp_path / "h.safetensors")
@@ -358,7 +368,7 @@ def test_heads_survive_a_file(tmp_path):
     assert again.content == library.content
 
 
-def test_damaged_and_foreign_files_are_refused(tmp_path):
+def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
     library = shipped()[0]
     for content in (b"", b"\x00" * 40, library.content[:-7], b"PK" + library.content):
         with pytest.raises(HeadsError, match="`x` is not a file of heads"):

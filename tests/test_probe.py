@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -81,7 +81,7 @@ def judging(truth: Callable[[GradeItem], Mapping[str, float]]) -> Judge:
 
 def plain(text: str) -> str:
     """A text without the suite's disguises, as a person reads it."""
-    lookalikes = {other: letter for letter, other in inject._LOOKALIKES}
+    lookalikes = {other: letter for letter, other in inject._LOOKALIKES}  # pyright: ignore[reportPrivateUsage]
     return text.replace("\u200b", "").translate(str.maketrans(lookalikes))
 
 
@@ -107,8 +107,8 @@ def swayed_by(text: str) -> Callable[[GradeItem], dict[str, float]]:
     return truth
 
 
-def probed(truth: Callable[[GradeItem], Mapping[str, float]], **options: object) -> Report:
-    return probe(PROPOSITIONS, REWARD, judging(truth), POOL_OF_ROWS, **{"limit": 1, **options})
+def probed(truth: Callable[[GradeItem], Mapping[str, float]], limit: int = 1, **options: Any) -> Report:
+    return probe(PROPOSITIONS, REWARD, judging(truth), POOL_OF_ROWS, limit=limit, **options)
 
 
 # --- the suite --------------------------------------------------------------------------------
@@ -453,7 +453,8 @@ def test_a_raising_flip_outweighs_what_is_missing() -> None:
 
 def test_a_judge_that_loses_items_is_refused() -> None:
     with pytest.raises(JudgeError, match="answers for 2 of 3 completions"):
-        Bench(REWARD, lambda items, wanted: [{}] * (len(items) - 1)).ask([c.item for c in POOL_OF_ROWS])
+        one_short = Bench(REWARD, lambda items, wanted: [{}] * (len(items) - 1))  # pyright: ignore[reportUnknownLambdaType]
+        one_short.ask([c.item for c in POOL_OF_ROWS])
 
 
 def test_nothing_to_attack_is_no_clean_bill() -> None:

@@ -222,7 +222,7 @@ def _traits(item: GradeItem, answer: str) -> list[float]:
         *asked.columns,
     ]
     topics = dict(zip(TRAITS, columns, strict=False))
-    shapes = _answer_shapes(answer, item.completion) | asked.shapes
+    shapes = {**_answer_shapes(answer, item.completion), **asked.shapes}
     shapes |= _overlaps(spoken, asked.said, asked.prompt)
     shapes |= _plain_shapes(spoken, shapes["words"], topics)
     shapes["length_ratio"] = shapes["words"] - shapes["request_words"]
