@@ -452,8 +452,8 @@ def test_a_raising_flip_outweighs_what_is_missing() -> None:
 
 
 def test_a_judge_that_loses_items_is_refused() -> None:
+    one_short = Bench(REWARD, lambda items, wanted: [{}] * (len(items) - 1))  # pyright: ignore[reportUnknownLambdaType]
     with pytest.raises(JudgeError, match="answers for 2 of 3 completions"):
-        one_short = Bench(REWARD, lambda items, wanted: [{}] * (len(items) - 1))  # pyright: ignore[reportUnknownLambdaType]
         one_short.ask([c.item for c in POOL_OF_ROWS])
 
 
