@@ -25,6 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
 from rbrlang.learning.problem import Loss, Matrix, Scaled, Vector
@@ -43,20 +44,21 @@ LEAST_LANES, LEAST_FEATURES = 4, 32
 
 
 class _Arrays(NamedTuple):
-    """Everything of all problems, on the device, in float32 and int32.
+    """Everything of all problems, in float32 and int32.
 
     `features` [row blocks, BLOCK, F], `row_lane` [row blocks]: the problem that a block belongs to;
-    `better`, `worse`, `offsets`, `shares` [pair blocks, BLOCK] with `pair_lane` [pair blocks]; `low`, `high`,
-    `fences` [lanes, F]; `ridge`, `sharpness` [lanes, 1]. Padding has share 0 and features 0.
+    `better`, `worse`, `z`, `shares` [pair blocks, BLOCK] with `pair_lane` [pair blocks]; `low`, `high`,
+    `fences`, `start` [lanes, F]; `ridge`, `sharpness` [lanes, 1]. Padding has share 0 and features 0.
     """
 
     features: jax.Array
     row_lane: jax.Array
     better: jax.Array
     worse: jax.Array
-    offsets: jax.Array
+    z: jax.Array
     shares: jax.Array
     pair_lane: jax.Array
+    start: jax.Array
     low: jax.Array
     high: jax.Array
     fences: jax.Array
@@ -74,32 +76,31 @@ class Batch:
     loss: Loss
 
 
-def lay_out(problems: Sequence[Scaled]) -> Batch:
-    """Put problems (at least one, all of one loss) side by side."""
+def lay_out(problems: Sequence[Scaled], starts: Sequence[Vector]) -> Batch:
+    """Put problems (at least one, all of one loss) side by side, to be solved from `starts` [F]."""
     lanes = max(LEAST_LANES, 1 << (len(problems) - 1).bit_length())
     width = max(LEAST_FEATURES, -(-max(len(p.low) for p in problems) // 8) * 8)
     row_at, row_lane = _blocks([len(p.pairs.features) for p in problems], LEAST_ROWS)
     pair_at, pair_lane = _blocks([len(p.offsets) for p in problems], LEAST_PAIRS)
     features = np.zeros((len(row_lane) * BLOCK, width), np.float32)
     better, worse = (np.zeros(len(pair_lane) * BLOCK, np.int32) for _ in range(2))
-    offsets, shares = (np.zeros(len(pair_lane) * BLOCK, np.float32) for _ in range(2))
-    low, high, fences = np.zeros((lanes, width)), np.zeros((lanes, width)), np.ones((lanes, width))
+    z, shares = (np.zeros(len(pair_lane) * BLOCK, np.float32) for _ in range(2))
+    start, low, high, fences = *(np.zeros((lanes, width)) for _ in range(3)), np.ones((lanes, width))
     ridge, sharpness = np.zeros((lanes, 1)), np.ones((lanes, 1))
-    for lane, (p, rows, pairs) in enumerate(zip(problems, row_at, pair_at, strict=True)):
+    for lane, (p, u, rows, pairs) in enumerate(zip(problems, starts, row_at, pair_at, strict=True)):
         size = len(p.low)
+        start[lane, :size] = u
         features[rows, :size] = p.pairs.features
         better[pairs], worse[pairs] = rows[p.pairs.better], rows[p.pairs.worse]
-        offsets[pairs], shares[pairs] = p.offsets, p.shares
+        z[pairs], shares[pairs] = p.offsets - p.pairs.gaps(u), p.shares
         low[lane, :size], high[lane, :size] = p.low, p.high
         fences[lane, :size] = FENCE * np.mean(p.pairs.features**2, axis=0) + 1e-6
         ridge[lane], sharpness[lane] = p.ridge, p.sharpness
-    blocked = (a.reshape(-1, BLOCK) for a in (better, worse, offsets, shares))
-    b, w, o, s = (jnp.asarray(a) for a in blocked)
-    lane_arrays = (jnp.asarray(a, jnp.float32) for a in (low, high, fences, ridge, sharpness))
-    arrays = _Arrays(
-        jnp.asarray(features).reshape(-1, BLOCK, width), jnp.asarray(row_lane), b, w, o, s, jnp.asarray(pair_lane),
-        *lane_arrays,
-    )  # fmt: skip
+    # Shaped by numpy: every operation of JAX outside a program is a small program of its own, and compiled.
+    blocked = (a.reshape(-1, BLOCK) for a in (better, worse, z, shares))
+    per_lane = (a.astype(np.float32) for a in (start, low, high, fences, ridge, sharpness))
+    everything = (features.reshape(-1, BLOCK, width), row_lane, *blocked, pair_lane, *per_lane)
+    arrays = _Arrays(*jax.device_put(everything))
     return Batch(arrays, tuple(len(p.low) for p in problems), tuple(pair_at), problems[0].loss)
 
 
@@ -113,60 +114,45 @@ def _blocks(counts: Sequence[int], least: int) -> tuple[list[NDArray[np.int64]],
 
 
 def descend(batch: Batch) -> tuple[list[Vector], int]:
-    """Nearly the best u [F] of every problem, started from 0, and the quasi-Newton steps taken."""
-    start = jnp.zeros_like(batch.arrays.low)
-    u, steps = _one(batch.arrays, start, jnp.asarray(WIDTHS, jnp.float32), TOLERANCE, loss=batch.loss)
+    """Nearly the best u [F] of every problem and the quasi-Newton steps taken."""
+    u, steps = _one(batch.arrays, jax.device_put(np.asarray(WIDTHS, np.float32)), TOLERANCE, loss=batch.loss)
     found = np.asarray(u, np.float64)
     return [found[lane, :size] for lane, size in enumerate(batch.sizes)], int(steps)
 
 
-def redescend(
-    batch: Batch, starts: Sequence[Vector], groups: Sequence[NDArray[np.int64]], draws: NDArray[np.int64]
-) -> list[Matrix]:
-    """Each problem's u [draws, F] under resampled groups of pairs, started from `starts` [F].
+def redescend(batch: Batch, groups: Sequence[NDArray[np.int64]], draws: NDArray[np.int64]) -> list[Matrix]:
+    """Each problem's u [draws, F] under resampled groups of pairs.
 
     `groups` int [N] gives each pair's group; `draws` int [draws, groups] how often each group was drawn. All
     refits are one program, one after the other: together they would not fit the cache of a small machine.
     """
-    lanes, width = batch.arrays.low.shape
-    start = np.zeros((lanes, width), np.float32)
     group = np.zeros(batch.arrays.better.size, np.int32)
-    for lane, (at, u, pairs) in enumerate(zip(batch.pair_at, starts, groups, strict=True)):
-        start[lane, : len(u)] = u
+    for at, pairs in zip(batch.pair_at, groups, strict=True):
         group[at] = pairs
     u = _many(
-        batch.arrays, jnp.asarray(start), jnp.asarray(REFIT_WIDTHS, jnp.float32), REFIT_TOLERANCE,
-        jnp.asarray(group).reshape(-1, BLOCK), jnp.asarray(draws, jnp.float32), loss=batch.loss,
+        batch.arrays, jax.device_put(np.asarray(REFIT_WIDTHS, np.float32)), REFIT_TOLERANCE, group.reshape(-1, BLOCK),
+        draws.astype(np.float32), loss=batch.loss,
     )  # fmt: skip
     found = np.asarray(u, np.float64)
     return [found[:, lane, :size] for lane, size in enumerate(batch.sizes)]
 
 
 @partial(jax.jit, static_argnames="loss")
-def _one(
-    arrays: _Arrays, start: jax.Array, widths: jax.Array, tolerance: float, *, loss: Loss
-) -> tuple[jax.Array, jax.Array]:
-    return _minimise(arrays, start, widths, tolerance, loss)
+def _one(arrays: _Arrays, widths: jax.Array, tolerance: float, *, loss: Loss) -> tuple[jax.Array, jax.Array]:
+    return _minimise(arrays, widths, tolerance, loss)
 
 
 @partial(jax.jit, static_argnames="loss")
 def _many(
-    arrays: _Arrays,
-    start: jax.Array,
-    widths: jax.Array,
-    tolerance: float,
-    group: jax.Array,
-    draws: jax.Array,
-    *,
-    loss: Loss,
+    arrays: _Arrays, widths: jax.Array, tolerance: float, group: ArrayLike, draws: ArrayLike, *, loss: Loss
 ) -> jax.Array:
-    lanes = len(start)
+    lanes = len(arrays.low)
 
     def refit(drawn: jax.Array) -> jax.Array:
         shares = arrays.shares * drawn[group]
         whole = jnp.zeros(lanes, shares.dtype).at[arrays.pair_lane].add(shares.sum(axis=1))
         shares = shares / jnp.maximum(whole, 1e-30)[arrays.pair_lane, None]
-        return _minimise(arrays._replace(shares=shares), start, widths, tolerance, loss)[0]
+        return _minimise(arrays._replace(shares=shares), widths, tolerance, loss)[0]
 
     return jax.lax.map(refit, draws)
 
@@ -175,11 +161,11 @@ _Progress = tuple[jax.Array, jax.Array, jax.Array, optax.OptState, jax.Array]
 
 
 def _minimise(
-    arrays: _Arrays, start: jax.Array, widths: jax.Array, tolerance: float | jax.Array, loss: Loss
+    arrays: _Arrays, widths: jax.Array, tolerance: float | jax.Array, loss: Loss
 ) -> tuple[jax.Array, jax.Array]:
     """u [lanes, F] and the steps taken, over all stages."""
     optimiser = optax.scale_by_lbfgs(memory_size=MEMORY)
-    shares, pair_lane = arrays.shares, arrays.pair_lane
+    start, shares, pair_lane = arrays.start, arrays.shares, arrays.pair_lane
     of_lane = (arrays.row_lane[:, None] == jnp.arange(len(start))).astype(start.dtype)
 
     def gaps(u: jax.Array) -> jax.Array:
@@ -209,11 +195,12 @@ def _minimise(
 
     def stage(point: tuple[jax.Array, jax.Array], width: jax.Array) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
         def unfinished(progress: _Progress) -> jax.Array:
-            _, _, slope, _, steps = progress
-            return (jnp.linalg.norm(slope) > tolerance) & (steps < MAX_STEPS)
+            _, _, steepness, _, steps = progress
+            return (steepness > tolerance) & (steps < MAX_STEPS)
 
         def step(progress: _Progress) -> _Progress:
-            u, z, slope, state, steps = progress
+            u, z, _, state, steps = progress
+            slope = gradient(u, z, width)
             direction, state = optimiser.update(slope, state, u)
             direction = -jnp.asarray(direction)
             change = gaps(direction)
@@ -229,12 +216,12 @@ def _minimise(
 
             length = jax.lax.fori_loop(0, 2, closer, jnp.ones((), start.dtype))
             u, z = jnp.asarray(optax.apply_updates(u, length * direction)), z - length * change
-            return u, z, gradient(u, z, width), state, steps + 1
+            return u, z, jnp.linalg.norm(slope), state, steps + 1
 
         u, z = point
-        first = (u, z, gradient(u, z, width), optimiser.init(u), jnp.zeros((), jnp.int32))
+        first = (u, z, jnp.full((), jnp.inf, start.dtype), optimiser.init(u), jnp.zeros((), jnp.int32))
         u, z, _, _, steps = jax.lax.while_loop(unfinished, step, first)
         return (u, z), steps
 
-    (u, _), steps = jax.lax.scan(stage, (start, arrays.offsets - gaps(start)), widths)
+    (u, _), steps = jax.lax.scan(stage, (start, arrays.z), widths)
     return u, steps.sum()

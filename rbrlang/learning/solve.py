@@ -48,7 +48,7 @@ def solve_all(problems: Sequence[Problem]) -> tuple[Solution, ...]:
     scaled = [to_scaled(problem) for problem in problems]
     near: list[tuple[Vector, int]] = []
     for some in _batches(scaled):
-        starts, steps = descend(lay_out(some))
+        starts, steps = descend(lay_out(some, [np.zeros(len(units.low)) for units in some]))
         near += [(start, steps) for start in starts]
     found: list[Solution] = []
     for problem, units, (start, steps) in zip(problems, scaled, near, strict=True):
@@ -102,7 +102,7 @@ def resolve_all(
         (found.weights - problem.centre) / units.scale
         for problem, units, found in zip(problems, scaled, solutions, strict=True)
     ]
-    refits = redescend(lay_out(scaled), starts, groups, draws)
+    refits = redescend(lay_out(scaled, starts), groups, draws)
     return [
         np.stack([from_scaled(problem, units, u) for u in many])
         for problem, units, many in zip(problems, scaled, refits, strict=True)
