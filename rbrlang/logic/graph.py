@@ -146,6 +146,9 @@ _DOT = {
     "class": 'shape=box, style=filled, fillcolor="#e8f7e8"',
     "reward": 'shape=doubleoctagon, style=filled, fillcolor="#fde8e8"',
 }
+# One for each response type, again from the first where there are more; dark enough on white, apart for colour-blind eyes.
+_COLOURS = ("#0b5fa5", "#b34700", "#00785a", "#8a3d85", "#7a6400", "#a3153f")
+_READING = "solid: named as it is · dashed: named with `!`, at least once · one colour for each response type"
 _MERMAID = {
     "proposition": ('(["', '"])'), "measure": ('[/"', '"/]'), "derived": ('("', '")'), "class": ('["', '"]'),
     "reward": ('{{"', '"}}'),
@@ -171,14 +174,24 @@ def _label(edge: Edge) -> str:
     return f"{edge.weight:+g}" if edge.weight is not None else {"+": "", "-": "not", "both": "either way"}[edge.sign]
 
 
+def _colours(found: Graph) -> dict[str, str]:
+    """The colour of lines into a class or reward, by the id of either."""
+    responses = list(dict.fromkeys(node.response for node in found.nodes if node.response))
+    return {
+        node.id: _COLOURS[responses.index(node.response) % len(_COLOURS)] for node in found.nodes if node.response
+    }  # fmt: skip
+
+
 def dot(found: Graph, title: str) -> str:
-    """The graph for Graphviz: rewards to the right, one box for each response type, negative uses dashed."""
+    """The graph for Graphviz: columns of propositions, classes and rewards; negative uses dashed."""
     found = _drawable(found)
+    colours = _colours(found)
 
     def quoted(text: str) -> str:
         return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
-    lines = [f"digraph {quoted(title)} {{", "  rankdir=LR; ranksep=1.2; nodesep=0.15;"]
+    lines = [f"digraph {quoted(title)} {{", "  rankdir=LR; newrank=true; ranksep=1.2; nodesep=0.15;"]
+    lines += [f'  label={quoted(f"{title} — {_READING}")}; fontname="Helvetica"; fontsize=10;']
     lines += ['  node [fontname="Helvetica", fontsize=11]; edge [fontname="Helvetica", fontsize=9, color="#555555"];']
     inside: dict[str, list[str]] = {}
     for node in found.nodes:
@@ -190,8 +203,12 @@ def dot(found: Graph, title: str) -> str:
     for response, members in inside.items():
         lines += [f"  subgraph cluster_{response} {{", f"    label={quoted(response)}; color=gray;"]
         lines += ["    " + line for line in members] + ["  }"]
+    for column in (("proposition", "measure"), ("class",), ("reward",)):
+        ids = [node.id for node in found.nodes if node.kind in column]
+        lines += [f"  {{ rank=same; {'; '.join(ids)} }}"] if ids else []
     for edge in found.edges:
         style = "" if edge.weight is not None or edge.sign == "+" else ", style=dashed"
+        style += f', color="{colours[edge.end]}"' if edge.end in colours else ""
         label = quoted(_label(edge) if edge.weight is not None else "")
         lines.append(f"  {edge.start} -> {edge.end} [label={label}{style}];")
     return "\n".join(lines) + "\n}\n"
@@ -200,6 +217,7 @@ def dot(found: Graph, title: str) -> str:
 def mermaid(found: Graph) -> str:
     """The graph for Mermaid, which GitHub and many editors draw; negative uses are dotted."""
     found = _drawable(found)
+    colours = _colours(found)
 
     def drawn(node: Node) -> str:
         before, after = _MERMAID[node.kind]
@@ -216,4 +234,9 @@ def mermaid(found: Graph) -> str:
         arrow = "-.->" if edge.weight is None and edge.sign != "+" else "-->"
         label = f'|"{_label(edge)}"|' if edge.weight is not None or edge.sign == "both" else ""
         lines.append(f"  {edge.start} {arrow}{label} {edge.end}")
+    coloured: dict[str, list[str]] = {}
+    for number, edge in enumerate(found.edges):
+        if edge.end in colours:
+            coloured.setdefault(colours[edge.end], []).append(str(number))
+    lines += [f"  linkStyle {','.join(numbers)} stroke:{colour}" for colour, numbers in coloured.items()]
     return "\n".join(lines) + "\n"
