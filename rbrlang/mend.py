@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from rbrlang.checking import Checked
 from rbrlang.diagnostics import Diagnostic, Fix
-from rbrlang.policy import Checked
 from rbrlang.source import Source
 
 _ROUNDS = 100  # nested mistakes come out one a round; a fix that brings its own mistake back must not loop

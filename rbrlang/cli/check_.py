@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rbrlang import codes
+from rbrlang.checking import Checked
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.render import dump, mass_text, pretty, to_json, use_colour
 from rbrlang.diagnostics import Diagnostic, suggest
 from rbrlang.lang.load import Parser
 from rbrlang.lang.parse import parse
-from rbrlang.policy import Checked
 
 
 class _Result(NamedTuple):
@@ -93,9 +93,9 @@ def _check(options: argparse.Namespace, file: str, parser: Parser) -> _Result:
     checked = shared.checked(options, file, parser)
     if not options.fix:
         return _Result(file, checked, ())
+    from rbrlang.checking import check_text
     from rbrlang.cli.files import replace_text
     from rbrlang.mend import mend
-    from rbrlang.policy import check_text
 
     def recheck(text: str) -> Checked:
         return check_text(text, name=file, params=dict(options.params), roots=options.roots)

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rbrlang.checking import Checked, check
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.render import pretty, use_colour
 from rbrlang.lang.load import Parser
 from rbrlang.lang.parse import parse
-from rbrlang.policy import Checked, Policy, check
 
 if TYPE_CHECKING:
+    from rbrlang.policy import Policy
     from rbrlang.reward.artefact import Artefact
 
 
@@ -235,6 +236,8 @@ def checked(options: argparse.Namespace, path: str, parser: Parser = parse) -> C
 
 def policy(options: argparse.Namespace, path: str) -> Policy | None:
     """The policy a command works on; None after its errors were shown (exit code 1)."""
+    from rbrlang.policy import Policy
+
     result = checked(options, path)
     if result.ok:
         return Policy(result)

@@ -9,13 +9,13 @@ from pathlib import Path
 from lsprotocol import types
 
 from rbrlang import codes
+from rbrlang.checking import Checked, check
 from rbrlang.diagnostics import Diagnostic, Fix, PolicyError
 from rbrlang.lang.format import formatted
 from rbrlang.lsp.describe import percent
 from rbrlang.lsp.positions import Positions
 from rbrlang.lsp.workspace import Document, View, Workspace
 from rbrlang.mend import mend
-from rbrlang.policy import Checked, check
 from rbrlang.source import Source
 
 _SEVERITIES = {
