@@ -11,6 +11,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from rbrlang import __version__
 from rbrlang.cli.errors import UsageError
@@ -45,10 +46,23 @@ COMMANDS = {
 }
 
 
+def _columns() -> int:
+    """How wide help may be: the terminal, else 80. Like `shutil.get_terminal_size`, which takes longer to load than to ask."""
+    told = os.environ.get("COLUMNS", "")
+    if told.isdecimal() and int(told):
+        return int(told)
+    try:
+        return os.get_terminal_size(1).columns or 80
+    except OSError:
+        return 80
+
+
 def _parser(command: str | None, only: bool) -> argparse.ArgumentParser:
     """The parser of the command line; `only` leaves out the other commands, whose parsers take time to make."""
+    shape = partial(argparse.HelpFormatter, width=_columns() - 2)
     parser = argparse.ArgumentParser(
         prog="rbrc",
+        formatter_class=shape,
         description="Rule-based rewards as a language: check, fit and apply .rbr policies.",
         epilog="Exit codes: 0 clean, 1 findings, 2 usage or input/output, 3 done but some rows are invalid.",
     )
@@ -57,7 +71,8 @@ def _parser(command: str | None, only: bool) -> argparse.ArgumentParser:
     for name, help_text in COMMANDS.items():
         if only and name != command:
             continue
-        sub = commands.add_parser(name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".")
+        description = help_text[0].upper() + help_text[1:] + "."
+        sub = commands.add_parser(name, help=help_text, description=description, formatter_class=shape)
         if name == command:
             importlib.import_module(f"rbrlang.cli.{name}_").configure(sub)
     return parser
