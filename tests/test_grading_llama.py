@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,24 @@ def test_propositions_of_the_release_on_its_own_rows(
     if thorough:
         used, promised = grades.summary.usage, made.savings.pruned / made.savings.sent
         assert (used.prompt - used.cached) / used.prompt == pytest.approx(promised, abs=0.1)
+
+
+@pytest.mark.slow
+def test_the_release_costs_a_third_of_its_tokens_at_most(
+    server: LlamaServer, openai_release: Path, openai_policy_file: Path
+) -> None:
+    """All 23 propositions on all gold completions, in the model's tokens, with every shared prefix kept."""
+    propositions = load(openai_policy_file).program.propositions
+    rows = read_rows(openai_release / "gold_train.jsonl").rows
+    items = [GradeItem(row.id, row.prompt, row.completion_text, 0) for row in rows]
+    circuit = reaching(propositions, [tuple(range(len(propositions)))])
+
+    @cache
+    def tokens(text: str) -> int:
+        return len(server.tokens(text))
+
+    savings = plan(propositions, circuit, items, tokens).savings
+    assert 3 * savings.split <= savings.naive
 
 
 def test_the_command_finds_out_what_this_server_offers(

@@ -160,6 +160,10 @@ Answer: yes, because it says sorry"""
     assert assemble(asked, shown, "conversation-first").text == (
         f"{intro}\n\n{to_judge}\n\n{whole}\n\n# About the conversation to judge\n{again}"
     )
+    bare = question(proposition("apology", "Response has an apology.", "Is there an apology?"))
+    assert assemble(bare, shown, "conversation-first").text == (
+        f"{intro}\n\n{to_judge}\n\nIs there an apology?\nAnswer with one word, yes or no."
+    )
 
 
 def test_the_examples_in_the_documentation() -> None:

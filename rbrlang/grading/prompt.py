@@ -2,8 +2,8 @@
 
 One user message (some chat templates refuse a system role) in one of two layouts, so that requests can
 share a prefix: *question first* (question and examples are the same for every completion) or
-*conversation first* (the conversation is the same for every question). Either way the question stands
-again after the text to be judged, because a text has the last word otherwise.
+*conversation first* (the conversation is the same for every question). Either way the question has the last
+word: it stands again after the text to be judged, or after the examples where those stand between.
 
 The text to be judged is an adversary's. Three things keep it data:
 
@@ -29,7 +29,7 @@ from rbrlang.lang.program import Message, Proposition
 
 Layout = Literal["question-first", "conversation-first"]
 
-PROMPT_VERSION = "1"
+PROMPT_VERSION = "2"
 """Changes with every change of the wording below: part of each answer's cache key."""
 
 _INTRO = (
@@ -129,9 +129,10 @@ def fence(texts: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A proposition as it is asked: `whole` with its examples, `again` for after the conversation."""
+    """A proposition as it is asked: `asked` and how to answer, examples (may be none), `again` in short."""
 
-    whole: str
+    asked: str
+    examples: str
     again: str
 
 
@@ -179,7 +180,7 @@ def question(proposition: Proposition) -> Question:
     The last message of an example is the response it is about.
     """
     asked = neutral(proposition.question).strip()
-    parts = [f"# Question\n{asked}\n{_REPLY}"]
+    parts: list[str] = []
     for number, shot in enumerate(proposition.shots, 1):
         *before, last = shot.messages
         because = f", because {neutral(shot.because)}" if shot.because else ""
@@ -190,17 +191,20 @@ def question(proposition: Proposition) -> Question:
         again = f"{statement} {_REPLY}"
     else:
         again = f"Is this true of the last response: {statement}\n{_REPLY}"
-    return Question("\n\n".join(parts), again)
+    return Question(f"{asked}\n{_REPLY}", "\n\n".join(parts), again)
 
 
 def assemble(asked: Question, shown: str, layout: Layout) -> Prompt:
     """One prompt from its parts; `shown` is from `item_text`."""
+    whole = f"# Question\n{asked.asked}" + (f"\n\n{asked.examples}" if asked.examples else "")
     match layout:
         case "question-first":
-            shared = f"{_INTRO}\n\n{asked.whole}\n\n# Conversation to judge\n"
+            shared = f"{_INTRO}\n\n{whole}\n\n# Conversation to judge\n"
             return Prompt(shared, f"{shown}\n\n# The question again\n{asked.again}")
         case "conversation-first":
             shared = f"{_INTRO}\n\n# Conversation to judge\n{shown}\n\n"
-            return Prompt(shared, f"{asked.whole}\n\n# About the conversation to judge\n{asked.again}")
+            if not asked.examples:  # every token here is paid by each question about each completion
+                return Prompt(shared, asked.asked)
+            return Prompt(shared, f"{whole}\n\n# About the conversation to judge\n{asked.again}")
         case _:
             assert_never(layout)
