@@ -14,7 +14,7 @@ from learning_rows import circuit, noisy_rows
 
 from rbrlang.cli import demo_, report_
 from rbrlang.cli.main import main
-from rbrlang.learning.rows import write_rows
+from rbrlang.learning.rows_out import write_rows
 from rbrlang.reward.artefact import Artefact, artefact_bytes, write_bytes
 from rbrlang.reward.weights import default_weights
 

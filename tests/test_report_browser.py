@@ -14,7 +14,7 @@ import pytest
 from learning_rows import POLICY, noisy_rows
 
 from rbrlang.cli.main import main
-from rbrlang.learning.rows import write_rows
+from rbrlang.learning.rows_out import write_rows
 
 pytestmark = pytest.mark.browser
 

@@ -20,8 +20,8 @@ from rbrlang.learning.rows import (
     read_rows,
     row_from,
     with_labels_as_probs,
-    write_rows,
 )
+from rbrlang.learning.rows_out import write_rows
 from rbrlang.policy import load
 from rbrlang.reward.numpy import NumpyReward
 

@@ -115,7 +115,7 @@ def run(options: argparse.Namespace) -> int:
     _check_options(options)
     gate.parsed(options.gate, gate_names(policy.circuit.propositions, policy.circuit.response_names))
     from rbrlang.cli import agree_json, agree_show, data
-    from rbrlang.learning.rows import write_rows
+    from rbrlang.learning.rows_out import write_rows
     from rbrlang.reward.rows import response_ids
 
     found = data.read(options.gold)

@@ -140,6 +140,10 @@ def run(options: argparse.Namespace) -> int:
 def refitted(
     options: argparse.Namespace, reward: NumpyReward, rows: Sequence[Row], names: dict[str, str]
 ) -> RulesAlone:
+    """The rules' weights fitted without base reward, as `--refit` asks: on rows of their own, or in folds by prompt.
+
+    Raises `UsageError` when they cannot be fitted.
+    """
     from rbrlang.cli import compiled, data, graders
     from rbrlang.learning.fit import FitError
     from rbrlang.learning.refit import refit_across, refit_on

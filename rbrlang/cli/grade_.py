@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
         return 1
     from rbrlang.cli import data, graders
     from rbrlang.grading.results import Invalid, finite, to_json
-    from rbrlang.learning.rows import write_rows
+    from rbrlang.learning.rows_out import write_rows
     from rbrlang.reward.rows import response_ids
 
     graders.keep_answers(options, options.output)

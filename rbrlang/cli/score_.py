@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     from rbrlang.cli import data
     from rbrlang.cli.grade_ import tell
     from rbrlang.cli.graders import Lazily, grade_rows, keep_answers
-    from rbrlang.learning.rows import write_rows
+    from rbrlang.learning.rows_out import write_rows
     from rbrlang.reward.numpy import NumpyReward
 
     found = data.read(options.rows)

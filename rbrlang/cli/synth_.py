@@ -116,7 +116,7 @@ def _from_templates(options: argparse.Namespace, policy: Policy, prompts: int | 
 
 
 def _write(options: argparse.Namespace, policy: Policy, rows: Sequence[Row]) -> Counter[tuple[str | None, str | None]]:
-    from rbrlang.learning.rows import write_rows
+    from rbrlang.learning.rows_out import write_rows
 
     write_rows(options.output, [row.raw for row in rows])
     counts = Counter((row.response_type, row.klass) for row in rows)

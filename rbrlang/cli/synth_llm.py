@@ -59,7 +59,7 @@ def compose(options: argparse.Namespace, policy: Policy, prompts: int | Sequence
     if options.format == "json" and options.output == "-":
         raise UsageError("rows and report cannot both go to standard output; name a file for the rows")
     from rbrlang.learning.compose import planned_orders
-    from rbrlang.learning.rows import write_rows
+    from rbrlang.learning.rows_out import write_rows
     from rbrlang.learning.templates import bank_prompts
 
     circuit, propositions = policy.circuit, policy.program.propositions

@@ -18,49 +18,31 @@ When not to use it: with one completion per prompt there is nothing to compare; 
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rbrlang.learning.comparisons import Comparisons, ordering_error
-from rbrlang.learning.fitted import Errors, Fit, Folds, Interval, ResponseFit, Unfitted
+from rbrlang.learning.fit_notes import notes_of, nothing_to_fit, unfitted
+from rbrlang.learning.fitted import Errors, Fit, Folds, Interval, ResponseFit
+from rbrlang.learning.jobs import FitError, Job, Options, held_out_prompts, job_of, problem_of, ticket
 from rbrlang.learning.problem import Loss, Pairs, Problem, pair_loss
 from rbrlang.learning.rows import Row
 from rbrlang.learning.sample import ClassSource, Sample, sample_rows
 from rbrlang.learning.solve import Solution, solve_all
-from rbrlang.learning.ties import Tie, Tied, TieError, check_ties, tied
+from rbrlang.learning.ties import Tie, TieError, check_ties, tied
 from rbrlang.learning.uncertainty import Case, Refused, Spread, bootstrap, fold_error, without
-from rbrlang.logic.circuit import Circuit, ResponseCircuit
+from rbrlang.logic.circuit import Circuit
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.weights import default_weights, stack_weights
-
-
-class FitError(ValueError):
-    """Nothing can be fitted, or not as asked; the message says why and what to do."""
-
 
 _CHUNK = 65_536
 
 UNBOUNDED = 30.0
 """A weight this many times the typical offset is taken to be on its way to infinity."""
-FAINT = 0.01
-"""A base reward this small beside the margins, or margins this small beside it, are remarked on."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Options:
-    ridge: float | None
-    loss: Loss
-    seed: int
-    bootstrap: int
-    folds: int
-    whiten: bool
-    has_base: bool
 
 
 def fit(
@@ -96,13 +78,13 @@ def fit(
     samples = sample_rows(
         reward, rows, base_reward=base_reward, class_source=class_source, class_names=class_names, margin=margin
     )
-    kept = _held_out(samples.samples, samples.prompt_keys, held_out, seed)
-    options = _Options(ridge, loss, seed, bootstrap, folds, whiten, samples.has_base)
+    kept = held_out_prompts(samples.samples, samples.prompt_keys, held_out, seed)
+    options = Options(ridge, loss, seed, bootstrap, folds, whiten, samples.has_base)
     defaults = default_weights(circuit).astype(np.float64)
     try:
         check_ties(circuit, ties)
         jobs = [
-            _job(sample, default, tied(sample.response, ties), kept, options)
+            job_of(sample, default, tied(sample.response, ties), kept, options)
             for sample, default in zip(samples.samples, defaults, strict=True)
             if len(sample.comparisons)
         ]
@@ -110,11 +92,11 @@ def fit(
         raise FitError(str(error)) from error
     fitted = iter(_fitted(jobs, samples.prompt_keys, options))
     outcomes = tuple(
-        next(fitted) if len(sample.comparisons) else _unfitted(sample, default)
+        next(fitted) if len(sample.comparisons) else unfitted(sample, default)
         for sample, default in zip(samples.samples, defaults, strict=True)
     )
     if not jobs:
-        raise FitError(_nothing_to_fit(outcomes, samples.set_apart))
+        raise FitError(nothing_to_fit(outcomes, samples.set_apart))
     return Fit(
         circuit=circuit,
         weights=stack_weights(circuit, [outcome.weights for outcome in outcomes]),
@@ -157,101 +139,10 @@ def _check_options(
                 )
 
 
-# --- which prompts are held out ---------------------------------------------------------------
-
-
-def _ticket(seed: int, key: str) -> bytes:
-    return hashlib.sha256(f"{seed}:{key}".encode()).digest()
-
-
-def _held_out(samples: Sequence[Sample], keys: tuple[str, ...], share: float, seed: int) -> NDArray[np.bool_]:
-    """Whether each prompt is held out, bool [prompts]: `share` of those with comparisons, per response type.
-
-    By a hash of seed and prompt, so that the order of rows does not matter. A prompt that serves two response
-    types is on one side in both.
-    """
-    ticket = [_ticket(seed, key) for key in keys]
-    kept = np.zeros(len(keys), np.bool_)
-    assigned = np.zeros(len(keys), np.bool_)
-    for sample in samples:
-        prompts = np.unique(sample.comparisons.prompt)
-        new = sorted(prompts[~assigned[prompts]].tolist(), key=ticket.__getitem__)
-        kept[new[: int(share * len(new) + 0.5)]] = True
-        assigned[prompts] = True
-    return kept
-
-
 # --- fitting ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Job:
-    """One response type: its default weights [F], its ties, and its comparisons for fitting and judging."""
-
-    sample: Sample
-    default: NDArray[np.float64]
-    tied: Tied
-    train: Comparisons
-    test: Comparisons
-    base_spread: float | None
-    problem: Problem
-
-
-def _job(sample: Sample, default: NDArray[np.float64], ties: Tied, kept: NDArray[np.bool_], options: _Options) -> _Job:
-    later = kept[sample.comparisons.prompt]
-    if later.all():  # a single prompt: rather fit it than judge nothing by it
-        later = np.zeros_like(later)
-    train, test = sample.comparisons.of(~later), sample.comparisons.of(later)
-    default = default[: len(sample.response.features)]
-    spread = _spread_within(sample.base, sample.prompts) if options.has_base else None
-    if options.whiten and not spread:
-        raise FitError(
-            f"the base reward of `{sample.response.name}` cannot be whitened: "
-            + ("no row has one" if spread is None else "it does not vary within any prompt")
-        )
-    return _Job(sample, default, ties, train, test, spread, _problem(sample, train, default, ties, spread, options))
-
-
-def _spread_within(base: NDArray[np.float64], prompts: NDArray[np.int64]) -> float:
-    """Standard deviation of base rewards [n] about the mean of their prompt."""
-    _, group = np.unique(prompts, return_inverse=True)
-    count = np.bincount(group)
-    # About the first one of its prompt before anything is squared: rewards in the millions would lose all digits.
-    first = np.zeros(len(count))
-    first[group[::-1]] = base[::-1]
-    moved = base - first[group]
-    return float(np.sqrt(np.mean((moved - (np.bincount(group, moved) / count)[group]) ** 2)))
-
-
-def _problem(
-    sample: Sample,
-    pairs: Comparisons,
-    default: NDArray[np.float64],
-    ties: Tied,
-    spread: float | None,
-    options: _Options,
-) -> Problem:
-    margin = pairs.margin * spread if options.whiten and spread is not None else pairs.margin
-    return Problem(
-        pairs=Pairs(_within_prompts(ties.gather(sample.features), sample.prompts), pairs.better, pairs.worse),
-        offsets=margin - (sample.base[pairs.better] - sample.base[pairs.worse]),
-        shares=np.full(len(pairs), 1.0 / max(1, len(pairs))),
-        low=ties.low,
-        high=ties.high,
-        centre=ties.centre(default),
-        ridge=options.ridge,
-        loss=options.loss,
-    )
-
-
-def _within_prompts(features: NDArray[np.float64], prompts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Features less those of the prompt's first completion, exactly 0 where they vary within no prompt."""
-    _, first, group = np.unique(prompts, return_index=True, return_inverse=True)
-    moved = features - features[first[group]]
-    return moved * (np.abs(moved).max(axis=0, initial=0.0) > 1e-6)
-
-
-def _fitted(jobs: Sequence[_Job], keys: tuple[str, ...], options: _Options) -> list[ResponseFit]:
+def _fitted(jobs: Sequence[Job], keys: tuple[str, ...], options: Options) -> list[ResponseFit]:
     """Every job solved, all at once, and what is to be known of it."""
     problems, solutions = _bounded([job.problem for job in jobs])
     cases = [
@@ -287,7 +178,7 @@ def _bounded(problems: list[Problem]) -> tuple[list[Problem], list[Solution]]:
 
 
 def _cross_validate(
-    jobs: Sequence[_Job], problems: Sequence[Problem], keys: tuple[str, ...], options: _Options
+    jobs: Sequence[Job], problems: Sequence[Problem], keys: tuple[str, ...], options: Options
 ) -> list[Folds | None]:
     """The ranking error on every fold of prompts by weights fitted to the others, over all comparisons."""
     if not options.folds:
@@ -300,9 +191,9 @@ def _cross_validate(
         if len(prompts) < options.folds:
             found.append(Folds((), f"{len(prompts)} prompts cannot be divided into {options.folds} folds"))
             continue
-        whole = _problem(job.sample, pairs, job.default, job.tied, job.base_spread, options)
+        whole = problem_of(job.sample, pairs, job.default, job.tied, job.base_spread, options)
         whole = replace(whole, ridge=problem.ridge)
-        order = sorted(prompts.tolist(), key=lambda prompt: _ticket(options.seed, keys[prompt]))
+        order = sorted(prompts.tolist(), key=lambda prompt: ticket(options.seed, keys[prompt]))
         fold_of = np.zeros(len(keys), np.int64)
         fold_of[order] = np.arange(len(order)) % options.folds
         cut += [(at, whole, fold_of[pairs.prompt] == fold) for fold in range(options.folds)]
@@ -317,13 +208,13 @@ def _cross_validate(
 
 
 def _outcome(
-    job: _Job, problem: Problem, solution: Solution, spread: Spread | Refused, folds: Folds | None, options: _Options
+    job: Job, problem: Problem, solution: Solution, spread: Spread | Refused, folds: Folds | None, options: Options
 ) -> ResponseFit:
     sample, response, ties = job.sample, job.sample.response, job.tied
     weights = ties.spread(solution.weights)
     determined = _varies(problem)[ties.group]
     free = problem.low < problem.high
-    judge = _problem(sample, job.test, job.default, ties, job.base_spread, options)
+    judge = problem_of(sample, job.test, job.default, ties, job.base_spread, options)
     low, high = ties.spread(problem.low), ties.spread(problem.high)
     intervals = None
     if isinstance(spread, Spread):
@@ -361,7 +252,7 @@ def _outcome(
         ridge=solution.ridge,
         ridge_is_automatic=options.ridge is None,
         base_spread=job.base_spread,
-        notes=_notes(job, problem, solution, options),
+        notes=notes_of(job, problem, solution, options),
     )
 
 
@@ -374,30 +265,6 @@ def _varies(problem: Problem) -> NDArray[np.bool_]:
     ], np.bool_)  # fmt: skip
 
 
-def _notes(job: _Job, problem: Problem, solution: Solution, options: _Options) -> tuple[str, ...]:
-    """What a user should know of the data before believing the weights."""
-    notes: list[str] = []
-    margin = float(job.train.margin.max(initial=0.0))
-    if job.base_spread is not None and not options.whiten and margin > 0.0:
-        if job.base_spread * FAINT > margin:
-            notes.append(
-                f"base rewards of one prompt differ by {job.base_spread:.3g}, margins are at most {margin:g} and count "
-                "for nothing beside that; `--whiten` measures margins in the base reward's own spread"
-            )
-        elif job.base_spread < FAINT * margin:
-            notes.append(
-                f"base rewards of one prompt differ by {job.base_spread:.3g} only, beside margins of up to {margin:g}; "
-                "they hardly count"
-            )
-    lead = float(problem.pairs.gaps(solution.weights - problem.centre).min(initial=np.inf))
-    if options.loss == "logistic" and options.ridge is None and (lead > 0.0 or problem.ridge is not None):
-        notes.append(
-            f"the comparisons do not bound the weights: larger ones always fit better; a ridge of {solution.ridge:.1g} "
-            "keeps them finite, and their size is that of the ridge's choosing"
-        )
-    return tuple(notes)
-
-
 def _rank(pairs: Pairs, free: NDArray[np.bool_]) -> int:
     """Dimensions of the free weights that some pair speaks of."""
     gram = np.zeros((int(free.sum()),) * 2)
@@ -408,7 +275,7 @@ def _rank(pairs: Pairs, free: NDArray[np.bool_]) -> int:
 
 
 def _errors(
-    sample: Sample, pairs: Comparisons, weights: NDArray[np.float64], default: NDArray[np.float64], options: _Options
+    sample: Sample, pairs: Comparisons, weights: NDArray[np.float64], default: NDArray[np.float64], options: Options
 ) -> Errors:
     rules = sample.features @ weights
     return Errors(
@@ -417,45 +284,3 @@ def _errors(
         rules=ordering_error(rules, pairs),
         both=ordering_error(sample.base + rules, pairs),
     )
-
-
-# --- when there is nothing to fit -------------------------------------------------------------
-
-
-def _unfitted(sample: Sample, default: NDArray[np.float64]) -> Unfitted:
-    return Unfitted(
-        name=sample.response.name,
-        reason=_why_no_pairs(sample),
-        rows=len(sample.rows),
-        set_apart=sample.set_apart,
-        weights=tuple(default[: len(sample.response.features)].tolist()),
-    )
-
-
-def _why_no_pairs(sample: Sample) -> str:
-    response: ResponseCircuit = sample.response
-    if len(sample.rows) == 0 and not sample.set_apart:
-        return "no row has this response type"
-    if len(sample.rows) == 0:
-        reason, count = max(sample.set_apart.items(), key=lambda item: item[1])
-        return f"all {sum(sample.set_apart.values())} rows were set apart, {count} of them for: {reason}"
-    prompts = len(np.unique(sample.prompts))
-    seen = Counter(response.classes[number] for number in sample.classes.tolist())
-    classes = ", ".join(f"{count} {name}" for name, count in seen.most_common())
-    if len({response.rank_of[number] for number in sample.classes.tolist()}) == 1:
-        return f"its {len(sample.rows)} rows are all of one rank ({classes}); add completions of another"
-    if prompts == len(sample.rows):
-        return (
-            f"its {len(sample.rows)} rows answer {prompts} different prompts, one each ({classes}); "
-            "only completions of one prompt can be compared: give each prompt completions of several classes"
-        )
-    return (
-        f"no prompt of its {prompts} has completions of different rank ({classes}); "
-        "give each prompt completions of several classes"
-    )
-
-
-def _nothing_to_fit(outcomes: Sequence[ResponseFit | Unfitted], stray: Mapping[str, int]) -> str:
-    reasons = [f"`{outcome.name}`: {outcome.reason}" for outcome in outcomes if isinstance(outcome, Unfitted)]
-    reasons += [f"{count} rows: {reason}" for reason, count in stray.items()]
-    return "there are no comparisons to fit weights to; " + "; ".join(reasons)

@@ -15,21 +15,18 @@ where they are numbers from 0 to 1, and "Hard Refuse" is `hard_refuse`. Its comp
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, Literal, cast
 
 from rbrlang.lang.program import Message
-from rbrlang.writing import write_bytes
 
 MAX_LINE = 64 * 2**20
-_HALF = re.compile("[\ud800-\udfff]")
 _ROLES = ("system", "user", "assistant")
 _SPEAKER = re.compile(r"(?:\A|\n)\|(SYSTEM|USER|ASSISTANT)\|: ")
 # What the same thing is called in OpenAI's release.
@@ -355,7 +352,7 @@ def _object(value: Any, name: str) -> Mapping[str, Any]:
     return cast(dict[str, Any], value)
 
 
-# --- changing and writing ---------------------------------------------------------------------
+# --- changing -------------------------------------------------------------------------------
 
 
 def with_labels_as_probs(rows: Iterable[Row]) -> tuple[Row, ...]:
@@ -386,40 +383,3 @@ def filled_in(rows: Iterable[Row], others: Iterable[Row]) -> tuple[tuple[Row, ..
             )
         out.append(row)
     return tuple(out), found
-
-
-def with_columns(row: Row, **columns: Any) -> dict[str, Any]:
-    """The row as read, with some columns set."""
-    return {**row.raw, **columns}
-
-
-def write_rows(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows in order, at once or not at all; `-` is standard output. Raises `RowsError`, OSError."""
-    name = os.fspath(path)
-    if name.endswith((".parquet", ".pq")):
-        write_bytes(name, _parquet_bytes(name, rows))
-        return
-    try:
-        text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
-    except ValueError as error:
-        raise RowsError(f"a row for `{name}` holds NaN or infinity, which JSON has not") from error
-    # Half a surrogate pair has no place in UTF-8, but it has an escape in JSON.
-    text = _HALF.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
-    if name == "-":
-        sys.stdout.write(text)
-    else:
-        write_bytes(name, text.encode())
-
-
-def _parquet_bytes(name: str, rows: Sequence[Mapping[str, Any]]) -> bytes:
-    try:
-        import pyarrow
-        import pyarrow.parquet as parquet
-    except ImportError:
-        raise RowsError(f"`{name}` is Parquet; install the extra: pip install 'rbrlang[parquet]'") from None
-    sink = io.BytesIO()
-    try:
-        parquet.write_table(pyarrow.Table.from_pylist([dict(row) for row in rows]), sink)
-    except pyarrow.ArrowException as error:
-        raise RowsError(f"the rows do not fit Parquet's columns: {error}; write JSON Lines instead") from error
-    return sink.getvalue()
