@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,13 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 def browser() -> Iterator[Any]:
     """The system's Chromium, driven by playwright; absent it skips by name, except in CI, where it is a failure."""
     path = next((found for name in NAMES if (found := shutil.which(name))), None)
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        path = None
-    if path is None:
+    if path is None or find_spec("playwright") is None:
         why = "needs Chromium (apt-get install chromium) and playwright (pip install playwright)"
         if os.environ.get("CI"):
             pytest.fail(why)
         pytest.skip(why)
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=path)
 
@@ -68,10 +67,21 @@ class Seen:
         self.page = self.context.new_page()
         self.messages: list[str] = []
         self.requests: list[str] = []
-        self.page.on("console", lambda message: self.messages.append(message.text))
-        self.page.on("pageerror", lambda error: self.messages.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.messages.append(dialog.message))
-        self.page.on("request", lambda request: self.requests.append(request.url))
+
+        def said(message: Any) -> None:
+            self.messages.append(message.text)
+
+        def failed(error: Any) -> None:
+            self.messages.append(str(error))
+
+        def asked(dialog: Any) -> None:
+            self.messages.append(dialog.message)
+
+        def fetched(request: Any) -> None:
+            self.requests.append(request.url)
+
+        for event, seen in (("console", said), ("pageerror", failed), ("dialog", asked), ("request", fetched)):
+            self.page.on(event, seen)
         self.page.goto(file.as_uri())
 
 
