@@ -274,6 +274,7 @@ def test_nemo_gym_components_sum_to_the_reward(artefact: str) -> None:
         assert tuple(got["reward_components"]) == names
         assert (got["mask_sample"], got["failure_kind"], got["failure_reason"]) == (False, None, None)
         assert got["response"] == sent["response"]
+        assert "instance_config" not in got
         json.dumps(got, allow_nan=False)
 
 
@@ -291,6 +292,7 @@ def test_nemo_gym_masks_what_has_no_reward(artefact: str, sent: Mapping[str, Any
     assert (got["mask_sample"], got["reward"], got["failure_kind"]) == (True, 0.0, kind)
     assert said in got["failure_reason"]
     assert set(got["reward_components"].values()) == {0.0}
+    assert got["instance_config"] == {"mask_sample": True}
     with pytest.raises(UnscoredError):
         NeMoGymReward(artefact, FailingJudge(), on_invalid="raise").verify(sent)
     named = NeMoGymReward(artefact, FailingJudge(), on_invalid=-1).verify(sent)

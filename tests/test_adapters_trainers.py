@@ -3,7 +3,7 @@
     pip install -e '.[test,trainers]' && pip install --no-deps openrlhf
 
 OpenRLHF's dependencies want a GPU to build, the part of it that calls rewards does not. NeMo-Gym wants
-Python 3.13 and is tested by its form in `test_adapters`.
+Python 3.13: `test_adapters_nemo_gym`.
 """
 
 from __future__ import annotations

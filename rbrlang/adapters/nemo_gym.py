@@ -1,13 +1,19 @@
 """What does NeMo-Gym ask of a resources server?
 
+    RULES = NeMoGymReward("policy.rbrc")
+
     class Rules(SimpleResourcesServer):
+        config: BaseResourcesServerConfig
+
         async def verify(self, body: Request) -> Response:
             return Response.model_validate(await asyncio.to_thread(RULES.verify, body.model_dump()))
 
-NeMo-Gym (0.7) posts a rollout to `verify` and reads the same body back with `reward` and, for several rewards,
+`Request` and `Response` are models of yours, on `BaseVerifyRequest` and `BaseMultiRewardVerifyResponse`, that keep
+the columns and the metrics; docs/training.md has them. NeMo-Gym (0.7) posts a rollout to `verify` and reads the same body back with `reward` and, for several rewards,
 `reward_components`. `reward` has to be a number there: a completion without a reward has `mask_sample` set,
-which excludes it from scores and training, beside the `failure_kind` and `failure_reason`. This module
-needs nothing of NeMo-Gym, which asks for Python 3.13. https://docs.nvidia.com/nemo/gym/latest/
+which excludes it from scores and training, beside the `failure_kind` and `failure_reason`. NeMo RL used to read
+`mask_sample` in `instance_config`, so a masked body has it there too, as NeMo-Gym's own failures have. This module
+needs nothing of NeMo-Gym, which asks for Python 3.13.14. https://docs.nvidia.com/nemo/gym/latest/
 """
 
 from __future__ import annotations
@@ -54,8 +60,10 @@ def verified(body: Mapping[str, Any], scores: Scores, on_invalid: OnInvalid) -> 
         parts |= _parts(scores)
     elif not masked:
         parts["invalid"] = reward
+    aside = {"instance_config": {**_mapping(body.get("instance_config")), "mask_sample": True}} if masked else {}
     return {
         **body,
+        **aside,
         "reward": 0.0 if masked else math.fsum(parts.values()),
         "reward_components": parts,
         "mask_sample": masked,
