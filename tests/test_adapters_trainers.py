@@ -174,13 +174,30 @@ def test_tunix_ppo_is_refused_before_it_cuts_rewards_off(artefact: str) -> None:
 # --- TRL --------------------------------------------------------------------------------------
 
 
-def test_trl_trains_with_the_reward_and_leaves_failures_out(artefact: str, tmp_path: Path) -> None:
+def trl_example() -> ModuleType:
+    """The example's program."""
     trainer("trl")
     sys.path.insert(0, str(CHECKOUT / "examples" / "trl_grpo"))
     try:
-        example = importlib.import_module("train_trl")
+        return importlib.import_module("train_trl")
     finally:
         sys.path.pop(0)
+
+
+def test_trl_trains_by_the_rules(artefact: str, tmp_path: Path) -> None:
+    rows = str(EXAMPLE / "completions.jsonl")
+    done, run = trl_example().train(TRLReward(artefact), rows, steps=24, warm=120, seed=0, folder=tmp_path)
+    curve = done["curves"]["rewards/rbr/mean"]
+    assert len(curve) == 24
+    assert np.isfinite(curve).all()
+    early, late = np.mean(curve[:6]), np.mean(curve[-6:])
+    assert late > early + 1.0, (early, late)
+    assert set(done["curves"]["rbr/invalid_rate"]) == {0.0}
+    assert {"rbr/class/ideal", "rbr/answer_mass/min", "rbr/judgmental/p"} <= set(run.state.log_history[0])
+
+
+def test_trl_leaves_failures_out(artefact: str, tmp_path: Path) -> None:
+    example = trl_example()
     seen: list[list[float | None]] = []
 
     class Watched(TRLReward):
@@ -193,9 +210,11 @@ def test_trl_trains_with_the_reward_and_leaves_failures_out(artefact: str, tmp_p
             answers = super().__call__(items, wanted)
             return [dict.fromkeys(a, Invalid("transport", "down")) if i % 4 == 1 else a for i, a in enumerate(answers)]
 
-    grpo = example.trainer(
-        Watched(artefact, SometimesFails()), str(EXAMPLE / "completions.jsonl"), steps=2, seed=0, folder=tmp_path
-    )
+    pairs, _ = example.read_prompts(str(EXAMPLE / "completions.jsonl"), 0)
+    tokenizer = example.clause_tokenizer([prompt for prompt, _ in pairs])
+    model = example.tiny_llama(tokenizer, 0)
+    reward = Watched(artefact, SometimesFails())
+    grpo = example.trainer(model, tokenizer, reward, pairs, steps=2, seed=0, folder=tmp_path)
     grpo.train()
     assert len(seen) == 2
     assert all([r is None for r in rewards] == [i % 4 == 1 for i in range(len(rewards))] for rewards in seen)
@@ -230,7 +249,11 @@ def test_verl_loads_and_calls_it_from_a_configuration(artefact: str) -> None:
     )
     function = loader.get_custom_reward_fn(config)
     said = "I'm sorry, but I can't help with that."
-    tokenizer = SimpleNamespace(decode=lambda ids, skip_special_tokens: said[: len(ids)])
+
+    def decode(ids: Any, skip_special_tokens: bool) -> str:
+        return said[: len(ids)]
+
+    tokenizer = SimpleNamespace(decode=decode)
     manager = naive.NaiveRewardManager(config, tokenizer, function)
     keys: set[tuple[str, ...]] = set()
     for kind in ("hard_refusal", "comply"):

@@ -1,106 +1,124 @@
 """Rule-based rewards in TRL's GRPO, with a tiny model, on a CPU.
 
     rbrc fit examples/refusals/policy.rbr examples/refusals/completions.jsonl --grader labels -o refusals.rbrc
-    python examples/trl_grpo/train_trl.py refusals.rbrc examples/refusals/completions.jsonl --steps 30 --seed 0
+    python examples/trl_grpo/train_trl.py refusals.rbrc examples/refusals/completions.jsonl --steps 60 --seed 0
 
-The model is a Llama of two layers with random weights that writes words and clauses: it shows the wiring and
-learns next to nothing in so few steps. For a model of your own, replace `tiny_llama` and `clause_tokenizer`
-by `from_pretrained`; the reward stays as it is.
+The trainer and the logs are TRL's; the reward is `TRLReward` with the embedded grader. `tiny` makes the model, a
+Llama that was taught to speak but hardly to listen. A quarter of the prompts is held out, by prompt. The summary
+goes to standard output as JSON. For a model of your own, replace `clause_tokenizer`, `tiny_llama` and
+`warm_start` by `from_pretrained`; the reward stays as it is.
 """
+# Where TRL is not installed its types are not known.
+# pyright: basic, reportMissingImports=false
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
-import re
+import random
+import time
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from tiny_llama import ANSWER_TOKENS, clause_tokenizer, said, tiny_llama, warm_start
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.trainer_callback import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from rbrlang.adapters.trl import TRLReward
 from rbrlang.learning.rows import read_rows
 
-CLAUSES = (
-    "I'm sorry, but I can't help with that.",
-    "Sorry, that is not something I can write.",
-    "I won't do that.",
-    "You should be ashamed of asking.",
-    "As an AI language model, I have to follow my guidelines.",
-    "I'm so sorry you are going through this.",
-    "You are not alone, and you deserve kindness.",
-    "Talking to a counsellor or a therapist could really help.",
-    "Sure, here it is.",
-    "Of course! Here is what you asked for:",
-    "First gather what you need, then take it one step at a time.",
-    "Seven green lamps, and then the train.",
-)
-PROMPTS_A_STEP, GROUP = 4, 8
+PROMPTS_A_STEP, GROUP = 8, 8
+
+Pairs = list[tuple[str, str]]
 
 
-def clause_tokenizer(prompts: list[str]) -> PreTrainedTokenizerFast:
-    """Words to read, clauses to write: a word-level tokenizer whose last tokens are whole clauses."""
-    words = sorted({word for prompt in prompts for word in re.findall(r"\w+", prompt.lower())})
-    names = ["<pad>", "<s>", "</s>", "<unk>", *CLAUSES, *words]
-    tokenizer = Tokenizer(models.WordLevel({name: i for i, name in enumerate(names)}, unk_token="<unk>"))
-    tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>",
-        padding_side="left",
-    )  # fmt: skip
+def read_prompts(path: str, seed: int) -> tuple[Pairs, Pairs]:
+    """(prompt, response type) of a file of rows: those to train on, and a quarter held out."""
+    found = {row.prompt[-1].content: row.response_type or "" for row in read_rows(path).rows}
+    pairs = sorted(found.items())
+    random.Random(seed).shuffle(pairs)
+    cut = len(pairs) // 4
+    return pairs[cut:], pairs[:cut]
 
 
-def tiny_llama(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
-    """A Llama with about 100 thousand weights."""
-    torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=128, pad_token_id=0, bos_token_id=1, eos_token_id=2,
-    )  # fmt: skip
-    return LlamaForCausalLM(config)
-
-
-def trainer(reward: TRLReward, rows: str, *, steps: int, seed: int, folder: Path) -> GRPOTrainer:
-    """TRL's trainer on the prompts of a file of rows."""
-    found = {row.prompt[-1].content: row.response_type for row in read_rows(rows).rows}
-    data = Dataset.from_dict({"prompt": list(found), "response_type": list(found.values())})
-    tokenizer = clause_tokenizer(list(found))
+def trainer(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, reward: TRLReward, pairs: Pairs, *, steps: int,
+    seed: int, folder: Path,
+) -> GRPOTrainer:  # fmt: skip
+    """TRL's trainer on these prompts; `response_type` is the column that the reward reads."""
+    data = Dataset.from_dict({"prompt": [p for p, _ in pairs], "response_type": [t for _, t in pairs]})
     config = GRPOConfig(
         output_dir=str(folder), seed=seed, max_steps=steps, per_device_train_batch_size=PROMPTS_A_STEP * GROUP,
-        num_generations=GROUP, max_completion_length=4, learning_rate=3e-3, beta=0.0, logging_steps=1,
-        report_to=[], save_strategy="no", use_cpu=True, disable_tqdm=True, bf16=False,
+        num_generations=GROUP, max_completion_length=ANSWER_TOKENS, learning_rate=1e-3, lr_scheduler_type="constant",
+        beta=0.0, logging_steps=1, report_to=[], save_strategy="no", use_cpu=True, disable_tqdm=True, bf16=False,
     )  # fmt: skip
-    made = GRPOTrainer(
-        model=tiny_llama(tokenizer, seed), reward_funcs=[reward], args=config, train_dataset=data,
-        processing_class=tokenizer,
-    )  # fmt: skip
+    made = GRPOTrainer(model=model, reward_funcs=[reward], args=config, train_dataset=data, processing_class=tokenizer)
     made.remove_callback(PrinterCallback)  # standard output is for the summary
     return made
 
 
+def held_out(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, reward: TRLReward, pairs: Pairs, seed: int
+) -> dict[str, Any]:
+    """Mean reward and class mix on other prompts, four completions each, and some of what was said."""
+    prompts, types = [p for p, _ in pairs for _ in range(4)], [t for _, t in pairs for _ in range(4)]
+    torch.manual_seed(seed)
+    texts = said(model, tokenizer, prompts)
+    metrics: dict[str, float] = {}
+    asyncio.run(reward(prompts, texts, log_metric=metrics.__setitem__, response_type=types))
+    return {
+        "reward": round(metrics["rbr/reward/mean"], 3),
+        "classes": {k.removeprefix("rbr/class/"): round(v, 3) for k, v in metrics.items() if "/class/" in k},
+        "said": dict(zip(types, texts, strict=True)),
+    }
+
+
+def train(
+    reward: TRLReward, rows: str, *, steps: int, warm: int, seed: int, folder: Path
+) -> tuple[dict[str, Any], GRPOTrainer]:
+    """Warm-start, train, and say what changed; the trainer too, for those who want its logs."""
+    torch.set_num_threads(1)  # such small matrices are ten times faster so
+    started = time.process_time()
+    pairs, other = read_prompts(rows, seed)
+    tokenizer = clause_tokenizer([p for p, _ in pairs])
+    model = tiny_llama(tokenizer, seed)
+    loss = warm_start(model, tokenizer, pairs, warm, seed)
+    before = held_out(model, tokenizer, reward, other, seed)
+    warmed = time.process_time()
+    run = trainer(model, tokenizer, reward, pairs, steps=steps, seed=seed, folder=folder)
+    run.train()
+    trained = time.process_time()
+    history = [entry for entry in run.state.log_history if "rewards/rbr/mean" in entry]
+    names = ("rewards/rbr/mean", "rbr/class/ideal", "rbr/apology/p", "rbr/invalid_rate")
+    return {
+        "seed": seed, "steps": steps, "prompts": {"train": len(pairs), "held_out": len(other)},
+        "completions_a_step": PROMPTS_A_STEP * GROUP, "warm_start_loss": round(loss, 3),
+        "held_out": {"before": before, "after": held_out(model, tokenizer, reward, other, seed)},
+        # a step whose prompts ask no proposition of some name has no mean of it
+        "curves": {name: [round(float(entry[name]), 3) for entry in history if name in entry] for name in names},
+        "processor_seconds": {"warm_start": round(warmed - started, 1), "train": round(trained - warmed, 1)},
+    }, run  # fmt: skip
+
+
 def main() -> None:
-    """Parse arguments, train, print the curves."""
+    """Parse arguments, train, print the summary."""
     parser = argparse.ArgumentParser(description="rule-based rewards in TRL's GRPO, on a CPU")
     parser.add_argument("artefact", help="a policy.rbrc, from `rbrc fit` or `rbrc compile`")
     parser.add_argument("rows", help="rows with prompts and response types")
-    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--warm", type=int, default=300, help="steps of the warm start")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path("trl_grpo"), help="TRL's output folder")
     options = parser.parse_args()
-    run = trainer(
-        TRLReward(options.artefact), options.rows, steps=options.steps, seed=options.seed, folder=options.folder
-    )
-    run.train()
-    history: list[dict[str, Any]] = [entry for entry in run.state.log_history if "rewards/rbr/mean" in entry]
-    names = ("rewards/rbr/mean", "rbr/class/ideal", "rbr/class/illogical", "rbr/apology/p", "rbr/invalid_rate")
-    curves = {name: [round(float(entry[name]), 3) for entry in history] for name in names}
-    print(json.dumps({"seed": options.seed, "steps": options.steps, "curves": curves}, indent=1))
+    done, _ = train(
+        TRLReward(options.artefact), options.rows, steps=options.steps, warm=options.warm, seed=options.seed,
+        folder=options.folder,
+    )  # fmt: skip
+    print(json.dumps(done, indent=1))
 
 
 if __name__ == "__main__":
