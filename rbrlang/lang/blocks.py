@@ -206,6 +206,8 @@ def _expect(idents: tuple[tree.Ident, ...], response: ResponseType, formulas: Fo
 
 def _determined(formula: Formula, definitions: Sequence[Definition]) -> dict[int, bool] | None:
     """The truth of atoms that a formula fixes when it holds; None unless it is a conjunction of literals."""
+    if isinstance(formula, Var):  # as nearly all are
+        return {formula.atom: True}
     found: dict[int, bool] = {}
     pending: list[tuple[Formula, bool]] = [(formula, True)]
     while pending:

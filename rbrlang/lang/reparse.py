@@ -26,6 +26,7 @@ from rbrlang.source import Source, Span
 Parsed = tuple[tree.Module, tuple[Diagnostic, ...]]
 
 _Node = TypeVar("_Node", bound=tuple[Any, ...])
+_WORDS = frozenset({tree.Ident, tree.Text, tree.Number})
 _LEAVES = frozenset({str, bool, int, float, type(None)})
 
 
@@ -143,6 +144,9 @@ def moved(node: _Node, source: Source, by: int) -> _Node:
             kind = part.__class__
             if kind is Span:
                 parts.append(make(Span, (source, part[1] + by, part[2] + by)))
+            elif kind in _WORDS:  # most nodes are one, and a call for each takes a third of the time
+                value, (_, start, end) = part
+                parts.append(make(kind, (value, make(Span, (source, start + by, end + by)))))
             elif kind in _LEAVES or not part:
                 parts.append(part)
             else:
