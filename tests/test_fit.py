@@ -144,7 +144,28 @@ def test_answers_of_a_real_grader_are_fitted_and_proved_too() -> None:
         for r, found in zip(rows, answers, strict=True)
     ]
     found = fit(policy.circuit, graded, bootstrap=0).responses
-    assert [outcome.gap < 1e-4 for outcome in found if isinstance(outcome, ResponseFit)] == [True] * 3
+    fitted = {outcome.name: outcome for outcome in found if isinstance(outcome, ResponseFit)}
+    assert [outcome.gap < 1e-4 for outcome in fitted.values()] == [True] * 3
+
+
+def test_weights_that_go_far_are_told_with_a_ridge_that_keeps_them_near() -> None:
+    rows = noisy_rows(30, 4, seed=3, noise=0.2)
+    faint = [
+        replace(r, probs={name: None if p is None else 0.5 + 0.02 * (p - 0.5) for name, p in r.probs.items()})
+        for r in rows
+    ]
+    policy = circuit()
+    (plain,), (far,) = (fit(policy, these, bootstrap=0).responses for these in (rows, faint))
+    assert isinstance(plain, ResponseFit)
+    assert isinstance(far, ResponseFit)
+    told = [note for note in far.notes if "--ridge" in note]
+    assert not any("--ridge" in note for note in plain.notes)
+    ridge, near, loss = re.findall(r"--ridge (\S+)` keeps them within (\S+) at a mean loss of (\S+)", told[0])[0]
+    (kept,) = fit(policy, faint, bootstrap=0, ridge=float(ridge)).responses
+    assert isinstance(kept, ResponseFit)
+    assert kept.loss_train == pytest.approx(float(loss), rel=1e-3)
+    assert max(map(abs, kept.weights)) < float(near) + 2 < max(map(abs, far.weights))
+    assert not any("--ridge" in note for note in kept.notes)
 
 
 def test_the_logistic_fit_has_next_to_no_slope_left() -> None:

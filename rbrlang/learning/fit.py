@@ -43,6 +43,8 @@ _CHUNK = 65_536
 
 UNBOUNDED = 30.0
 """A weight this many times the typical offset is taken to be on its way to infinity."""
+FELT = 1e-4
+"""In scaled units: a ridge that weights of ordinary size do not notice and far ones do."""
 
 
 def fit(
@@ -151,10 +153,28 @@ def _fitted(jobs: Sequence[Job], keys: tuple[str, ...], options: Options) -> lis
     ]
     spreads = bootstrap(cases, options.bootstrap, options.seed)
     folds = _cross_validate(jobs, problems, keys, options)
+    gentler = _gentler(problems, solutions)
     return [
-        _outcome(job, problem, solution, spread, fold, options)
-        for job, problem, solution, spread, fold in zip(jobs, problems, solutions, spreads, folds, strict=True)
+        _outcome(job, problem, solution, gentle, spread, fold, options)
+        for job, problem, solution, gentle, spread, fold in zip(
+            jobs, problems, solutions, gentler, spreads, folds, strict=True
+        )
     ]
+
+
+def _gentler(problems: Sequence[Problem], solutions: Sequence[Solution]) -> list[Solution | None]:
+    """What a ridge that is felt would have given, for a hinge whose weights went far without one."""
+    found: list[Solution | None] = [None] * len(problems)
+    far = [
+        at
+        for at, (problem, solution) in enumerate(zip(problems, solutions, strict=True))
+        if problem.loss == "hinge" and problem.ridge is None
+        and float(np.abs(solution.weights - problem.centre).max(initial=0.0)) > UNBOUNDED * solution.scale
+    ]  # fmt: skip
+    felt = [replace(problems[at], ridge=float(f"{FELT / solutions[at].scale:.1g}")) for at in far]
+    for at, solution in zip(far, solve_all(felt), strict=True):
+        found[at] = solution
+    return found
 
 
 def _bounded(problems: list[Problem]) -> tuple[list[Problem], list[Solution]]:
@@ -208,7 +228,13 @@ def _cross_validate(
 
 
 def _outcome(
-    job: Job, problem: Problem, solution: Solution, spread: Spread | Refused, folds: Folds | None, options: Options
+    job: Job,
+    problem: Problem,
+    solution: Solution,
+    gentler: Solution | None,
+    spread: Spread | Refused,
+    folds: Folds | None,
+    options: Options,
 ) -> ResponseFit:
     sample, response, ties = job.sample, job.sample.response, job.tied
     weights = ties.spread(solution.weights)
@@ -252,7 +278,7 @@ def _outcome(
         ridge=solution.ridge,
         ridge_is_automatic=options.ridge is None,
         base_spread=job.base_spread,
-        notes=notes_of(job, problem, solution, options),
+        notes=notes_of(job, problem, solution, gentler, options),
     )
 
 
