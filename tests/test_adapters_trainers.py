@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import json
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -30,7 +31,10 @@ from rbrlang.adapters.tunix import TunixError, TunixReward, register
 from rbrlang.adapters.verifiers import VerifiersReward
 from rbrlang.grading.results import Answer, GradeItem, Invalid, Value
 from rbrlang.learning.rows import read_rows, with_labels_as_probs
+from rbrlang.monitor import Alarm, Monitor, WeightsAndBiases
+from rbrlang.scoring.columns import Columns, rollouts
 from rbrlang.scoring.invalid import UnscoredError
+from rbrlang.scoring.score import Scorer
 
 # The trainers' own warnings are not this project's.
 pytestmark = [pytest.mark.trainers, pytest.mark.filterwarnings("ignore")]
@@ -388,3 +392,54 @@ def test_verifiers_scores_a_trace_and_leaves_failures_unscored(artefact: str) ->
     with pytest.raises(vf.TaskError, match="no answer within 60 s"):
         asyncio.run(broken.score(trace))
     assert trace.rewards == {"rules": None}
+
+
+# --- Weights & Biases -------------------------------------------------------------------------
+
+
+def test_weights_and_biases_keeps_curves_and_alerts(
+    artefact: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wandb = trainer("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    run = wandb.init(project="rbr", dir=str(tmp_path), settings=wandb.Settings(silent=True, console="off"))
+    run.define_metric("rbr/*", step_metric="rbr/step")
+    scorer = Scorer(artefact, FailingJudge())
+    kinds = {"response_type": ["comply"] * 32}
+    monitor = Monitor(scorer.circuit, [WeightsAndBiases(run)])
+    alarms: list[Alarm] = []
+    for step in range(40):
+        run.log({"loss": 1.0 / (step + 1)})  # the trainer's own steps, undisturbed
+        said = ["fine"] * 32 if step < 20 else ["fine"] * 8 + ["broken"] * 24
+        rows = rollouts(["p"] * 32, said, kinds, Columns())
+        alarms += monitor.observe(step, rows, scorer(rows))
+    run.finish()
+    (file,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    curve: list[tuple[int, float]] = []
+    alerts: list[str] = []
+    for record in wandb_records(file.read_bytes()):
+        if record.WhichOneof("record_type") == "history":
+            found = {"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in record.history.item}
+            if "rbr/step" in found:
+                curve.append((found["rbr/step"], found["rbr/invalid_rate"]))
+        elif record.WhichOneof("record_type") == "alert":
+            alerts.append(record.alert.title)
+    assert curve == [(step, 0.0 if step < 20 else 0.75) for step in range(40)]
+    assert alerts == [f"rbr: {alarm.kind} {alarm.about}".rstrip() for alarm in alarms if not alarm.over]
+    assert any("invalid" in title for title in alerts)
+
+
+def wandb_records(data: bytes) -> Iterator[Any]:
+    """The records of an offline run: a header of 7 bytes, then a log of LevelDB's form, in blocks of 32 KiB."""
+    records = trainer("wandb.proto.wandb_internal_pb2")
+    at, whole = 7, b""
+    while at < len(data):
+        if 32768 - at % 32768 < 7:  # too little is left of the block for a record
+            at += 32768 - at % 32768
+            continue
+        size, kind = int.from_bytes(data[at + 4 : at + 6], "little"), data[at + 6]
+        whole += data[at + 7 : at + 7 + size]
+        at += 7 + size
+        if kind in (1, 4):  # a whole record, or the last part of one
+            yield records.Record.FromString(whole)
+            whole = b""
