@@ -77,9 +77,13 @@ class _Good:
     def edited(self, source: Source) -> tree.Module | None:
         """The tree of a text that differs in one stretch; nothing where the whole text has to be read."""
         old, new = self.module.source.text, source.text
-        same_before = _longest(min(len(old), len(new)), lambda n: old[:n] == new[:n])
+        same_before = _longest(min(len(old), len(new)), lambda low, high: old[low:high] == new[low:high])
         room = min(len(old), len(new)) - same_before
-        same_behind = _longest(room, lambda n: old[len(old) - n :] == new[len(new) - n :])
+        by = len(new) - len(old)
+        end = len(old)
+        same_behind = _longest(
+            room, lambda low, high: old[end - high : end - low] == new[end + by - high : end + by - low]
+        )
         counts, offsets = self.cuts()
         first = bisect_right(offsets, same_before) - 1
         last = bisect_left(offsets, max(len(old) - same_behind, offsets[first]))
@@ -87,7 +91,7 @@ class _Good:
             kept_below, low = len(self.module.statements), len(old)
         else:
             kept_below, low = counts[last], offsets[last]
-        high, by = offsets[first], len(new) - len(old)
+        high = offsets[first]
         stretch = new[high : low + by]
         module, diagnostics = parse(Source(source.name, stretch))
         if diagnostics or (low < len(old) and not _closed(stretch, module)):
@@ -122,12 +126,12 @@ def _closed(stretch: str, module: tree.Module) -> bool:
     return (not stretch or stretch.endswith("\n")) and not open_doc
 
 
-def _longest(most: int, holds: Callable[[int], bool]) -> int:
-    """The greatest n up to `most` for which something holds that holds of 0, and of all numbers below one of its own."""
+def _longest(most: int, same: Callable[[int, int], bool]) -> int:
+    """The greatest n up to `most` such that two texts are the same from 0 to n."""
     low, high = 0, most
     while low < high:
         middle = (low + high + 1) // 2
-        if holds(middle):
+        if same(low, middle):
             low = middle
         else:
             high = middle - 1
