@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import multiprocessing
 import pickle
@@ -331,3 +332,34 @@ assert not loaded, loaded
 """
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def written(folder: Path, text: str) -> str:
+    """The artefact of a policy, by its default weights."""
+    file = folder / "p.rbr"
+    file.write_text(text, encoding="utf-8")
+    policy = rbr.load(file)
+    rbr.write(folder / "p.rbrc", policy, rbr.compile(policy))
+    return str(folder / "p.rbrc")
+
+
+SIGHT = (
+    'prop apology "The response says sorry."\nprop helps "The response helps."\n'
+    "response refuse ranks good > bad\nrefuse.good := apology\nrefuse.bad := !apology\n"
+)
+HELP = "response answer ranks done > left\nanswer.done := helps\nanswer.left := !helps\n"
+
+
+def test_a_grader_that_cannot_read_the_propositions_is_found_out_before_the_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Scorer(written(tmp_path, SIGHT))
+    assert caplog.text == ""
+    with caplog.at_level(logging.WARNING, "rbrlang"):
+        scores = Scorer(written(tmp_path, SIGHT + HELP))(
+            rollouts(["Hi."] * 2, ["Sorry, no."] * 2, {"response_type": ["refuse", "answer"]}, Columns())
+        )
+    assert "completions of `answer` will have no reward: the embedded grader cannot read `helps`" in caplog.text
+    assert scores.invalid.tolist() == [False, True]
+    with pytest.raises(GraderError, match="no completion would have a reward: the embedded grader cannot read `helps`"):
+        Scorer(written(tmp_path, 'prop helps "The response helps."\n' + HELP))

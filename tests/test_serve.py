@@ -112,9 +112,11 @@ def test_concurrent_requests_get_what_rbrc_score_writes(example: Server, folder:
         assert [row["id"] for row in given_back] == [row["id"] for row in asked]
         for row in given_back:
             same = expected[row["id"]]
-            for column in ("reward", "class_probs", "class", "valid", "reason", "probs"):
+            for column in ("class", "valid", "reason"):
                 assert row[column] == same[column], (row["id"], column)
-            assert row["rule_reward"] == pytest.approx(same["rule_reward"], abs=1e-5)
+            # A matrix product rounds by how many completions are graded together.
+            for column in ("reward", "rule_reward", "class_probs", "probs"):
+                assert row[column] == pytest.approx(same[column], abs=1e-5), (row["id"], column)
 
 
 def test_the_artefacts_calibration_is_applied_as_rbrc_score_does(folder: Path, tmp_path: Path) -> None:

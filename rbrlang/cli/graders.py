@@ -231,7 +231,8 @@ def standing(options: argparse.Namespace, artefact: Artefact, patience: float) -
     `patience` are the seconds that one answer may take with all its attempts. Raises `UsageError`.
     """
     from rbrlang.grading.judge import CalibratedGrader
-    from rbrlang.grading.specs import LabelsSpec, OpenAISpec, RowsSpec, SystemOneSpec, TableSpec
+    from rbrlang.grading.specs import GraderError, LabelsSpec, OpenAISpec, RowsSpec, SystemOneSpec, TableSpec
+    from rbrlang.scoring.graders import check_sight
 
     spec = spec_of(options)
     if isinstance(spec, RowsSpec | LabelsSpec | TableSpec):
@@ -248,6 +249,10 @@ def standing(options: argparse.Namespace, artefact: Artefact, patience: float) -
         )
     else:
         grader = _opened(options, spec, artefact, (), (), None)[0]
+        try:
+            check_sight(grader, artefact.circuit)
+        except GraderError as error:
+            raise UsageError(str(error)) from error
     calibration = _calibration(options, artefact, grader.identity, {None})
     return grader if calibration is None else CalibratedGrader(grader, calibration, artefact.circuit.propositions)
 

@@ -80,22 +80,22 @@ def whole(text: str) -> int:
 
 def finite(text: str) -> float:
     """A number that is neither infinite nor NaN."""
-    return _number(text, "that is finite", lambda _: True)
+    return _number(text, "a finite number", lambda _: True)
 
 
 def above_zero(text: str) -> float:
     """A number above 0."""
-    return _number(text, "above 0", lambda value: value > 0)
+    return _number(text, "a number above 0", lambda value: value > 0)
 
 
 def not_negative(text: str) -> float:
     """A number, 0 or more."""
-    return _number(text, "of 0 or more", lambda value: value >= 0)
+    return _number(text, "a number of 0 or more", lambda value: value >= 0)
 
 
 def share(text: str) -> float:
     """A number from 0 to 1."""
-    return _number(text, "from 0 to 1", lambda value: 0 <= value <= 1)
+    return _number(text, "a number from 0 to 1", lambda value: 0 <= value <= 1)
 
 
 def _number(text: str, what: str, allowed: Callable[[float], bool]) -> float:
@@ -105,7 +105,7 @@ def _number(text: str, what: str, allowed: Callable[[float], bool]) -> float:
         value = math.nan
     if math.isfinite(value) and allowed(value):
         return value
-    raise argparse.ArgumentTypeError(f"`{text}` is not a number {what}")
+    raise argparse.ArgumentTypeError(f"`{text}` is not {what}")
 
 
 OF_A_GRADER = "the waits and samples of graders behind an endpoint"

@@ -15,8 +15,11 @@ from importlib import import_module
 from pathlib import Path
 
 from rbrlang.grading.calibrate import from_json
+from rbrlang.grading.embedded import EmbeddedGrader, NoEvidence
 from rbrlang.grading.judge import CalibratedGrader, Grader, Judge
+from rbrlang.grading.layout import wanted
 from rbrlang.grading.local import reading_grader
+from rbrlang.grading.results import GradeItem
 from rbrlang.grading.specs import (
     EmbeddedSpec,
     GraderError,
@@ -27,6 +30,7 @@ from rbrlang.grading.specs import (
     api_key,
     parse_grader,
 )
+from rbrlang.logic.circuit import Circuit
 from rbrlang.policy import Policy, check
 from rbrlang.reward.artefact import Artefact
 
@@ -59,7 +63,9 @@ def judge_of(name: str, artefact: Artefact, cache: Path | None) -> Judge:
     policy = policy_of(artefact)
     spec = parse_grader(name, os.environ, None)
     if isinstance(spec, EmbeddedSpec | PythonSpec):
-        return calibrated(reading_grader(spec, policy.program.propositions), artefact).answers
+        grader = reading_grader(spec, policy.program.propositions)
+        check_sight(grader, artefact.circuit)
+        return calibrated(grader, artefact).answers
     if isinstance(spec, RowsSpec | LabelsSpec | TableSpec):
         raise GraderError(f"`{name}` knows rows by their id, and a rollout is new; name a grader that reads text")
     try:
@@ -67,6 +73,31 @@ def judge_of(name: str, artefact: Artefact, cache: Path | None) -> Judge:
     except ImportError:
         raise GraderError(f"the grader `{name}` needs the extra `endpoint`: pip install 'rbrlang[endpoint]'") from None
     return endpoints.EndpointJudge(spec, policy, cache, api_key(os.environ), partial(calibrated, artefact=artefact))
+
+
+def check_sight(grader: Grader, circuit: Circuit) -> None:
+    """Whether the embedded grader can answer all that the response types ask, before a run finds out.
+
+    Warns of response types without any reward under it. Raises `GraderError` where that is all of them.
+    """
+    if not isinstance(grader, EmbeddedGrader):
+        return
+    items = [GradeItem(name, (), "", number) for number, name in enumerate(circuit.response_names)]
+    unseen = {p for p, standing in enumerate(grader.standings) if isinstance(standing, NoEvidence)}
+    missing = {
+        item.id: [p for p in asked if p in unseen] for item, asked in zip(items, wanted(circuit, items), strict=True)
+    }
+    blind = [name for name, some in missing.items() if some]
+    if not blind:
+        return
+    names = ", ".join(f"`{circuit.propositions[p]}`" for p in sorted({p for some in missing.values() for p in some}))
+    said = (
+        f"the embedded grader cannot read {names}: no head of this name, no cues, and no few-shots of both answers; "
+        "give the propositions cues, or name another grader"
+    )
+    if len(blind) == len(items):
+        raise GraderError(f"no completion would have a reward: {said}")
+    _log.warning("completions of %s will have no reward: %s", ", ".join(f"`{name}`" for name in blind), said)
 
 
 def calibrated(grader: Grader, artefact: Artefact) -> Grader:
