@@ -43,7 +43,7 @@ def _finish_hinge(scaled: Scaled, start: Vector) -> Finished:
     z, nowhere = scaled.offsets - scaled.pairs.gaps(start), np.zeros(len(start))
     if objective_of(scaled, start, z) > objective_of(scaled, nowhere, scaled.offsets):
         start, z = nowhere, scaled.offsets  # a start worse than none would cost many steps
-    best = Finished(start, objective_of(scaled, start, z), 0.0, np.inf)  # no loss is negative
+    best = Finished(start, objective_of(scaled, start, z), 0.0)  # no loss is negative
     for reach in REACHES:
         part = part_of(scaled, z, reach)
         found = interior(part, best.u)
@@ -51,9 +51,9 @@ def _finish_hinge(scaled: Scaled, start: Vector) -> Finished:
         objective, bound = objective_of(scaled, found.u, there), max(best.bound, found.bound)
         missed = objective - objective_of_part(part, found.u, there[part.near])
         if objective < best.objective:
-            best, z = Finished(found.u, objective, bound, found.slope), there
+            best, z = Finished(found.u, objective, bound), there
         else:
-            best = Finished(best.u, best.objective, bound, best.slope)
+            best = Finished(best.u, best.objective, bound)
         if missed <= SETTLED * max(objective, LEAST):
             break
     return best

@@ -273,7 +273,6 @@ def _outcome(
         error_train=_errors(sample, job.train, weights, job.default, options),
         error_held_out=_errors(sample, job.test, weights, job.default, options) if len(job.test) else None,
         gap=solution.gap,
-        slope=solution.slope,
         steps=solution.steps,
         ridge=solution.ridge,
         ridge_is_automatic=options.ridge is None,

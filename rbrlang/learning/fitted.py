@@ -82,7 +82,7 @@ class ResponseFit:
     never differ within a pair, whose weights are still the defaults. `at_bound`: weights that stopped at a
     bound of the author. `free_directions`: dimensions of
     weight space that no pair speaks of; 1 is usual, for adding a constant to every class changes no order.
-    `gap`: no weights have an objective lower by more than this share of it. `slope`, `steps`: see `Solution`.
+    `gap`: no weights have an objective lower by more than this share of it. `steps`: see `Solution`.
     `base_spread`: standard deviation of the base reward within prompts, the scale that the weights live on.
     `error_interval`: central 95 % of the ranking error of refits, each on the prompts that it did not draw.
     `folds`: cross-validation, None when not asked for. `notes`: what to know of the data before believing it.
@@ -109,7 +109,6 @@ class ResponseFit:
     error_train: Errors
     error_held_out: Errors | None
     gap: float
-    slope: float
     steps: int
     ridge: float
     ridge_is_automatic: bool
@@ -138,7 +137,6 @@ class ResponseFit:
             "at_bound": list(self.at_bound),
             "free_directions": self.free_directions,
             "gap": self.gap,
-            "slope": self.slope,
             "steps": self.steps,
             "ridge": {"value": self.ridge, "automatic": self.ridge_is_automatic},
             "base_spread": self.base_spread,

@@ -86,7 +86,7 @@ def interior(part: Part, start: Vector) -> Finished:
     )
     low, high = scaled.low[free], scaled.high[free]
     point = _start(fixed, scaled.offsets, start[free], low, high)
-    best, least, bound, slope = start, np.inf, 0.0, np.inf  # no loss is negative
+    best, least, bound = start, np.inf, 0.0  # no loss is negative
     for _ in range(STEPS):
         u, pull = np.zeros(len(free)), part.pull.copy()
         u[free] = np.where(point.low > point.below, low, np.where(point.high > point.above, high, point.u))
@@ -95,7 +95,7 @@ def interior(part: Part, start: Vector) -> Finished:
         bound = max(bound, bound_of(part, point.s, pull))
         missing = fixed.ridge * point.u - pull[free] - fixed.weight * (point.low - point.high)
         if objective < least:
-            best, least, slope = u, objective, float(np.abs(missing).max(initial=0.0))
+            best, least = u, objective
         width = _width(fixed, point)
         if good_enough(scaled, best, least, bound) or width < SETTLED:
             break
@@ -103,7 +103,7 @@ def interior(part: Part, start: Vector) -> Finished:
         if not length > 1e-12:
             break  # rounding
         point = point.moved(step, length)
-    return Finished(best, least, bound, slope)
+    return Finished(best, least, bound)
 
 
 def _start(fixed: _Fixed, offsets: Vector, u: Vector, low: Vector, high: Vector) -> _Point:

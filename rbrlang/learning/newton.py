@@ -71,7 +71,7 @@ def newton(scaled: Scaled, start: Vector) -> Finished:
             point = _look(scaled, point.u, point.z, stage)
         else:
             break  # rounding: no step lowers the value any more
-    return Finished(best, least, bound, _steepest(point, _free(scaled, point)))
+    return Finished(best, least, bound)
 
 
 def _look(scaled: Scaled, u: Vector, z: Vector, stage: int) -> _Point:

@@ -41,15 +41,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Finished:
-    """A point u [F] of the box, its objective (exact loss plus ridge), and how much less any other's can be.
-
-    `slope` is the largest absolute slope left over the weights that are free, of what the solver minimised.
-    """
+    """A point u [F] of the box, its objective (exact loss plus ridge), and a bound that no other's goes below."""
 
     u: Vector
     objective: float
     bound: float
-    slope: float
 
 
 def part_of(scaled: Scaled, z: Vector, reach: float) -> Part:

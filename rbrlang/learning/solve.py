@@ -27,9 +27,8 @@ class Solution:
 
     `loss`: mean loss of the pairs; `gap`: how much of the objective (loss and ridge) better weights could
     save at most, as a share of it, or of a tenth of `scale` where the objective is less than that.
-    `ridge`: the one used; `scale`: typical size of an offset, in units of reward; `slope`: the smoothed
-    objective's steepest free direction at the end, in scaled units; `steps`: quasi-Newton steps, which all
-    problems solved together share.
+    `ridge`: the one used; `scale`: typical size of an offset, in units of reward; `steps`: quasi-Newton
+    steps, which all problems solved together share.
     """
 
     weights: Vector
@@ -37,7 +36,6 @@ class Solution:
     gap: float
     ridge: float
     scale: float
-    slope: float
     steps: int
 
 
@@ -61,7 +59,6 @@ def solve_all(problems: Sequence[Problem]) -> tuple[Solution, ...]:
                 gap=left(units, done.u, done.objective, done.bound) / max(done.objective, LEAST),
                 ridge=units.ridge / units.scale,
                 scale=units.scale,
-                slope=done.slope,
                 steps=steps,
             )
         )
