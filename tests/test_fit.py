@@ -15,7 +15,7 @@ from conftest import CHECKOUT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from learning_rows import FEATURES, circuit, noisy_rows, row
-from scipy.optimize import linprog
+from scipy.optimize import linprog, nnls
 
 from rbrlang import load
 from rbrlang.grading.embedded import EmbeddedGrader
@@ -188,6 +188,24 @@ def test_separable_pairs_give_finite_weights_without_loss() -> None:
         assert found.loss < 1e-3
         assert np.abs(found.weights).max() < 100
     assert solve(replace(random_problem(0), ridge=0.0)).loss <= exact(random_problem(0))[0] * 1.001
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_of_weights_without_loss_the_nearest_to_the_defaults_are_found(seed: int) -> None:
+    """Against the least distance that non-negative least squares finds (Lawson and Hanson, 1974, chapter 23)."""
+    rng = np.random.default_rng(seed)
+    differences = rng.normal(size=(60 + 900 * (seed % 2), 5)) + np.array([3.0, 0.0, 0.0, 1.0, 0.0])
+    differences = differences[differences[:, 0] > 0.1]
+    count, centre, wide = len(differences), rng.normal(size=5), np.full(5, INF)
+    found = solve(
+        Problem(as_pairs(differences), np.ones(count), np.full(count, 1 / count), -wide, wide, centre, None, "hinge")
+    )
+    missing = 1.0 - differences @ centre
+    multipliers, _ = nnls(np.vstack([differences.T, missing]), np.r_[np.zeros(5), 1.0])
+    rest = np.vstack([differences.T, missing]) @ multipliers - np.r_[np.zeros(5), 1.0]
+    nearest = centre - rest[:5] / rest[5]
+    assert (differences @ nearest).min() > 1 - 1e-6
+    assert found.weights == pytest.approx(nearest, abs=2e-3 * np.linalg.norm(nearest - centre))
 
 
 def test_the_ranking_of_planted_weights_is_recovered() -> None:
