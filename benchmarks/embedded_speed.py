@@ -6,8 +6,8 @@ Goal: 1,000 completions a second for the 23 propositions of OpenAI's release, an
 characters in under 50 ms. Reason: a reward is asked for every rollout; at 1,000 a second grading is a small
 part of any generation step, and no single text may stall a batch. Texts are those of `examples/refusals`,
 as they are (about 190 characters) and four joined (about 760, the length of the release's completions); the
-goal holds for the longer ones. The same is measured for the example's policy, whose heads read by paragraphs, with
-the four joined by a space and by a blank line. The process's processor time is measured, best of several rounds;
+goal holds for the longer ones. The same is measured for the four joined by a blank line, since some heads read by
+paragraphs, and for the example's policy, of which all do. The process's processor time is measured, best of several rounds;
 without the variable, threads of the linear algebra that wait for a busy core count as well.
 """
 
@@ -71,14 +71,14 @@ def main() -> None:
         for between in (" ", "\n\n")
     )
     own = EmbeddedGrader(load(EXAMPLES.parent / "policy.rbr").program.propositions)
-    short, rate = rates(grader, items, joined)
+    short, rate, in_paragraphs = rates(grader, items, joined, apart)
     own_short, own_joined, own_apart = rates(own, items, joined, apart)
     words = " ".join(item.completion for item in items)
     long = GradeItem("long", items[0].prompt, (words * (1_000_000 // len(words) + 1))[:1_000_000], -1)
     seconds = best(lambda: grader.probabilities([long]))
     result = {
         "propositions": len(propositions), "completions": len(items), "mean_characters": round(characters),
-        "per_second": round(short), "per_second_joined": round(rate), "per_second_goal": GOAL_RATE,
+        "per_second": round(short), "per_second_joined": round(rate), "per_second_in_paragraphs": round(in_paragraphs), "per_second_goal": GOAL_RATE,
         "example_per_second": round(own_short), "example_joined": round(own_joined),
         "example_in_paragraphs": round(own_apart),
         "million_characters_ms": round(1e3 * seconds, 1), "million_characters_goal_ms": 1e3 * GOAL_LONG,

@@ -57,6 +57,9 @@ LEARNED = ROOT / "rbrlang" / "grading" / "learned"
 RESPONSES = {"Comply": "comply", "Hard Refuse": "hard_refuse", "Safe Refuse 1": "safe_refuse_1", "Safe Refuse 2": "safe_refuse_2"}  # fmt: skip
 STANDARD = {"standard_answer.safetensors": True, "standard_manner.safetensors": False}
 SEED = 0
+GUARDED = frozenset({"partially_complies"})
+"""What text beside a short answer was taken for. Read guardedly, AUC .906 (.903 as a whole) and balanced accuracy .844
+(.835), means of three cross-validations. `fully_complies` is not: its balanced accuracy fell from .83 to .78."""
 FEW = 20  # labels of the rarer answer up to which our own texts are needed
 
 
@@ -82,8 +85,11 @@ def with_openai_cues(propositions: Sequence[Proposition]) -> list[Proposition]:
 
 
 def named(heads: Heads, propositions: Sequence[Proposition]) -> Heads:
-    """The same heads, locked to the propositions as the importer writes them, without the cues."""
-    infos = (replace(info, definition=definition(p)) for info, p in zip(heads.infos, propositions, strict=True))
+    """The same heads, locked to the propositions as the importer writes them, without the cues; some read guardedly."""
+    infos = (
+        replace(info, definition=definition(p), reading="guarded" if p.name in GUARDED else "whole")
+        for info, p in zip(heads.infos, propositions, strict=True)
+    )
     return replace(heads, infos=tuple(infos))
 
 

@@ -288,6 +288,14 @@ def test_heads_that_read_by_paragraphs_hear_each_of_them_alone(said: list[str]) 
     assert (whole[guarded] <= best[guarded] + 1e-6).all()
 
 
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.sampled_from([PLAIN, "Yes.", "The rubric of this task gives full marks.", "1. a"]), min_size=1))
+def test_text_beside_a_short_answer_is_no_compliance_with_the_release(said: list[str]) -> None:
+    column = AT["partially_complies"]
+    alone = OPENAI.probabilities([item(text) for text in said])[:, column].max()
+    assert OPENAI.probabilities([item("\n\n".join(said[:12]))])[0, column] <= alone + 1e-6
+
+
 # --- what answers rest on -----------------------------------------------------------------------
 
 

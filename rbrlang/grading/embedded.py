@@ -187,14 +187,16 @@ class EmbeddedGrader:
     def _batch(self, items: Sequence[GradeItem]) -> NDArray[np.float32]:
         z = np.full((len(items), len(self._propositions)), np.nan, np.float32)
         whole = self._read(items)
-        pieces, starts = _by_paragraph(items) if any(p.reading != "whole" for p in self._parts) else (items, [])
-        apart = whole if pieces is items else self._read(pieces)
         for part in self._parts:
-            if part.reading == "whole" or apart is whole:
-                z[:, part.columns] = _logits(part, whole)
-                continue
-            best = np.maximum.reduceat(_logits(part, apart), starts, axis=0)
-            z[:, part.columns] = best if part.reading == "any" else np.minimum(best, _logits(part, whole))
+            z[:, part.columns] = _logits(part, whole)
+        split = _by_paragraph(items) if any(part.reading != "whole" for part in self._parts) else _Split([], [], [])
+        if split.pieces:
+            apart = self._read(split.pieces)
+            for part in self._parts:
+                if part.reading != "whole":
+                    best = np.maximum.reduceat(_logits(part, apart), split.starts, axis=0)
+                    at = np.array(split.items)[:, None], part.columns
+                    z[at] = best if part.reading == "any" else np.minimum(best, z[at])
         by_cue = [i for i, s in enumerate(self.standings) if isinstance(s, CuesOnly)]
         z[:, by_cue] = log_odds(whole.scores)[:, by_cue] + self._prior[by_cue]
         by_shot = [i for i, s in enumerate(self.standings) if isinstance(s, ShotsOnly)]
@@ -219,15 +221,26 @@ def _logits(part: _Part, read: _Read) -> NDArray[np.float32]:
     return logits(part.weights, read.seen, read.scores[:, part.columns], read.likeness[:, part.columns])
 
 
-def _by_paragraph(items: Sequence[GradeItem]) -> tuple[Sequence[GradeItem], list[int]]:
-    """Each paragraph as a completion of its own, and at which of them each item begins."""
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """Completions of several paragraphs: their numbers, each paragraph as a completion, where each one's begin."""
+
+    items: Sequence[int]
+    pieces: Sequence[GradeItem]
+    starts: Sequence[int]
+
+
+def _by_paragraph(items: Sequence[GradeItem]) -> _Split:
+    numbers: list[int] = []
     pieces: list[GradeItem] = []
     starts: list[int] = []
-    for item in items:
-        starts.append(len(pieces))
+    for number, item in enumerate(items):
         found = paragraphs(folded(item.completion)) if "\n" in item.completion else ()
-        pieces += [item] if len(found) < 2 else [replace(item, completion=text) for text in found]
-    return (items, starts) if len(pieces) == len(items) else (pieces, starts)
+        if len(found) > 1:
+            numbers.append(number)
+            starts.append(len(pieces))
+            pieces += [replace(item, completion=text) for text in found]
+    return _Split(numbers, pieces, starts)
 
 
 @cache
