@@ -102,6 +102,18 @@ def test_gates_hold_or_fail_by_name(run: Run) -> None:
     assert "picks_ideal" not in failed.err
 
 
+def test_a_gate_on_the_lead_is_what_the_certificate_proves(run: Run) -> None:
+    proof = run("rows.jsonl", "--certify", "--format", "json").json["certificates"]
+    least = min(pair["lead"] for pair in proof["response_types"]["refusal"]["pairs"])
+    low, high = proof["base_range"]
+    assert run("rows.jsonl", "--gate", f"lead>={least - 1e-9}", "--gate", f"refusal.lead<={least + 1e-9}").code == 0
+    both = least - (high - low)
+    assert run("rows.jsonl", "--gate", f"lead.both>={both - 1e-9}", "--gate", f"lead.both<={both + 1e-9}").code == 0
+    narrow = run("rows.jsonl", "--base-range", "0", "0.5", "--gate", f"refusal.lead.both>{least - 0.5 + 1e-6}")
+    assert narrow.code == 1
+    assert "gate refusal.lead.both>" in narrow.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [

@@ -28,12 +28,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def proof(
-    options: argparse.Namespace, circuit: Circuit, weights: ArrayLike, observed: Sequence[float]
-) -> Certificates | None:
-    """The certificates, if asked for; `observed` base rewards give the range unless the user does."""
-    if not options.certify and options.base_range is None:
-        return None
+def asked(options: argparse.Namespace) -> bool:
+    """Whether the user wants certificates."""
+    return options.certify or options.base_range is not None
+
+
+def proof(options: argparse.Namespace, circuit: Circuit, weights: ArrayLike, observed: Sequence[float]) -> Certificates:
+    """The certificates; `observed` base rewards give the range unless the user does."""
     from rbrlang.learning.certificates import BaseRangeError, certify
 
     extent = options.base_range or ((min(observed), max(observed)) if observed else None)

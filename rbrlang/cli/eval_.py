@@ -9,20 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rbrlang.cli import certify_, gate
+from rbrlang.cli import certify_, eval_gates, gate
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from rbrlang.learning.behaviour import Behaviour
-    from rbrlang.learning.evaluate import ByReward, Evaluation, RulesAlone
+    from rbrlang.learning.evaluate import RulesAlone
     from rbrlang.learning.noise import ErrorRate
     from rbrlang.learning.rows import Row
     from rbrlang.logic.circuit import Circuit
     from rbrlang.reward.numpy import NumpyReward
-
-_SIGNALS = ("base", "rules", "both")
-_RATES = ("not_unsafe", "not_overrefuse", "f1")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Evaluate; 1 when a gate is not met."""
     artefact = shared.artefact(options.artefact)
-    gate.parsed(options.gate, gate_names(artefact.circuit))  # a misspelt one is told before any work
+    gates = gate.parsed(options.gate, eval_gates.names(artefact.circuit))  # a misspelt one is told before any work
     from rbrlang.cli import data, graders
     from rbrlang.cli import evaluation_tables as tables
     from rbrlang.cli.render import dump
@@ -103,7 +99,9 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(str(error)) from error
     acts = behaviour(reward, rows, samples, meaning, rules_alone=alone, seed=options.seed, resamples=options.resamples)
     bases = [base for sample in samples.samples for base in sample.base.tolist()] if samples.has_base else []
-    proof = certify_.proof(options, artefact.circuit, artefact.weights, bases)
+    proof = None
+    if certify_.asked(options) or any(eval_gates.needs_proof(one) for one in gates):
+        proof = certify_.proof(options, artefact.circuit, artefact.weights, bases)
     rates = _rates_of_rows(options, artefact.circuit, rows) if options.noise and agreement is None else agreement
     noise = None if rates is None else propagate(reward, rows, samples, rates, seed=options.seed)
     report = artefact.provenance.get("fit")
@@ -126,7 +124,8 @@ def run(options: argparse.Namespace) -> int:
             tables.show_noise(noise)
         if suggestions is not None:
             tables.show_suggestions(suggestions)
-    unmet = gate.failures(options.gate, gate_values(artefact.circuit, result, acts), _reasons(result, acts))
+    judged = eval_gates.Judged(artefact.circuit, result, acts, proof)
+    unmet = gate.failures(options.gate, eval_gates.values(judged), eval_gates.reasons(judged))
     for line in unmet:
         sys.stderr.write(f"{line}\n")
     if unmet:
@@ -184,73 +183,3 @@ def _rates_of_rows(options: argparse.Namespace, circuit: Circuit, rows: Sequence
             "proposition; or give what `rbrc agree --format json` printed with `--agreement FILE`"
         )
     return rates
-
-
-# --- gates --------------------------------------------------------------------------------------
-
-
-def gate_names(circuit: Circuit) -> tuple[str, ...]:
-    """Everything that `--gate` can name for a policy."""
-    names = ["error", "ideal_error", "class_accuracy", *_RATES]
-    names += [f"{rate}.{signal}" for rate in _RATES for signal in _SIGNALS]
-    for response in circuit.response_names:
-        names += [f"{response}.{signal}" for signal in _SIGNALS]
-        names += [f"{response}.ideal_error", f"{response}.class_accuracy", f"{response}.picks_ideal"]
-    return tuple(names)
-
-
-def gate_values(circuit: Circuit, result: Evaluation, acts: Behaviour) -> dict[str, float | None]:
-    """Values of `gate_names`, None where there is none.
-
-    `error`, `ideal_error` and `class_accuracy` are those of the worst response type, for base and rules
-    together; `not_unsafe`, `not_overrefuse` and `f1` those of the rows, or with a reward's name of its picks.
-    """
-    values: dict[str, float | None] = dict.fromkeys(gate_names(circuit))
-    for rate in _RATES:
-        for name, rates in (("", acts.rows), *((f".{signal}", rates) for signal, rates in acts.picks.items())):
-            estimate = {"not_unsafe": rates.not_unsafe, "not_overrefuse": rates.not_overrefuse, "f1": rates.f1}[rate]
-            values[rate + name] = None if estimate is None else estimate.value
-    for response in result.responses:
-        if response.error is not None:
-            values["error"] = max(values["error"] or 0.0, response.error.both.value)
-            for signal in _SIGNALS:
-                values[f"{response.name}.{signal}"] = _value(response.error, signal)
-        if response.ideal_error is not None:
-            values["ideal_error"] = max(values["ideal_error"] or 0.0, response.ideal_error.both.value)
-            values[f"{response.name}.ideal_error"] = response.ideal_error.both.value
-        accuracy = response.class_accuracy
-        if accuracy is not None:
-            worst = values["class_accuracy"]
-            values["class_accuracy"] = accuracy if worst is None else min(worst, accuracy)
-            values[f"{response.name}.class_accuracy"] = accuracy
-        if response.picks is not None:
-            values[f"{response.name}.picks_ideal"] = sum(
-                share.both.value for share, rank in zip(response.picks.shares, response.ranks, strict=True) if rank == 0
-            )
-    return values
-
-
-def _reasons(result: Evaluation, acts: Behaviour) -> dict[str, str]:
-    """Why there may be no value for what a gate names."""
-    found: dict[str, str] = {}
-    for response in result.responses:
-        if response.reason is not None:
-            found |= dict.fromkeys((f"{response.name}.{signal}" for signal in _SIGNALS), response.reason)
-            found[f"{response.name}.ideal_error"] = response.reason
-    if result.responses and all(response.error is None for response in result.responses):
-        found["error"] = found["ideal_error"] = "no prompt has completions of different rank"
-    if not result.has_base:
-        no_base = "no row carries a base reward"
-        found |= {f"{response.name}.base": no_base for response in result.responses}
-        found |= {f"{rate}.base": no_base for rate in _RATES}
-    refused = {reason.split(":")[0]: reason for reason in acts.refused}
-    for rate in _RATES:
-        why = "; ".join(refused.values()) if rate == "f1" else refused.get(rate)
-        if why:
-            found |= dict.fromkeys((rate, *(f"{rate}.{signal}" for signal in _SIGNALS)), why)
-    return found
-
-
-def _value(error: ByReward, signal: str) -> float | None:
-    estimate = {"base": error.base, "rules": error.rules, "both": error.both}[signal]
-    return None if estimate is None else estimate.value

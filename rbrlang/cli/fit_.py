@@ -95,7 +95,8 @@ def run(options: argparse.Namespace) -> int:
         )  # fmt: skip
     except (FitError, SampleError) as error:
         raise UsageError(str(error)) from error
-    proof = certify_.proof(options, circuit, result.weights, result.base_extent)
+    wanted = certify_.asked(options)
+    proof = certify_.proof(options, circuit, result.weights, result.base_extent) if wanted else None
     report = {"grader": graded.identity, "rows": len(rows), "data": fingerprint_of(rows), **result.to_json()}
     if proof is not None:
         report["certificates"] = proof.to_json()
