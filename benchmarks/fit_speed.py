@@ -15,7 +15,8 @@ a response type's examples are listed and each is asked, by a function call, whe
 are ordered; the pairs are shuffled and 95 % of them kept for training; AdamW, learning rate 0.01, weight decay
 0.05, takes 1,000 full-batch steps from zero, and after each the training loss, the share of pairs without loss
 and the validation loss are read. Its steps ran in eager PyTorch. Here every step is one compiled JAX program,
-which is faster, so the ratio is on the low side; with PyTorch installed, `--torch` runs the steps as published.
+which is faster; with PyTorch installed, `--torch` runs the steps as published, on one thread (it is slower with more of
+them on so little work), and the goals are judged against that. Both ratios are printed.
 `compiled` is the same descent as a single `optax` loop, for those who wonder what the loop in Python costs.
 
 Losses are of the same pairs; the exact optimum is that of the linear program without weight decay, by HiGHS
@@ -178,6 +179,7 @@ def torch_descent(features: np.ndarray, base: np.ndarray, pairs: np.ndarray, hel
     """The same steps in eager PyTorch, as published."""
     import torch
 
+    torch.set_num_threads(1)
     values, scores = torch.tensor(features, dtype=torch.float32), torch.tensor(base, dtype=torch.float32)
     weights = torch.zeros(features.shape[1], requires_grad=True)
     optimiser = torch.optim.AdamW([weights], lr=1e-2, weight_decay=0.05)
@@ -359,12 +361,10 @@ def main() -> int:
         {name: generate(prompts, rng, CLASS_SHARES[name]) for name, prompts in PROMPTS.items()}, options.repeat,
         options.torch,
     )  # fmt: skip
+    steps, ending = ("eager PyTorch", "_torch") if options.torch else ("compiled JAX steps", "")
     goals = {
-        "150 times without compilation": max(
-            found["ratios"].get("without_compile_torch", 0.0), found["ratios"]["without_compile"]
-        )
-        >= 150,
-        "5 times with it": max(found["ratios"].get("with_compile_torch", 0.0), found["ratios"]["with_compile"]) >= 5,
+        f"150 times without compilation ({steps})": found["ratios"][f"without_compile{ending}"] >= 150,
+        f"5 times with it ({steps})": found["ratios"][f"with_compile{ending}"] >= 5,
         "0.01 % above the optimum": all(row["gap"]["ours"] <= 1e-4 for row in found["response_types"]),
     }
     sizes = [large(times) for times in ((10, 100) if options.large else ())]
