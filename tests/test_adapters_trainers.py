@@ -62,6 +62,12 @@ def artefact(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(target)
 
 
+@pytest.fixture(autouse=True)
+def no_run_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainers start a run of Weights & Biases wherever that is installed; here none of theirs is kept."""
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+
+
 class FailingJudge:
     """0.2 for everything, and a failure for completions that say "broken"."""
 
@@ -402,7 +408,10 @@ def test_weights_and_biases_keeps_curves_and_alerts(
 ) -> None:
     wandb = trainer("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
-    run = wandb.init(project="rbr", dir=str(tmp_path), settings=wandb.Settings(silent=True, console="off"))
+    run = wandb.init(
+        project="rbr", dir=str(tmp_path), mode="offline", reinit="create_new",
+        settings=wandb.Settings(silent=True, console="off"),
+    )  # fmt: skip
     run.define_metric("rbr/*", step_metric="rbr/step")
     scorer = Scorer(artefact, FailingJudge())
     kinds = {"response_type": ["comply"] * 32}
