@@ -14,16 +14,8 @@ from learning_rows import circuit, row
 
 import rbrlang
 from rbrlang.learning.evaluate import evaluate
-from rbrlang.learning.noise import (
-    AgreementFileError,
-    ErrorRate,
-    Noise,
-    chance,
-    most_worth,
-    propagate,
-    rates_from_agreement,
-    rates_from_rows,
-)
+from rbrlang.learning.noise import Noise, chance, most_worth, propagate
+from rbrlang.learning.rates import AgreementFileError, ErrorRate, rates_from_agreement, rates_from_rows
 from rbrlang.learning.rows import Row
 from rbrlang.learning.sample import sample_rows
 from rbrlang.logic.circuit import Circuit

@@ -15,7 +15,7 @@ from rbrlang.cli.errors import UsageError
 
 if TYPE_CHECKING:
     from rbrlang.learning.evaluate import RulesAlone
-    from rbrlang.learning.noise import ErrorRate
+    from rbrlang.learning.rates import ErrorRate
     from rbrlang.learning.rows import Row
     from rbrlang.logic.circuit import Circuit
     from rbrlang.reward.numpy import NumpyReward
@@ -159,7 +159,7 @@ def refitted(
 
 
 def _agreement(path: str, circuit: Circuit) -> tuple[ErrorRate, ...]:
-    from rbrlang.learning.noise import AgreementFileError, rates_from_agreement
+    from rbrlang.learning.rates import AgreementFileError, rates_from_agreement
 
     try:
         return rates_from_agreement(circuit, json.loads(Path(path).read_bytes()))
@@ -169,7 +169,7 @@ def _agreement(path: str, circuit: Circuit) -> tuple[ErrorRate, ...]:
 
 
 def _rates_of_rows(options: argparse.Namespace, circuit: Circuit, rows: Sequence[Row]) -> tuple[ErrorRate, ...]:
-    from rbrlang.learning.noise import rates_from_rows
+    from rbrlang.learning.rates import rates_from_rows
 
     if options.grader == "labels":
         raise UsageError(

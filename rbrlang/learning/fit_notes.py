@@ -53,6 +53,7 @@ def notes_of(
 
 
 def unfitted(sample: Sample, default: NDArray[np.float64]) -> Unfitted:
+    """The outcome of a response type without comparisons: its `default` weights [F], and why."""
     return Unfitted(
         name=sample.response.name,
         reason=_why_no_pairs(sample),
@@ -86,6 +87,7 @@ def _why_no_pairs(sample: Sample) -> str:
 
 
 def nothing_to_fit(outcomes: Sequence[ResponseFit | Unfitted], stray: Mapping[str, int]) -> str:
+    """Why no response type could be fitted; `stray` counts the rows of none of them, by reason."""
     reasons = [f"`{outcome.name}`: {outcome.reason}" for outcome in outcomes if isinstance(outcome, Unfitted)]
     reasons += [f"{count} rows: {reason}" for reason, count in stray.items()]
     return "there are no comparisons to fit weights to; " + "; ".join(reasons)

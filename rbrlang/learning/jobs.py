@@ -71,6 +71,7 @@ class Job:
 
 
 def job_of(sample: Sample, default: NDArray[np.float64], ties: Tied, kept: NDArray[np.bool_], options: Options) -> Job:
+    """What to fit and judge for a response type; `kept` [prompts] are held out. Raises `FitError`."""
     later = kept[sample.comparisons.prompt]
     if later.all():  # a single prompt: rather fit it than judge nothing by it
         later = np.zeros_like(later)
@@ -104,6 +105,7 @@ def problem_of(
     spread: float | None,
     options: Options,
 ) -> Problem:
+    """The problem of some of a sample's `pairs`; `default` [F] weights are its centre, `spread` scales margins if asked."""
     margin = pairs.margin * spread if options.whiten and spread is not None else pairs.margin
     return Problem(
         pairs=Pairs(_within_prompts(ties.gather(sample.features), sample.prompts), pairs.better, pairs.worse),
