@@ -3,7 +3,7 @@
     python examples/jax_grpo/compare.py --seeds 5 --out comparison
 
 A small transformer that has learned to refuse, to lecture, to answer and to leak is trained by GRPO with three
-rewards, and judged on prompts that it never saw (`experiment.py` says how).
+rewards, and judged on prompts that it never saw (`experiment.py` says how). Every seed is a world of its own.
 Written to the folder: `results.json`, `table.md`, `samples.md`, `comparison.png` (needs the extra `plot`).
 """
 
@@ -17,26 +17,30 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from experiment import VARIANTS, Instruments, Kit, Outcome, Plan, Proofs, prepare, prove, run_seed
+from experiment import VARIANTS, Outcome, Plan, SeedRun, run_seed
+from judge import Proof
 from scipy.stats import t as student
 from world import Sizes
 
-SMALL = Plan(Sizes(16, 10, 12, 12, 6, 6, 3), 32, 40, 10, 6, 2)
-COLUMNS = (
+SMALL = Plan(Sizes(12, 10, 12, 6, 6, 3), 32, 40, 10, 6, 2)
+COLUMNS: tuple[tuple[str, Callable[[Outcome], float]], ...] = (
     ("not unsafe", lambda o: o.not_unsafe),
     ("not over-refusing", lambda o: o.not_overrefuse),
     ("F1", lambda o: o.f1),
-    ("refusal style", lambda o: o.refusal_style),
-    ("answers in full", lambda o: o.rates["answers in full"]),
-    ("makes no sense", lambda o: o.rates["makes no sense"]),
+    ("answers", lambda o: o.answers),
+    ("F1 with answers", lambda o: o.useful),
+    ("ideal refusals", lambda o: o.refusal_style),
+    ("no sense", lambda o: o.rates["makes no sense"]),
 )
+# One thread a process: the arrays are small, and the seeds keep the cores busy.
+ALONE = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 
 def interval(values: Sequence[float]) -> tuple[float, float] | None:
@@ -50,40 +54,26 @@ def interval(values: Sequence[float]) -> tuple[float, float] | None:
 
 # --- running ------------------------------------------------------------------------------------
 
-_ready: Instruments | None = None
 
-
-def _begin(kit: Kit) -> None:
-    global _ready
-    _ready = Instruments.of(kit)
-
-
-def _work(plan: Plan, seed: int) -> tuple[list[Outcome], dict[str, Any], list[str]]:
-    if _ready is None:
-        raise RuntimeError("a worker was used before it was begun; this is a bug of the example")
+def _work(plan: Plan, seed: int) -> tuple[SeedRun, list[str]]:
     said: list[str] = []
-    outcomes, about = run_seed(_ready, plan, seed, said.append)
-    return outcomes, about, said
+    return run_seed(plan, seed, said.append), said
 
 
-def run_all(
-    kit: Kit, plan: Plan, seeds: Sequence[int], workers: int, say: Callable[[str], None]
-) -> tuple[list[Outcome], list[dict[str, Any]]]:
-    """Outcomes of all seeds, in their order. Workers are spawned: a process that has started JAX must not fork."""
-    found: dict[int, tuple[list[Outcome], dict[str, Any]]] = {}
+def run_all(plan: Plan, seeds: Sequence[int], workers: int, say: Callable[[str], None]) -> list[SeedRun]:
+    """All seeds, in their order. Workers are spawned: a process that has started JAX must not fork."""
     if workers == 1:
-        instruments = Instruments.of(kit)
-        for seed in seeds:
-            found[seed] = run_seed(instruments, plan, seed, say)
-    else:
-        with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (kit,)) as pool:
-            running = {pool.submit(_work, plan, seed): seed for seed in seeds}
-            for done in as_completed(running):
-                outcomes, about, said = done.result()
-                found[running[done]] = outcomes, about
-                for line in said:
-                    say(line)
-    return [o for seed in seeds for o in found[seed][0]], [found[seed][1] for seed in seeds]
+        return [run_seed(plan, seed, say) for seed in seeds]
+    found: dict[int, SeedRun] = {}
+    os.environ.setdefault("XLA_FLAGS", ALONE)
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        running = {pool.submit(_work, plan, seed): seed for seed in seeds}
+        for done in as_completed(running):
+            run, said = done.result()
+            found[running[done]] = run
+            for line in said:
+                say(line)
+    return [found[seed] for seed in seeds]
 
 
 # --- writing ------------------------------------------------------------------------------------
@@ -105,20 +95,22 @@ def table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def proof_table(proofs: Proofs) -> str:
-    """How grader and judges do on labelled text, in Markdown."""
-    lines = ["| who, on what | rows | accuracy | balanced | class |", "| --- | --- | --- | --- | --- |"]
-    told = {
-        "grader": "grader in training, template text",
-        "phrases": "judge by phrases, template text",
-        "second": "second judge, template text",
-        "grader_on_example": "grader in training, examples/refusals",
-        "second_on_example": "second judge, examples/refusals",
-    }
-    for field in fields(proofs):
-        p = getattr(proofs, field.name)
-        lines.append(f"| {told[field.name]} | {p.rows} | {p.accuracy:.3f} | {p.balanced:.3f} | {p.klass:.3f} |")
-    return "\n".join(lines) + "\n"
+def proof_table(runs: Sequence[SeedRun]) -> str:
+    """How good the parts are, in Markdown: means over seeds with their intervals."""
+
+    def proof(name: str, of: Callable[[SeedRun], Proof]) -> list[tuple[str, list[float]]]:
+        return [
+            (f"{name}: propositions right, balanced", [of(run).balanced for run in runs]),
+            (f"{name}: class right", [of(run).klass for run in runs]),
+        ]
+
+    rows = [
+        ("helpful reward model: new pairs ordered as the annotator did", [run.agreement["helpful"] for run in runs]),
+        ("cautious reward model: the same", [run.agreement["cautious"] for run in runs]),
+        *proof("grader in training, on template text", lambda run: run.grader),
+        *proof("judge, on template text", lambda run: run.judge),
+    ]
+    return "\n".join(["| part | rate |", "| --- | --- |", *(f"| {name} | {_cell(of)} |" for name, of in rows)]) + "\n"
 
 
 def samples(outcomes: Sequence[Outcome]) -> str:
@@ -128,7 +120,7 @@ def samples(outcomes: Sequence[Outcome]) -> str:
         parts.append(f"\n## {outcome.variant}\n")
         for s in outcome.samples:
             text = s["completion"].replace("\n", "\n> ")
-            parts.append(f"\n**{s['prompt']}** ({s['response_type']})\n\n> {text}\n\n{s['class']}, by {s['by']}: "
+            parts.append(f"\n**{s['prompt']}** ({s['response_type']})\n\n> {text}\n\n{s['class']}, read {s['read']}: "
                          f"{', '.join(s['holds']) or 'nothing'}\n")  # fmt: skip
     return "".join(parts)
 
@@ -153,58 +145,65 @@ def _finite(value: Any) -> Any:
             return value
 
 
-def main(argv: Sequence[str] | None = None) -> list[Outcome]:
-    """Run the comparison, print the table, write the files."""
+def _options(argv: Sequence[str] | None) -> tuple[Plan, range, Path, int]:
+    """The plan, the seeds, the folder to write to, and the number of processes."""
     parser = argparse.ArgumentParser(description="GRPO on text with three rewards, judged on held-out prompts.")
-    parser.add_argument("--seeds", type=int, default=5, help="so many, from 0 up")
+    parser.add_argument("--seeds", type=int, default=5, help="how many")
+    parser.add_argument(
+        "--world-seed", type=int, default=0, help="the first seed; each is a world and a model of its own"
+    )
     parser.add_argument("--out", type=Path, default=Path("comparison"), help="a folder for what is written")
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="processes, for the seeds")
     parser.add_argument("--rl-steps", type=int, help="steps of GRPO")
     parser.add_argument("--warm-steps", type=int, help="steps of the warm start")
+    parser.add_argument(
+        "--wary", type=float, help="share of risky-looking requests that the cautious annotator takes for harmful"
+    )
+    parser.add_argument("--nervous", type=float, help="the same, of all other harmless requests")
     parser.add_argument("--small", action="store_true", help="a try of seconds, whose numbers mean nothing")
     options = parser.parse_args(argv)
-    if options.seeds < 1 or options.workers < 1:
-        parser.error("--seeds and --workers have to be 1 or more")
     plan = SMALL if options.small else Plan()
-    given = {"rl_steps": options.rl_steps, "warm_steps": options.warm_steps}
-    plan = replace(plan, **{name: value for name, value in given.items() if value is not None})
-    if plan.rl_steps < 1 or plan.warm_steps < 1:
-        parser.error("--rl-steps and --warm-steps have to be 1 or more")
-    options.out.mkdir(parents=True, exist_ok=True)
+    names = ("rl_steps", "warm_steps", "wary", "nervous")
+    plan = replace(plan, **{name: getattr(options, name) for name in names if getattr(options, name) is not None})
+    if min(options.seeds, options.workers, plan.rl_steps, plan.warm_steps) < 1:
+        parser.error("--seeds, --workers, --rl-steps and --warm-steps have to be 1 or more")
+    if options.world_seed < 0:
+        parser.error("--world-seed has to be 0 or more")
+    if not (0 <= plan.wary <= 1 and 0 <= plan.nervous <= 1):
+        parser.error("--wary and --nervous are shares, from 0 to 1")
+    seeds = range(options.world_seed, options.world_seed + options.seeds)
+    return plan, seeds, options.out, min(options.workers, options.seeds)
+
+
+def main(argv: Sequence[str] | None = None) -> list[SeedRun]:
+    """Run the comparison, print the table, write the files."""
+    plan, seeds, out, workers = _options(argv)
+    out.mkdir(parents=True, exist_ok=True)
     begun = time.perf_counter()
 
     def say(text: str) -> None:
         print(f"[{time.perf_counter() - begun:5.0f} s] {text}", flush=True)
 
-    seeds = range(options.seeds)
-    say(f"seeds {list(seeds)}, world seed {plan.world_seed}, {plan}")
-    kit = prepare(plan)
-    size = sum(x.size for x in kit.warm)
-    say(
-        f"{len(kit.world.vocabulary.words)} words, a model of {size} numbers, warmed up to {kit.warm_loss[-1]:.2f} nats a word"
-    )
-    proofs = prove(Instruments.of(kit))
-    print(proof_table(proofs))
-    outcomes, about = run_all(kit, plan, seeds, min(options.workers, options.seeds), say)
-    print("\n" + table(outcomes))
-    seconds = time.perf_counter() - begun
+    say(f"seeds {list(seeds)}, {plan}")
+    runs = run_all(plan, seeds, workers, say)
+    outcomes = [outcome for run in runs for outcome in run.outcomes]
+    print("\n" + table(outcomes) + "\n" + proof_table(runs))
+    seconds, spent = time.perf_counter() - begun, sum(sum(run.processor_seconds.values()) for run in runs)
     report = {
-        "plan": asdict(plan), "seeds": list(seeds), "seconds": seconds, "jax": jax.__version__, "cpus": os.cpu_count(),
-        "prompts": {role: len(rows) for role, rows in kit.world.prompts.items()},
-        "words": len(kit.world.vocabulary.words), "numbers": size, "warm_loss": kit.warm_loss,
-        "proofs": asdict(proofs), "outcomes": [asdict(o) for o in outcomes], "about": about,
+        "plan": asdict(plan), "seeds": list(seeds), "seconds": seconds, "processor_seconds": spent,
+        "workers": workers, "jax": jax.__version__, "cpus": os.cpu_count(), "runs": [asdict(run) for run in runs],
     }  # fmt: skip
-    write(options.out / "results.json", json.dumps(_finite(report), ensure_ascii=False) + "\n")
-    write(options.out / "table.md", table(outcomes) + "\n" + proof_table(proofs))
-    write(options.out / "samples.md", samples(outcomes))
+    write(out / "results.json", json.dumps(_finite(report), ensure_ascii=False) + "\n")
+    write(out / "table.md", table(outcomes) + "\n" + proof_table(runs))
+    write(out / "samples.md", samples(outcomes))
     if importlib.util.find_spec("matplotlib") is None:
         say("no picture: pip install 'rbrlang[plot]'")
     else:
         from figure import draw
 
-        draw(outcomes, options.out / "comparison.png")
-    say(f"written to {options.out}")
-    return outcomes
+        draw(outcomes, out / "comparison.png")
+    say(f"{spent:.0f} processor seconds; written to {out}")
+    return runs
 
 
 if __name__ == "__main__":

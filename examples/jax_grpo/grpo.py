@@ -34,6 +34,7 @@ PROMPTS = 16  # prompts a step
 GROUP = 8  # completions a prompt
 RATE = 5e-4
 KL = 0.15  # weaker, and the texts fall apart: docs/comparison.md
+OPTIMISER = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(RATE))
 
 Floats = NDArray[np.float32]
 
@@ -104,8 +105,8 @@ def advantages(rewards: Floats, group: int) -> Floats:
     return np.where(spread > 1e-6, centred / np.maximum(spread, 1e-6), 0.0).astype(np.float32).reshape(-1)
 
 
-@partial(jax.jit, static_argnames=("graph", "optimiser"))
-def _update(graph, optimiser, params, warm, state, prompts, completions, advantage):
+@partial(jax.jit, static_argnames="graph")
+def _update(graph, params, warm, state, prompts, completions, advantage):
     words = completions != 0
     count = words.sum()
     before = log_probs(graph, warm, prompts, completions)
@@ -118,7 +119,7 @@ def _update(graph, optimiser, params, warm, state, prompts, completions, advanta
         return KL * kl - jnp.where(words, gain, 0.0).sum() / count, kl
 
     gradient, kl = jax.grad(loss, has_aux=True)(params)
-    updates, state = optimiser.update(gradient, state, params)
+    updates, state = OPTIMISER.update(gradient, state, params)
     return optax.apply_updates(params, updates), state, kl
 
 
@@ -137,8 +138,7 @@ def train(
     on_step: Callable[[], None] = lambda: None,
 ) -> tuple[nnx.State, Curves]:
     """The trained parameters, and by step: `reward`, `base`, `kl`, `words`, and the metrics of `rbrlang.scoring`."""
-    optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(RATE))
-    params, state = warm, optimiser.init(warm)
+    params, state = warm, OPTIMISER.init(warm)
     key, order = jax.random.key(seed), np.random.default_rng([seed, 5])
     curves: Curves = {}
     for number in range(steps):
@@ -146,7 +146,7 @@ def train(
         batch = write(graph, params, vocabulary, asked, jax.random.fold_in(key, number), GROUP)
         rewards, base, scores = reward(batch)
         params, state, kl = _update(
-            graph, optimiser, params, warm, state, batch.prompts, batch.completions, advantages(rewards, GROUP)
+            graph, params, warm, state, batch.prompts, batch.completions, advantages(rewards, GROUP)
         )
         found = {
             "reward": float(np.nanmean(rewards)) if np.isfinite(rewards).any() else float("nan"),

@@ -8,22 +8,23 @@ comply and leak before any reward is seen.
 of the texts; both err at random in `NOISE` of the pairs.
 
 - The *helpful* annotator wants the answer and minds neither harm nor manners.
-- The *cautious* annotator ranks as the rules do, but takes harmless requests for harmful ones: `WARY` of those that only
-  look risky (a villain's taunt, how ticket barriers work), `NERVOUS` of all others. What a prompt was taken for is the
-  same for all its pairs, which is how a mistake in instructions looks in human data (Mu et al. 2024, section 1).
+- The *cautious* annotator wants refusals of harmful requests, but takes harmless ones for harmful: a share `wary` of those
+  that only look risky (a villain's taunt, how ticket barriers work), `nervous` of all others. What a prompt was taken for is
+  the same for all its pairs, which is how a mistake in instructions looks in human data (Mu et al. 2024, section 1).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Literal, assert_never
+from functools import lru_cache, partial
+from typing import Any, Literal, assert_never
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import optax.contrib
 from flax import nnx
 from model import log_probs, rewards
 from numpy.typing import NDArray
@@ -32,12 +33,21 @@ from world import MIX, Ints, Vocabulary, question
 from rbrlang.learning.rows import Row
 
 NOISE = 0.1
-WARY = 0.8
-NERVOUS = 0.1
 FOREIGN = 0.3  # without such pairs a reward model learns that any answer will do, whatever was asked
-BATCH = 32
+ANSWERS = 3  # how much oftener than others the warm start reads a text that gives something: they vary most
+WARM_BATCH = 16
+PAIRS = 16
 
-Annotator = Literal["helpful", "cautious"]
+Kind = Literal["helpful", "cautious"]
+
+
+@dataclass(frozen=True, slots=True)
+class Annotator:
+    """Whoever compares texts; `wary` and `nervous` are shares of prompts, from 0 to 1, and matter to the cautious one."""
+
+    kind: Kind
+    wary: float = 0.0
+    nervous: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +68,36 @@ def as_texts(vocabulary: Vocabulary, rows: Sequence[Row]) -> Texts:
     )
 
 
-def schedule(rate: float, steps: int) -> optax.GradientTransformation:
-    """Adam with a short climb, a cosine descent and clipped gradients."""
+def rates(rate: float, steps: int) -> optax.Schedule:
+    """A short climb and a cosine descent."""
     warm = min(20, max(1, steps // 5))
-    rates = optax.warmup_cosine_decay_schedule(0.0, rate, warm, max(steps, warm + 1), 0.05 * rate)
-    return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rates))
+    return optax.warmup_cosine_decay_schedule(0.0, rate, warm, max(steps, warm + 1), 0.02 * rate)
+
+
+@lru_cache  # an optimiser is a static argument below: the same one, and nothing is compiled twice
+def learner(matrices: float, others: float, steps: int) -> optax.GradientTransformation:
+    """Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon) for the blocks' matrices, Adam for all else.
+
+    In a warm start it needs less than half the steps that Adam alone does.
+    """
+
+    def part(params: nnx.State) -> nnx.State:
+        def name(path: tuple[Any, ...], x: jax.Array) -> str:
+            return "matrix" if x.ndim == 2 and "blocks" in jax.tree_util.keystr(path) else "other"
+
+        return jax.tree_util.tree_map_with_path(name, params)
+
+    def square(params: nnx.State) -> nnx.State:
+        return jax.tree.map(lambda _: optax.contrib.MuonDimensionNumbers(), params)
+
+    muon = optax.contrib.scale_by_muon(weight_dimension_numbers=square)
+    return optax.partition(
+        {
+            "matrix": optax.chain(muon, optax.scale_by_learning_rate(rates(matrices, steps))),
+            "other": optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rates(others, steps), b2=0.98)),
+        },
+        part,
+    )
 
 
 # --- warm start ---------------------------------------------------------------------------------
@@ -83,15 +118,16 @@ def warm_start(
     graph: nnx.GraphDef, params: nnx.State, texts: Texts, steps: int, seed: int
 ) -> tuple[nnx.State, list[float]]:
     """Parameters that write like the texts, classes in the proportions of `MIX`; and the loss, nats a word, by step."""
-    optimiser = schedule(6e-3, steps)
+    optimiser = learner(0.02, 1.5e-2, steps)
     state, curve = optimiser.init(params), []
     share = np.array([MIX[row.klass or ""] for row in texts.rows], np.float64)
     for klass in MIX:  # long texts were left out, and some classes are long
         here = np.array([row.klass == klass for row in texts.rows])
         share[here] /= max(here.sum(), 1)
+    share[[bool(row.labels["complies_partly"]) for row in texts.rows]] *= ANSWERS
     rng = np.random.default_rng([seed, 1])
     for _ in range(steps):
-        pick = rng.choice(len(share), BATCH, p=share / share.sum())
+        pick = rng.choice(len(share), WARM_BATCH, p=share / share.sum())
         params, state, value = _imitate(graph, optimiser, params, state, texts.prompts[pick], texts.completions[pick])
         curve.append(value)
     return params, [float(value) for value in curve]
@@ -109,12 +145,12 @@ class Preferences:
     worse: Ints
 
 
-def _utility(row: Row, annotator: Annotator, taken_for_harmful: bool, *, foreign: bool = False) -> float:
+def _utility(row: Row, kind: Kind, taken_for_harmful: bool, *, foreign: bool = False) -> float:
     """What a text is worth to an annotator; a `foreign` one answers another request, and so gives nothing."""
     labels = row.labels
     gives = 0.0 if foreign else 2.0 * bool(labels["complies_fully"]) + 1.0 * bool(labels["complies_partly"])
     broken = 1.5 * (foreign + bool(labels["illogical_continuation"]) + bool(labels["third_person"]))
-    match annotator:
+    match kind:
         case "helpful":
             return gives - 0.5 * bool(labels["inability_to_comply"]) - broken
         case "cautious":
@@ -126,7 +162,7 @@ def _utility(row: Row, annotator: Annotator, taken_for_harmful: bool, *, foreign
                 gives - bool(labels["inability_to_comply"]) - 2.0 * bool(labels["disallowed_content"]) - rude - broken
             )
         case _:
-            assert_never(annotator)
+            assert_never(kind)
 
 
 def annotate(texts: Texts, annotator: Annotator, pairs: int, seed: int) -> Preferences:
@@ -134,7 +170,7 @@ def annotate(texts: Texts, annotator: Annotator, pairs: int, seed: int) -> Prefe
 
     Pairs of equal worth are not shown to anybody.
     """
-    rng = np.random.default_rng([seed, 2, ("helpful", "cautious").index(annotator)])
+    rng = np.random.default_rng([seed, 2, ("helpful", "cautious").index(annotator.kind)])
     by_prompt: dict[str, list[int]] = {}
     for at, row in enumerate(texts.rows):
         by_prompt.setdefault(row.prompt_key, []).append(at)
@@ -143,7 +179,9 @@ def annotate(texts: Texts, annotator: Annotator, pairs: int, seed: int) -> Prefe
     for key in keys:
         row = texts.rows[by_prompt[key][0]]
         looks_risky = (row.category or "").endswith("-C")
-        harmful[key] = row.response_type != "comply" or rng.random() < (WARY if looks_risky else NERVOUS)
+        harmful[key] = row.response_type != "comply" or rng.random() < (
+            annotator.wary if looks_risky else annotator.nervous
+        )
     answers = [at for at, row in enumerate(texts.rows) if row.labels["complies_partly"]]
     prompt, better, worse = [], [], []
     for _ in range(50 * pairs):
@@ -156,8 +194,8 @@ def annotate(texts: Texts, annotator: Annotator, pairs: int, seed: int) -> Prefe
             other = answers[rng.integers(len(answers))]
             if _scene(texts.rows[other]) == _scene(texts.rows[one]):
                 continue
-        gain = _utility(texts.rows[one], annotator, harmful[key])
-        gain -= _utility(texts.rows[other], annotator, harmful[key], foreign=astray)
+        gain = _utility(texts.rows[one], annotator.kind, harmful[key])
+        gain -= _utility(texts.rows[other], annotator.kind, harmful[key], foreign=astray)
         if gain == 0.0:
             continue
         pair = (other, one) if (gain < 0.0) != (rng.random() < NOISE) else (one, other)
@@ -210,12 +248,12 @@ def fit_reward_model(
     graph: nnx.GraphDef, params: nnx.State, texts: Texts, held: Texts, annotator: Annotator, steps: int, seed: int
 ) -> RewardModel:
     """A reward model from the annotator's preferences, starting at the warm model's `params`."""
-    optimiser = schedule(1e-3, steps)
+    optimiser = learner(0.01, 2e-3, steps)
     state = optimiser.init(params)
-    pairs = annotate(texts, annotator, steps * BATCH, seed)
+    pairs = annotate(texts, annotator, steps * PAIRS, seed)
     order = np.random.default_rng([seed, 3])
     for _ in range(steps):
-        pick = order.integers(len(pairs.better), size=BATCH)
+        pick = order.integers(len(pairs.better), size=PAIRS)
         asked, better, worse = pairs.prompt[pick], pairs.better[pick], pairs.worse[pick]
         params, state, _ = _prefer(
             graph, optimiser, params, state, texts.prompts[asked], texts.completions[better], texts.completions[worse]

@@ -5,7 +5,7 @@ padded at the left to `PROMPT`, the word `BEGIN`, and the completion, so that co
 all rows. `states` reads whole sequences; `sample` writes with a cache of keys and values and reads each prompt
 once for its whole group. All functions are pure: `graph` says what the model is, `params` are its numbers.
 
-Reward models are the same transformer with one output, read at the completion's last word.
+Reward models are the same transformer with one output more a word (`rewards`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from world import BEGIN, END, LONGEST, PAD, PROMPT, UNKNOWN
 HEADS = 2
 BLOCKS = 2
 NEVER = -1e9
+LEAST = -10.0  # nats; a word less likely than this is no worse for a reward model
+FAR = 10.0  # the weight of the likelihood has further to go than an optimiser with the others' rate would take it
 
 
 class Block(nnx.Module):
@@ -47,7 +49,7 @@ class Block(nnx.Module):
 
 
 class Writer(nnx.Module):
-    """Word numbers in, states out; `score` is only used by reward models."""
+    """Word numbers in, states out; `score` and `likely` are only used by reward models."""
 
     def __init__(self, words: int, width: int, rngs: nnx.Rngs) -> None:
         small = nnx.initializers.normal(0.02)
@@ -55,7 +57,8 @@ class Writer(nnx.Module):
         self.places = nnx.Embed(PROMPT + LONGEST, width, embedding_init=small, rngs=rngs)
         self.blocks = nnx.List([Block(width, rngs) for _ in range(BLOCKS)])
         self.last = nnx.RMSNorm(width, rngs=rngs)
-        self.score = nnx.Linear(width, 1, kernel_init=small, rngs=rngs)
+        self.score = nnx.Linear(width, 1, use_bias=False, kernel_init=small, rngs=rngs)
+        self.likely = nnx.Param(jnp.zeros(()))
 
     def embedded(self, tokens: jax.Array, first: jax.Array | int) -> jax.Array:
         """Word and place vectors [batch, words, width] of tokens that begin at place `first`."""
@@ -112,21 +115,30 @@ def sequence(prompts: jax.Array, completions: jax.Array) -> jax.Array:
     return jnp.concatenate([prompts, begin, completions[:, :-1]], axis=1)
 
 
-def log_probs(graph: nnx.GraphDef, params: nnx.State, prompts: jax.Array, completions: jax.Array) -> jax.Array:
-    """Log-probability of every word of completions, float32 [batch, LONGEST]; 0 after the end."""
-    model = nnx.merge(graph, params)
-    states = model.states(sequence(prompts, completions))[:, PROMPT:]
+def _likely(model: Writer, states: jax.Array, completions: jax.Array) -> jax.Array:
+    """Log-probability of every word of completions, float32 [batch, LONGEST], from the states before them; 0 after the end."""
     scores = model.logits(states)
     chosen = jnp.take_along_axis(scores, completions[:, :, None], axis=2)[:, :, 0]
     return jnp.where(completions != PAD, chosen - jax.nn.logsumexp(scores, axis=2), 0.0)
 
 
-def rewards(graph: nnx.GraphDef, params: nnx.State, prompts: jax.Array, completions: jax.Array) -> jax.Array:
-    """What a reward model gives completions, float32 [batch]."""
+def log_probs(graph: nnx.GraphDef, params: nnx.State, prompts: jax.Array, completions: jax.Array) -> jax.Array:
+    """Log-probability of every word of completions, float32 [batch, LONGEST]; 0 after the end."""
     model = nnx.merge(graph, params)
-    states = model.states(jnp.concatenate([prompts, completions], axis=1))
-    last = PROMPT + jnp.maximum((completions != PAD).sum(axis=1) - 1, 0)
-    return model.score(states[jnp.arange(len(states)), last])[:, 0]
+    return _likely(model, model.states(sequence(prompts, completions))[:, PROMPT:], completions)
+
+
+def rewards(graph: nnx.GraphDef, params: nnx.State, prompts: jax.Array, completions: jax.Array) -> jax.Array:
+    """What a reward model gives completions, float32 [batch]: means over their words of a score and of how likely they are.
+
+    The second tells an answer to this request from one to another, which so small a model hardly learns from pairs alone.
+    """
+    model = nnx.merge(graph, params)
+    states = model.states(sequence(prompts, completions))[:, PROMPT:]
+    words, count = completions != PAD, jnp.maximum((completions != PAD).sum(axis=1), 1)
+    score = jnp.where(words, model.score(states)[:, :, 0], 0.0).sum(axis=1) / count
+    likely = jnp.maximum(_likely(model, states, completions), LEAST).sum(axis=1) / count
+    return score + FAR * model.likely[...] * likely
 
 
 @partial(jax.jit, static_argnames=("graph", "group"))

@@ -1,51 +1,45 @@
 """What does the model read and write, and who may see which of it?
 
-Prompts come from the phrase bank's requests, texts from its phrasings (`rbrlang.learning.templates`), so that
-the truth of every text is known. Prompts are dealt out once, by the world's seed; no prompt has two roles:
+The world is a phrase bank of its own, `world.phrases`: 20 kinds of request, and texts of known truth for each
+(`rbrlang.learning.templates`). What is a right answer depends on the kind alone, so that a small model can learn to
+answer; the slots make prompts different. A world's seed deals out prompts and writes texts; no prompt has two roles:
 
 | role | for |
 | --- | --- |
 | `learn` | the warm start, the preferences that reward models learn from, and the prompts of RL |
-| `fit` | the weights of the rules |
+| `fit` | the weights of the rules; new pairs that the reward models are tried on |
 | `grader` | the heads of the grader that training sees, in one half of the phrasings |
-| `judge` | the heads of the second judge, in the other half of the phrasings |
-| `proof` | labelled text that both judges are tried on |
+| `proof` | labelled text that grader and judge are tried on |
 | `held` | the prompts of the final numbers |
 
-The bank is thinned first (`thinned`): a model that a processor trains in a minute cannot learn 436 phrasings. A word-level
-vocabulary is built from the text of `learn` alone. Words keep the space before them, so that
-decoding is joining. Texts longer than `LONGEST` words are left out: the policy's limit of 60 words is never met.
+Words keep the space before them, so that decoding is joining. Texts longer than `LONGEST` words are left out: the
+policy's limit of 60 words is never met.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 import rbrlang as rbr
-from rbrlang.learning.phrases import Bank, Section, Slot
+from rbrlang.learning.phrases import Bank, filled, read_bank
 from rbrlang.learning.rows import Row
-from rbrlang.learning.templates import bank_prompts, standard_bank, synth_from_templates
+from rbrlang.learning.templates import bank_prompts, synth_from_templates
 from rbrlang.policy import Policy
 
-POLICY = Path(__file__).resolve().parent.parent / "refusals" / "policy.rbr"
-PROMPT = 32  # words of a prompt that the model sees
-LONGEST = 40  # words of a completion, its end included
+HERE = Path(__file__).resolve().parent
+POLICY = HERE.parent / "refusals" / "policy.rbr"
+PROMPT = 22  # words of a prompt that the model sees
+LONGEST = 30  # words of a completion, its end included
 PAD, BEGIN, END, UNKNOWN = 0, 1, 2, 3
-ROLES = ("learn", "fit", "grader", "judge", "proof", "held")
+ROLES = ("learn", "fit", "grader", "proof", "held")
 # What the warm start is made of: a model that can do everything, and does much of it badly.
 MIX = {"ideal": 3, "minimum_acceptable_style": 3, "unacceptable": 3, "illogical": 1, "disallowed": 3}
-
-SCENES = (
-    "mean-jokes", "free-ride", "fake-note", "diary",
-    "self-blame", "no-point", "heartbreak",
-    "rivers", "tips", "villain", "how-it-works", "keep-private", "warm-films",
-)  # fmt: skip
 
 Ints = NDArray[np.int32]
 _WORD = re.compile(r" ?[\w'’]+| ?[^\w\s]|\n+|\s")
@@ -55,13 +49,12 @@ _WORD = re.compile(r" ?[\w'’]+| ?[^\w\s]|\n+|\s")
 class Sizes:
     """Prompts a response type, by role; texts a prompt and class (`copies`) for what the model learns."""
 
-    learn: int = 80
-    fit: int = 30
-    grader: int = 30
-    judge: int = 30
-    proof: int = 20
-    held: int = 30
-    copies: int = 8
+    learn: int = 60
+    fit: int = 24
+    grader: int = 24
+    proof: int = 24
+    held: int = 36
+    copies: int = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +106,7 @@ class Vocabulary:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Everything that all seeds of training share. `texts` are labelled rows by role, `prompts` rows without text."""
+    """Prompts and texts of one seed. `texts` are labelled rows by role, `prompts` rows without text."""
 
     policy: Policy
     bank: Bank
@@ -122,31 +115,28 @@ class World:
     texts: dict[str, tuple[Row, ...]]
 
 
+def _sayable(bank: Bank) -> Iterator[str]:
+    """Texts that together hold every word of the bank, so that all seeds have one vocabulary."""
+    for scene in bank.scenes:
+        for at in range(max((len(slot.values) for slot in scene.slots), default=1)):
+            values = {
+                name: value
+                for slot in scene.slots
+                for name, value in zip(slot.names, slot.values[at % len(slot.values)], strict=True)
+            }
+            yield from (filled(ask, values) for ask in scene.asks)
+    for section in (*bank.sections, *(section for scene in bank.scenes for section in scene.sections)):
+        yield from (f"{phrase} {phrase}\n\n{phrase}" for phrase in section.phrases)
+
+
 def question(row: Row) -> str:
     """What the user asked."""
     return row.prompt[-1].content
 
 
-def thinned(bank: Bank, phrases: int = 4, values: int = 6, asks: int = 3) -> Bank:
-    """The bank with so many phrasings a section, values a slot and ways to ask a scene, at most."""
-
-    def sections(found: Sequence[Section]) -> tuple[Section, ...]:
-        return tuple(replace(section, phrases=section.phrases[:phrases]) for section in found)
-
-    def slots(found: Sequence[Slot]) -> tuple[Slot, ...]:
-        return tuple(replace(slot, values=slot.values[:values]) for slot in found)
-
-    scenes = tuple(
-        replace(scene, asks=scene.asks[:asks], slots=slots(scene.slots), sections=sections(scene.sections))
-        for scene in bank.scenes
-        if scene.name in SCENES
-    )
-    return replace(bank, slots=slots(bank.slots), sections=sections(bank.sections), scenes=scenes)
-
-
 def build_world(sizes: Sizes, seed: int) -> World:
     """Deal out prompts and write texts. The same sizes and seed give the same world."""
-    policy, bank = rbr.load(POLICY), thinned(standard_bank())
+    policy, bank = rbr.load(POLICY), read_bank(HERE / "world.phrases")
     circuit = policy.circuit
     counts = [getattr(sizes, role) for role in ROLES]
     rng = np.random.default_rng(seed)
@@ -159,9 +149,10 @@ def build_world(sizes: Sizes, seed: int) -> World:
             prompts[role] += [mine[next(order)] for _ in range(count)]
     texts: dict[str, tuple[Row, ...]] = {}
     for number, role in enumerate(ROLES[:-1]):
-        used = bank.half(0) if role == "grader" else bank.half(1) if role == "judge" else bank
+        used = bank.half(0) if role == "grader" else bank
         copies = sizes.copies if role == "learn" else 2 if role == "fit" else 1
         made = synth_from_templates(circuit, prompts[role], copies, seed + number, bank=used, base_reward=False)
         texts[role] = tuple(row for row in made.rows if len(_WORD.findall(row.completion_text)) < LONGEST)
-    seen = [text for row in texts["learn"] for text in (question(row), row.completion_text)]
-    return World(policy, bank, Vocabulary.of(seen), {role: tuple(rows) for role, rows in prompts.items()}, texts)
+    return World(
+        policy, bank, Vocabulary.of(_sayable(bank)), {role: tuple(rows) for role, rows in prompts.items()}, texts
+    )
