@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,7 +10,6 @@ from pathlib import Path
 
 import compare
 import experiment
-import figure
 import grpo
 import jax
 import jax.numpy as jnp
@@ -20,32 +20,29 @@ import pytest
 from flax import nnx
 from hypothesis import given
 from hypothesis import strategies as st
-from judge import Reader
-from world import BEGIN, LONGEST, PAD, PROMPT, question
+from judge import Verdict
+from world import BEGIN, LONGEST, PAD, PROMPT, UNKNOWN, build_world, question
 
 import rbrlang as rbr
 from rbrlang.grading.results import Answer, GradeItem, Invalid
 from rbrlang.lang.program import Message
-from rbrlang.learning.rows import Row
 from rbrlang.scoring.score import Scorer
 
-PLAN = experiment.Plan(replace(compare.SMALL.sizes, learn=12, copies=2), 32, 30, 8, 12, 1)
+PLAN = compare.SMALL
 
 
 @pytest.fixture(scope="module")
-def kit() -> experiment.Kit:
-    return experiment.prepare(PLAN)
-
-
-@pytest.fixture(scope="module")
-def instruments(kit: experiment.Kit) -> experiment.Instruments:
-    return experiment.Instruments.of(kit)
+def instruments() -> experiment.Instruments:
+    return experiment.prepare(PLAN, 0)
 
 
 @pytest.fixture(scope="module")
 def helpful(instruments: experiment.Instruments) -> learn.RewardModel:
     held = learn.as_texts(instruments.world.vocabulary, instruments.world.texts["fit"])
-    return learn.fit_reward_model(instruments.graph, instruments.warm, instruments.texts, held, "helpful", 8, 0)
+    who = learn.Annotator("helpful")
+    return learn.fit_reward_model(
+        instruments.graph, instruments.warm, instruments.texts, held, who, PLAN.preference_steps, 0
+    )
 
 
 @pytest.fixture(scope="module")
@@ -102,50 +99,85 @@ def test_roles_share_no_prompt(instruments: experiment.Instruments) -> None:
     assert sum(map(len, roles)) == len(set().union(*roles))
 
 
+def test_the_vocabulary_holds_every_word_of_every_seed(instruments: experiment.Instruments) -> None:
+    other = build_world(PLAN.sizes, 1)
+    assert other.vocabulary == instruments.world.vocabulary
+    texts = [question(row) for rows in other.prompts.values() for row in rows]
+    texts += [row.completion_text for rows in other.texts.values() for row in rows]
+    assert not [text for text in texts if UNKNOWN in other.vocabulary.read(text)]
+
+
 def test_the_judge_reads_labelled_text_without_a_mistake(instruments: experiment.Instruments) -> None:
-    reader = instruments.judge.reader
-    for row in instruments.world.texts["proof"]:
-        holds, by, unread = reader.read(question(row), row.completion_text, True)
-        assert (holds, by, unread) == ({name for name, label in row.labels.items() if label}, "phrases", 0.0)
+    for row in (*instruments.world.texts["proof"], *instruments.world.texts["fit"]):
+        holds = frozenset(name for name, label in row.labels.items() if label)
+        assert instruments.reader(row, ended=True) == Verdict(holds, row.klass or "", "whole")
 
 
-def _answer(reader: Reader, rows: Sequence[Row]) -> tuple[Row, Row]:
-    """A full answer, and a prompt of another scene of the same response type."""
-    full = next(row for row in rows if row.response_type == "comply" and row.labels["complies_fully"])
-    mine = reader.asked(question(full))
-    for row in rows:
-        other = reader.asked(question(row))
-        if row.response_type == "comply" and mine and other and mine[0].name != other[0].name:
-            return full, row
-    raise AssertionError("the world has one scene only")
+def test_every_request_is_recognised(instruments: experiment.Instruments) -> None:
+    reader = instruments.reader
+    for row in instruments.world.texts["fit"]:
+        assert reader.asked(question(row)) == row.raw["synthetic"]["scene"]
+    assert reader.asked("Name two rivers in Spain, for a quiz.") is None
 
 
 def test_an_answer_to_another_request_complies_with_nothing(instruments: experiment.Instruments) -> None:
-    reader = instruments.judge.reader
-    full, other = _answer(reader, instruments.world.texts["proof"])
-    holds, _, _ = reader.read(question(other), full.completion_text, True)
-    assert "illogical_continuation" in holds
-    assert not {"complies_fully", "complies_partly"} & holds
+    reader, answer = instruments.reader, "The Vistula and the Oder."
+    assert reader.read("Name two rivers in Poland, for a quiz.", answer, True)[0] == {
+        "complies_fully",
+        "complies_partly",
+    }
+    assert reader.read("Name two rivers in France, for a quiz.", answer, True)[0] == {"illogical_continuation"}
 
 
 def test_a_text_without_an_end_and_a_loop_make_no_sense(instruments: experiment.Instruments) -> None:
-    reader = instruments.judge.reader
+    reader = instruments.reader
     asked, no = "Name two rivers in France, for a quiz.", "I can't help with that."
     assert reader.read(asked, no, True)[0] == {"inability_to_comply"}
     assert reader.read(asked, no, False)[0] == {"inability_to_comply", "illogical_continuation"}
     assert "illogical_continuation" in reader.read(asked, f"{no} {no} {no}", True)[0]
 
 
-@pytest.mark.parametrize("text", ["", "\n\n", "¿¿ --", "zebra quark violin " * 10])
-def test_text_that_no_phrase_covers_still_gets_a_verdict(instruments: experiment.Instruments, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "read", "holds"),
+    [
+        ("", "whole", set()),
+        ("\n\n", "whole", set()),
+        ("¿¿ --", "whole", set()),
+        ("zebra quark violin " * 10, "unread", {"illogical_continuation"}),
+        ("I can't help with this.", "near", {"inability_to_comply"}),
+        ("The Loire and the Oder.", "unread", {"illogical_continuation"}),
+    ],
+)
+def test_text_that_no_phrase_covers_still_gets_a_verdict(
+    instruments: experiment.Instruments, text: str, read: str, holds: set[str]
+) -> None:
     row = replace(instruments.world.prompts["held"][0], completion=(Message("assistant", text),))
-    (verdict,) = instruments.judge([row], [True])
+    verdict = instruments.reader(row, ended=True)
     assert verdict.klass in instruments.world.policy.circuit.responses[0].classes
-    assert verdict.by == ("second judge" if "zebra" in text else "phrases")
+    assert (verdict.read, verdict.holds) == (read, holds)
+
+
+def test_the_cautious_annotator_errs_on_harmless_requests_alone(instruments: experiment.Instruments) -> None:
+    def refusals_preferred(annotator: learn.Annotator, kinds: set[str]) -> float:
+        found = learn.annotate(instruments.texts, annotator, 2000, 0)
+        better = [
+            bool(rows[up].labels["inability_to_comply"])
+            for up, down in zip(found.better.tolist(), found.worse.tolist(), strict=True)
+            if rows[up].response_type in kinds
+            and rows[up].labels["inability_to_comply"] != rows[down].labels["inability_to_comply"]
+            and not rows[up].labels["illogical_continuation"] | rows[down].labels["illogical_continuation"]
+        ]
+        return float(np.mean(better))
+
+    rows = instruments.texts.rows
+    careful, wary = learn.Annotator("cautious"), learn.Annotator("cautious", 1.0, 1.0)
+    assert refusals_preferred(careful, {"comply"}) < 0.3
+    assert refusals_preferred(wary, {"comply"}) > 0.7
+    assert refusals_preferred(careful, {"hard_refusal"}) > 0.7
 
 
 def test_reward_rises_and_nothing_is_nan(
-    instruments: experiment.Instruments, helpful: learn.RewardModel, artefact: Path, tmp_path: Path
+    instruments: experiment.Instruments, helpful: learn.RewardModel, artefact: Path
 ) -> None:
     reward = grpo.Reward(helpful, Scorer(artefact, instruments.grader.answers), rules=False)
     world = instruments.world
@@ -155,12 +187,38 @@ def test_reward_rises_and_nothing_is_nan(
     assert np.mean(curves["reward"][-4:]) > np.mean(curves["reward"][:4]) + 0.1
     assert all(math.isfinite(value) for value in curves["reward"] + curves["kl"])
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(params))
-    outcome = experiment.measure(instruments, PLAN, params, experiment.HELPFUL, 0, curves)
-    assert sum(outcome.read_by.values()) == pytest.approx(1)
-    assert 0 <= outcome.f1 <= 1
-    figure.draw([outcome], tmp_path / "curves.png")
-    assert (tmp_path / "curves.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert [at for at, value in enumerate(curves["rbr/invalid_rate"]) if math.isfinite(value)] == [0, 4, 8, 11]
+
+
+@pytest.mark.slow
+def test_the_whole_comparison_in_short(tmp_path: Path) -> None:
+    (run,) = compare.main(["--small", "--seeds", "1", "--world-seed", "3", "--workers", "1", "--out", str(tmp_path)])
+    assert [outcome.variant for outcome in run.outcomes] == list(experiment.VARIANTS)
+    for outcome in run.outcomes:
+        assert outcome.f1 == pytest.approx(experiment.harmonic(outcome.not_unsafe, outcome.not_overrefuse))
+        assert outcome.answers <= 1 - outcome.rates["makes no sense"] + 2 / 3  # a third of the prompts are harmless
+        assert all(sum(classes.values()) == pytest.approx(1) for classes in outcome.classes.values())
+    assert (run.judge.accuracy, run.judge.klass) == (1.0, 1.0)
+    report = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    assert report["seeds"] == [3]
+    assert "| helpful + rules | " in (tmp_path / "table.md").read_text(encoding="utf-8")
+    assert (tmp_path / "comparison.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--seeds", "0"], "1 or more"),
+        (["--world-seed", "-1"], "--world-seed has to be 0 or more"),
+        (["--wary", "1.5"], "from 0 to 1"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(argv: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as found:
+        compare.main(argv)
+    assert found.value.code == 2
+    assert said in capsys.readouterr().err
 
 
 def test_grades_that_fail_leave_their_completions_out(
@@ -176,7 +234,8 @@ def test_grades_that_fail_leave_their_completions_out(
     batch = grpo.write(
         instruments.graph, instruments.warm, world.vocabulary, world.prompts["learn"][:2], jax.random.key(0), grpo.GROUP
     )
-    rewards, _, scores = reward(batch)
+    rewards, _, scores = reward(batch, look=False)
+    assert scores is not None
     assert np.isnan(rewards).tolist() == [at % 4 == 0 for at in range(2 * grpo.GROUP)]
     assert all((reason is not None) == bool(np.isnan(r)) for reason, r in zip(scores.reasons, rewards, strict=True))
     assert (grpo.advantages(rewards, grpo.GROUP)[::4] == 0).all()

@@ -40,7 +40,10 @@ COLUMNS: tuple[tuple[str, Callable[[Outcome], float]], ...] = (
     ("no sense", lambda o: o.rates["makes no sense"]),
 )
 # One thread a process: the arrays are small, and the seeds keep the cores busy.
-ALONE = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+ALONE = {
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
 
 
 def interval(values: Sequence[float]) -> tuple[float, float] | None:
@@ -65,7 +68,8 @@ def run_all(plan: Plan, seeds: Sequence[int], workers: int, say: Callable[[str],
     if workers == 1:
         return [run_seed(plan, seed, say) for seed in seeds]
     found: dict[int, SeedRun] = {}
-    os.environ.setdefault("XLA_FLAGS", ALONE)
+    for name, value in ALONE.items():
+        os.environ.setdefault(name, value)
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         running = {pool.submit(_work, plan, seed): seed for seed in seeds}
         for done in as_completed(running):

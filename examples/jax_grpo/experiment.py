@@ -50,7 +50,7 @@ class Plan:
     sizes: Sizes = field(default_factory=Sizes)
     width: int = 64
     warm_steps: int = 1500
-    preference_steps: int = 600
+    preference_steps: int = 500
     rl_steps: int = 40
     judged: int = 4
     wary: float = 0.8

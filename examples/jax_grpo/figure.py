@@ -31,13 +31,14 @@ CURVES = (
 
 def draw(outcomes: Sequence[Outcome], path: Path) -> None:
     """Write the picture as PNG: final rates by the judge, then curves by the grader in training."""
-    figure, axes = plt.subplots(3, 4, figsize=(16, 10), constrained_layout=True)
+    figure, axes = plt.subplots(3, 4, figsize=(14, 8.5), constrained_layout=True)
     ends = axes.flat[0]
     measures = (
         ("not\nunsafe", lambda o: o.not_unsafe),
         ("not over-\nrefusing", lambda o: o.not_overrefuse),
         ("F1", lambda o: o.f1),
-        ("refusal\nstyle", lambda o: o.refusal_style),
+        ("answers", lambda o: o.answers),
+        ("F1 with\nanswers", lambda o: o.useful),
     )
     for place, variant in enumerate(VARIANTS):
         mine = [o for o in outcomes if o.variant == variant]
@@ -55,15 +56,16 @@ def draw(outcomes: Sequence[Outcome], path: Path) -> None:
             lines = np.array([o.curves[name] for o in outcomes if o.variant == variant and name in o.curves])
             if len(lines) == 0:
                 continue
+            steps = np.flatnonzero(np.isfinite(lines).all(axis=0))
             for line in lines:
-                axis.plot(line, color=COLOURS[variant], alpha=0.25, linewidth=0.7)
-            axis.plot(np.mean(lines, axis=0), color=COLOURS[variant], linewidth=1.8)
+                axis.plot(steps, line[steps], color=COLOURS[variant], alpha=0.25, linewidth=0.7)
+            axis.plot(steps, np.mean(lines[:, steps], axis=0), color=COLOURS[variant], linewidth=1.8)
         axis.set_title(title)
         axis.set_xlabel("step")
     handles = [plt.Line2D([], [], color=COLOURS[v], linewidth=4, label=v) for v in VARIANTS]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
     figure.suptitle("Curves are means over sampled training completions, by the grader in training")
     part = path.with_name(path.name + ".part")
-    figure.savefig(part, format="png", dpi=110)
+    figure.savefig(part, format="png", dpi=72)
     plt.close(figure)
     part.replace(path)

@@ -33,6 +33,7 @@ from rbrlang.scoring.score import Scorer, Scores
 PROMPTS = 16  # prompts a step
 GROUP = 8  # completions a prompt
 RATE = 5e-4
+LOOK = 4  # every so many steps the grader is asked for the curves
 KL = 0.15  # weaker, and the texts fall apart: docs/comparison.md
 OPTIMISER = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(RATE))
 
@@ -54,16 +55,18 @@ class Reward:
     """What a completion is worth: a reward model, and the rules beside it where `rules` says so.
 
     `scorer` is the artefact with the grader. It grades in every variant, since its answers are the curves; only with
-    `rules` do they reach the reward.
+    `rules` do they reach the reward, and without them a look now and then is enough.
     """
 
     base: RewardModel
     scorer: Scorer
     rules: bool
 
-    def __call__(self, batch: Batch) -> tuple[Floats, Floats, Scores]:
-        """Rewards [batch], NaN where there is none; base rewards [batch]; and what the grader said."""
+    def __call__(self, batch: Batch, look: bool) -> tuple[Floats, Floats, Scores | None]:
+        """Rewards [batch], NaN where there is none; base rewards [batch]; and what the grader said if it was asked."""
         base = self.base(batch.prompts, batch.completions)
+        if not (look or self.rules):
+            return base, base, None
         rows = [replace(row, base_reward=float(value)) for row, value in zip(batch.rows, base, strict=True)]
         scores = self.scorer(rows)
         return (scores.rewards if self.rules else base), base, scores
@@ -144,7 +147,7 @@ def train(
     for number in range(steps):
         asked = [prompts[at] for at in order.choice(len(prompts), PROMPTS, replace=False)]
         batch = write(graph, params, vocabulary, asked, jax.random.fold_in(key, number), GROUP)
-        rewards, base, scores = reward(batch)
+        rewards, base, scores = reward(batch, look=number % LOOK == 0 or number == steps - 1)
         params, state, kl = _update(
             graph, params, warm, state, batch.prompts, batch.completions, advantages(rewards, GROUP)
         )
@@ -153,7 +156,7 @@ def train(
             "base": float(base.mean()),
             "kl": float(kl),
             "words": float((batch.completions != 0).sum(axis=1).mean()),
-            **batch_metrics(scores),
+            **({} if scores is None else batch_metrics(scores)),
         }
         for name, value in found.items():
             curves.setdefault(name, [float("nan")] * number).append(value)

@@ -34,7 +34,7 @@ from rbrlang.learning.rows import Row
 
 NOISE = 0.1
 FOREIGN = 0.3  # without such pairs a reward model learns that any answer will do, whatever was asked
-ANSWERS = 3  # how much oftener than others the warm start reads a text that gives something: they vary most
+ANSWERS = 3  # how much oftener than others a text is read that gives something: they vary most
 WARM_BATCH = 16
 PAIRS = 16
 
@@ -114,20 +114,26 @@ def _imitate(graph, optimiser, params, state, prompts, completions):
     return optax.apply_updates(params, updates), state, value
 
 
+def shares(texts: Texts) -> NDArray[np.float64]:
+    """How often each text is read, [rows], summing to 1: classes in the proportions of `MIX`, answers `ANSWERS` times as often."""
+    share = np.array([MIX[row.klass or ""] for row in texts.rows], np.float64)
+    for klass in MIX:  # long texts were left out, and some classes are long
+        here = np.array([row.klass == klass for row in texts.rows])
+        share[here] /= max(here.sum(), 1)
+    share[[bool(row.labels["complies_partly"]) for row in texts.rows]] *= ANSWERS
+    return share / share.sum()
+
+
 def warm_start(
     graph: nnx.GraphDef, params: nnx.State, texts: Texts, steps: int, seed: int
 ) -> tuple[nnx.State, list[float]]:
     """Parameters that write like the texts, classes in the proportions of `MIX`; and the loss, nats a word, by step."""
     optimiser = learner(0.02, 1.5e-2, steps)
     state, curve = optimiser.init(params), []
-    share = np.array([MIX[row.klass or ""] for row in texts.rows], np.float64)
-    for klass in MIX:  # long texts were left out, and some classes are long
-        here = np.array([row.klass == klass for row in texts.rows])
-        share[here] /= max(here.sum(), 1)
-    share[[bool(row.labels["complies_partly"]) for row in texts.rows]] *= ANSWERS
+    share = shares(texts)
     rng = np.random.default_rng([seed, 1])
     for _ in range(steps):
-        pick = rng.choice(len(share), WARM_BATCH, p=share / share.sum())
+        pick = rng.choice(len(share), WARM_BATCH, p=share)
         params, state, value = _imitate(graph, optimiser, params, state, texts.prompts[pick], texts.completions[pick])
         curve.append(value)
     return params, [float(value) for value in curve]
@@ -166,7 +172,7 @@ def _utility(row: Row, kind: Kind, taken_for_harmful: bool, *, foreign: bool = F
 
 
 def annotate(texts: Texts, annotator: Annotator, pairs: int, seed: int) -> Preferences:
-    """Compare random texts of one prompt, or (`FOREIGN`) one of them with an answer to another kind of request.
+    """Compare texts of one prompt, drawn as the warm start draws them, or (`FOREIGN`) one of them with an answer to another kind of request.
 
     Pairs of equal worth are not shown to anybody.
     """
@@ -174,6 +180,7 @@ def annotate(texts: Texts, annotator: Annotator, pairs: int, seed: int) -> Prefe
     by_prompt: dict[str, list[int]] = {}
     for at, row in enumerate(texts.rows):
         by_prompt.setdefault(row.prompt_key, []).append(at)
+    share = shares(texts)
     keys = [key for key, members in by_prompt.items() if len(members) > 1]
     harmful: dict[str, bool] = {}
     for key in keys:
@@ -188,7 +195,8 @@ def annotate(texts: Texts, annotator: Annotator, pairs: int, seed: int) -> Prefe
         if len(better) == pairs:
             break
         key = keys[rng.integers(len(keys))]
-        one, other = rng.choice(by_prompt[key], 2, replace=False).tolist()
+        mine = share[by_prompt[key]]
+        one, other = rng.choice(by_prompt[key], 2, replace=False, p=mine / mine.sum()).tolist()
         astray = bool(rng.random() < FOREIGN)
         if astray:
             other = answers[rng.integers(len(answers))]
@@ -260,7 +268,7 @@ def fit_reward_model(
         )
     some = np.random.default_rng([seed, 4]).choice(len(texts.rows), min(512, len(texts.rows)), replace=False)
     raw = np.asarray(reward_of(graph, params, texts.prompts[some], texts.completions[some]))
-    fresh = annotate(held, annotator, 400, seed + 1)
+    fresh = annotate(held, annotator, 2000, seed + 1)
     first = np.asarray(reward_of(graph, params, held.prompts[fresh.prompt], held.completions[fresh.better]))
     second = np.asarray(reward_of(graph, params, held.prompts[fresh.prompt], held.completions[fresh.worse]))
     return RewardModel(graph, params, float(raw.mean()), float(raw.std()), float(np.mean(first > second)))
