@@ -1,5 +1,6 @@
 """The comparison on text, in short: the same code as `examples/jax_grpo/compare.py`, at the smallest sizes."""
 
+# pyright: basic
 from __future__ import annotations
 
 import json

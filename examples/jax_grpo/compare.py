@@ -7,6 +7,7 @@ rewards, and judged on prompts that it never saw (`experiment.py` says how). Eve
 Written to the folder: `results.json`, `table.md`, `samples.md`, `comparison.png` (needs the extra `plot`).
 """
 
+# pyright: basic
 from __future__ import annotations
 
 import argparse
@@ -16,8 +17,9 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -58,26 +60,19 @@ def interval(values: Sequence[float]) -> tuple[float, float] | None:
 # --- running ------------------------------------------------------------------------------------
 
 
-def _work(plan: Plan, seed: int) -> tuple[SeedRun, list[str]]:
-    said: list[str] = []
-    return run_seed(plan, seed, said.append), said
+def _say(begun: float, text: str) -> None:
+    print(f"[{time.time() - begun:5.0f} s] {text}", flush=True)
 
 
 def run_all(plan: Plan, seeds: Sequence[int], workers: int, say: Callable[[str], None]) -> list[SeedRun]:
     """All seeds, in their order. Workers are spawned: a process that has started JAX must not fork."""
     if workers == 1:
         return [run_seed(plan, seed, say) for seed in seeds]
-    found: dict[int, SeedRun] = {}
     for name, value in ALONE.items():
         os.environ.setdefault(name, value)
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        running = {pool.submit(_work, plan, seed): seed for seed in seeds}
-        for done in as_completed(running):
-            run, said = done.result()
-            found[running[done]] = run
-            for line in said:
-                say(line)
-    return [found[seed] for seed in seeds]
+        running = [pool.submit(run_seed, plan, seed, say) for seed in seeds]
+        return [done.result() for done in running]
 
 
 # --- writing ------------------------------------------------------------------------------------
@@ -183,16 +178,13 @@ def main(argv: Sequence[str] | None = None) -> list[SeedRun]:
     """Run the comparison, print the table, write the files."""
     plan, seeds, out, workers = _options(argv)
     out.mkdir(parents=True, exist_ok=True)
-    begun = time.perf_counter()
-
-    def say(text: str) -> None:
-        print(f"[{time.perf_counter() - begun:5.0f} s] {text}", flush=True)
-
+    begun = time.time()
+    say = partial(_say, begun)
     say(f"seeds {list(seeds)}, {plan}")
     runs = run_all(plan, seeds, workers, say)
     outcomes = [outcome for run in runs for outcome in run.outcomes]
     print("\n" + table(outcomes) + "\n" + proof_table(runs))
-    seconds, spent = time.perf_counter() - begun, sum(sum(run.processor_seconds.values()) for run in runs)
+    seconds, spent = time.time() - begun, sum(sum(run.processor_seconds.values()) for run in runs)
     report = {
         "plan": asdict(plan), "seeds": list(seeds), "seconds": seconds, "processor_seconds": spent,
         "workers": workers, "jax": jax.__version__, "cpus": os.cpu_count(), "runs": [asdict(run) for run in runs],

@@ -11,6 +11,7 @@ settings. Variants, all from the seed's warm model, equally long and at the same
 | `helpful + rules` | the first, and the rules, with weights fitted by `rbr.fit` on top of it, read from an artefact |
 """
 
+# pyright: basic
 from __future__ import annotations
 
 import tempfile

@@ -1,5 +1,6 @@
 """How did training go, and where did it end? One picture of all seeds: thin lines are seeds, thick ones their mean."""
 
+# pyright: basic
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # after the backend was chosen
 import numpy as np
 from experiment import HELPFUL, HUMAN, RULES, VARIANTS, WARM, Outcome
+from matplotlib.lines import Line2D
 
 COLOURS = {WARM: "#8a8a8a", HELPFUL: "#c8553d", HUMAN: "#2d6a9f", RULES: "#2f7d4f"}
 CURVES = (
@@ -62,7 +64,7 @@ def draw(outcomes: Sequence[Outcome], path: Path) -> None:
             axis.plot(steps, np.mean(lines[:, steps], axis=0), color=COLOURS[variant], linewidth=1.8)
         axis.set_title(title)
         axis.set_xlabel("step")
-    handles = [plt.Line2D([], [], color=COLOURS[v], linewidth=4, label=v) for v in VARIANTS]
+    handles = [Line2D([], [], color=COLOURS[v], linewidth=4, label=v) for v in VARIANTS]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
     figure.suptitle("Curves are means over sampled training completions, by the grader in training")
     part = path.with_name(path.name + ".part")

@@ -9,6 +9,7 @@ A completion without a reward takes no part: it is left out of its group's mean 
 It is never a number among the others (docs/training.md says why).
 """
 
+# pyright: basic
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence

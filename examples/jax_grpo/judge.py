@@ -13,6 +13,7 @@ reward; the grader in training is another thing altogether (heads, learned from 
 either on labelled text that it never saw.
 """
 
+# pyright: basic
 from __future__ import annotations
 
 import re

@@ -13,6 +13,7 @@ of the texts; both err at random in `NOISE` of the pairs.
   the same for all its pairs, which is how a mistake in instructions looks in human data (Mu et al. 2024, section 1).
 """
 
+# pyright: basic
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -87,7 +88,7 @@ def learner(matrices: float, others: float, steps: int) -> optax.GradientTransfo
 
         return jax.tree_util.tree_map_with_path(name, params)
 
-    def square(params: nnx.State) -> nnx.State:
+    def square(params: Any) -> Any:
         return jax.tree.map(lambda _: optax.contrib.MuonDimensionNumbers(), params)
 
     muon = optax.contrib.scale_by_muon(weight_dimension_numbers=square)

@@ -8,6 +8,7 @@ once for its whole group. All functions are pure: `graph` says what the model is
 Reward models are the same transformer with one output more a word (`rewards`).
 """
 
+# pyright: basic
 from __future__ import annotations
 
 from functools import partial

@@ -16,6 +16,7 @@ Words keep the space before them, so that decoding is joining. Texts longer than
 policy's limit of 60 words is never met.
 """
 
+# pyright: basic
 from __future__ import annotations
 
 import re
