@@ -247,7 +247,7 @@ def measure(
             "different texts": len({row.completion_text for row in batch.rows}) / len(batch.rows),
         },
         {n: {p: share(kinds == n, lambda v, p=p: p in v.holds) for p in instruments.reader.names} for n in names},
-        {n: {c: float(np.mean(classes[kinds == n] == c)) for c in sorted({*classes})} for n in names},
+        {n: {c: float(np.mean(classes[kinds == n] == c)) for c in sorted({*classes.tolist()})} for n in names},
         curves,
         tuple(_samples(batch.rows, verdicts, names, plan.judged)),
     )  # fmt: skip

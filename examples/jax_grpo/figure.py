@@ -3,6 +3,7 @@
 # pyright: basic
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,12 +15,13 @@ import matplotlib.pyplot as plt  # after the backend was chosen
 import numpy as np
 from experiment import HELPFUL, HUMAN, RULES, VARIANTS, WARM, Outcome
 from matplotlib.lines import Line2D
+from PIL import Image
 
 COLOURS = {WARM: "#8a8a8a", HELPFUL: "#c8553d", HUMAN: "#2d6a9f", RULES: "#2f7d4f"}
 CURVES = (
     ("base", "base reward, its own"),
     ("rbr/rules/mean", "reward of the rules"),
-    ("kl", "KL from the warm model, nats a word"),
+    ("kl", "KL from the warm model, nats"),
     ("words", "words"),
     ("rbr/inability_to_comply/p", "declines"),
     ("rbr/complies_fully/p", "complies in full"),
@@ -67,7 +69,9 @@ def draw(outcomes: Sequence[Outcome], path: Path) -> None:
     handles = [Line2D([], [], color=COLOURS[v], linewidth=4, label=v) for v in VARIANTS]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
     figure.suptitle("Curves are means over sampled training completions, by the grader in training")
-    part = path.with_name(path.name + ".part")
-    figure.savefig(part, format="png", dpi=72)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=72)
     plt.close(figure)
+    part = path.with_name(path.name + ".part")
+    Image.open(drawn).convert("RGB").quantize(48).save(part, format="png", optimize=True)  # a third of the size
     part.replace(path)
