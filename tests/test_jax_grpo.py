@@ -233,11 +233,16 @@ def test_grades_that_fail_leave_their_completions_out(
     reward = grpo.Reward(helpful, Scorer(artefact, failing), rules=True)
     world = instruments.world
     batch = grpo.write(
-        instruments.graph, instruments.warm, world.vocabulary, world.prompts["learn"][:2], jax.random.key(0), grpo.GROUP
+        instruments.graph,
+        instruments.warm,
+        world.vocabulary,
+        world.prompts["learn"][: grpo.PROMPTS],
+        jax.random.key(0),
+        grpo.GROUP,
     )
     rewards, _, scores = reward(batch, look=False)
     assert scores is not None
-    assert np.isnan(rewards).tolist() == [at % 4 == 0 for at in range(2 * grpo.GROUP)]
+    assert np.isnan(rewards).tolist() == [at % 4 == 0 for at in range(len(rewards))]
     assert all((reason is not None) == bool(np.isnan(r)) for reason, r in zip(scores.reasons, rewards, strict=True))
     assert (grpo.advantages(rewards, grpo.GROUP)[::4] == 0).all()
     params, curves = grpo.train(
