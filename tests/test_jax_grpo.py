@@ -146,7 +146,7 @@ def test_a_text_without_an_end_and_a_loop_make_no_sense(instruments: experiment.
         ("¿¿ --", "whole", set()),
         ("zebra quark violin " * 10, "unread", {"illogical_continuation"}),
         ("I can't help with this.", "near", {"inability_to_comply"}),
-        ("The Loire and the Oder.", "unread", {"illogical_continuation"}),
+        ("The Loire and the Oder.", "near", {"illogical_continuation"}),
     ],
 )
 def test_text_that_no_phrase_covers_still_gets_a_verdict(
