@@ -170,6 +170,10 @@ def _options(argv: Sequence[str] | None) -> tuple[Plan, range, Path, int]:
         parser.error("--world-seed has to be 0 or more")
     if not (0 <= plan.wary <= 1 and 0 <= plan.nervous <= 1):
         parser.error("--wary and --nervous are shares, from 0 to 1")
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--out: cannot make the folder `{options.out}`: {error.strerror}")
     seeds = range(options.world_seed, options.world_seed + options.seeds)
     return plan, seeds, options.out, min(options.workers, options.seeds)
 
@@ -177,7 +181,6 @@ def _options(argv: Sequence[str] | None) -> tuple[Plan, range, Path, int]:
 def main(argv: Sequence[str] | None = None) -> list[SeedRun]:
     """Run the comparison, print the table, write the files."""
     plan, seeds, out, workers = _options(argv)
-    out.mkdir(parents=True, exist_ok=True)
     begun = time.time()
     say = partial(_say, begun)
     say(f"seeds {list(seeds)}, {plan}")
