@@ -18,7 +18,7 @@ Goals and their reasons:
   would otherwise depend on. Both run here in one process on the same formulas, over the same variables in
   the same order, without reordering, from nested tuples: no parsing on either side.
 
-Run `python benchmarks/check_speed.py`; each figure is the best of several runs, as load only ever adds time. Within this
+Run `python benchmarks/check_speed.py`, with `--policy FILE` on a policy of your own; each figure is the best of several runs, as load only ever adds time. Within this
 process they are seconds of the processor; a cold check is timed on the clock, with its processor time beside it.
 """
 
@@ -74,9 +74,9 @@ def cold(arguments: Sequence[str], times: int) -> tuple[float, float]:
     return clock, processor
 
 
-def warm() -> tuple[Callable[[], object], Callable[[], object], Callable[[], object]]:
+def warm(policy: Path) -> tuple[Callable[[], object], Callable[[], object], Callable[[], object]]:
     """Check the policy anew; after one line was put in or taken out; and unchanged."""
-    text = POLICY.read_text(encoding="utf-8")
+    text = policy.read_text(encoding="utf-8")
     lines = text.splitlines(keepends=True)
     middle = next(at for at in range(len(lines) // 2, len(lines)) if lines[at - 1] == "\n")
     other = "".join([*lines[:middle], "# one line more\n", *lines[middle:]])
@@ -84,7 +84,7 @@ def warm() -> tuple[Callable[[], object], Callable[[], object], Callable[[], obj
     turn = itertools.cycle((other, text))
 
     def run(text: str, parser: Parser) -> None:
-        assert check(POLICY, read=lambda _: text.encode(), parser=parser).ok
+        assert check(policy, read=lambda _: text.encode(), parser=parser).ok
 
     return (
         lambda: run(text, parse),
@@ -207,17 +207,19 @@ def theirs(responses: list[list[Tree]]) -> None:
         assert union == bdd.true
 
 
-def measure(times: int) -> dict[str, Any]:
+def measure(times: int, policy: Path) -> dict[str, Any]:
     """All figures; seconds unless the name says otherwise."""
     small, large = generated(2_000), generated(10_000)
     lines = large.count("\n")
     at_2000, at_10000 = (best(lambda text=text: check_text(text), 2) for text in (small, large))
     functions = class_functions()
-    at_once, edited, kept = warm()
+    at_once, edited, kept = warm(policy)
     floor, _ = cold(["-c", "pass"], times)
-    on_the_clock, processor = cold(["-m", "rbrlang.cli", "check", str(POLICY)], times)
+    on_the_clock, processor = cold(["-m", "rbrlang.cli", "check", str(policy)], times)
     lines_per_second = lines / best(lambda: parse(Source("big.rbr", large)), 3)
     return {
+        "policy": policy.name,
+        "policy_lines": policy.read_text(encoding="utf-8").count("\n"),
         "python": platform.python_version(),
         "process_floor": floor,
         "cold_check": on_the_clock,
@@ -250,8 +252,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Time rbrc check.")
     parser.add_argument("--times", type=int, default=7, help="runs of which the fastest counts")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--policy", type=Path, default=POLICY, metavar="FILE",
+        help="the sound policy to check, such as OpenAI's, imported (default: that of examples/refusals)",
+    )  # fmt: skip
     options = parser.parse_args()
-    found = measure(options.times)
+    found = measure(options.times, options.policy)
     goals = {**GOALS, "classes_20_ours": found["classes_20_dd_autoref"]}
     if options.json:
         print(json.dumps(found, indent=2))
