@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from rbrlang.grading import agreement, cues, evidence, heads, lexicon, lexicon_response
 from rbrlang.grading.cues import CueReader
+from rbrlang.grading.directions import sparse
 from rbrlang.grading.embedded import (
     CuesOnly,
     EmbeddedGrader,
@@ -147,10 +148,10 @@ def test_any_text_is_graded(prompt: str, completion: str) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(awkward, min_size=1, max_size=6))
-def test_answers_do_not_depend_on_the_company(texts: list[str]) -> None:
+def test_answers_are_the_same_to_the_last_bit_in_any_company(texts: list[str]) -> None:
     together = OPENAI.probabilities([item(text) for text in texts])
     alone = np.concatenate([OPENAI.probabilities([item(text)]) for text in texts])
-    np.testing.assert_allclose(together, alone, atol=1e-5)
+    np.testing.assert_array_equal(together, alone)
 
 
 def test_a_long_text_is_read_at_both_ends_only():
@@ -329,9 +330,9 @@ def test_few_shots_alone_are_weak_but_point_the_right_way():
     assert isinstance(grader.standings[0], ShotsOnly)
     near, far = grader.probabilities([item("The moon is made of cheese."), item("Bread is baked at noon.")])[:, 0]
     assert near > 0.5 > far
-    assert ShotReader([proposition("moon_talk", shots=shots[:1])]).likeness(observe([item("moon")]).grams).tolist() == [
-        [0]
-    ]
+    assert ShotReader([proposition("moon_talk", shots=shots[:1])]).likeness(
+        sparse(observe([item("moon")]).grams)
+    ).tolist() == [[0]]
 
 
 def test_without_evidence_it_abstains():

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from rbrlang.grading import evidence
 from rbrlang.grading.cues import CuePatterns, CueReader, log_odds
+from rbrlang.grading.directions import Directions, Sparse, sparse
 from rbrlang.grading.evidence import Evidence, observe
 from rbrlang.grading.folding import folded, paragraphs
 from rbrlang.grading.heads import (
@@ -39,6 +40,7 @@ from rbrlang.grading.heads import (
     Unmeasured,
     Weights,
     definition,
+    gram_directions,
     logits,
     parse_heads,
 )
@@ -112,6 +114,7 @@ class _Part:
     reading: Reading
     columns: NDArray[np.int64]
     weights: Weights
+    directions: Directions
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,7 @@ class _Read:
     """What was read of some completions: evidence, and cue scores and likeness [completions, propositions]."""
 
     seen: Evidence
+    grams: Sparse
     scores: NDArray[np.float32]
     likeness: NDArray[np.float32]
 
@@ -161,7 +165,7 @@ class EmbeddedGrader:
             library.weights,
             **{name: getattr(library.weights, name)[rows] for name in Weights.__slots__ if name not in _SHARED},
         )
-        return _Part(reading, np.array(columns), weights)
+        return _Part(reading, np.array(columns), weights, gram_directions(weights))
 
     @property
     def identity(self) -> str:
@@ -182,7 +186,8 @@ class EmbeddedGrader:
 
     def _read(self, items: Sequence[GradeItem]) -> _Read:
         seen = observe(items)
-        return _Read(seen, self._cues.scores(items), self._shots.likeness(seen.grams))
+        grams = sparse(seen.grams)
+        return _Read(seen, grams, self._cues.scores(items), self._shots.likeness(grams))
 
     def _batch(self, items: Sequence[GradeItem]) -> NDArray[np.float32]:
         z = np.full((len(items), len(self._propositions)), np.nan, np.float32)
@@ -218,7 +223,14 @@ class EmbeddedGrader:
 
 
 def _logits(part: _Part, read: _Read) -> NDArray[np.float32]:
-    return logits(part.weights, read.seen, read.scores[:, part.columns], read.likeness[:, part.columns])
+    return logits(
+        part.weights,
+        part.directions,
+        read.seen,
+        read.grams,
+        read.scores[:, part.columns],
+        read.likeness[:, part.columns],
+    )
 
 
 @dataclass(frozen=True, slots=True)

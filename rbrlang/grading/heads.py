@@ -32,6 +32,7 @@ from safetensors.numpy import load, save
 
 from rbrlang.grading import evidence
 from rbrlang.grading.cues import NEUTRAL, CuePatterns, log_odds
+from rbrlang.grading.directions import Directions, Sparse
 from rbrlang.grading.evidence import BUCKETS, TRAITS, Evidence
 from rbrlang.lang.program import Proposition
 from rbrlang.writing import write_bytes
@@ -190,20 +191,25 @@ def own_evidence(seen: Evidence, scores: Floats, likeness: Floats) -> Floats:
     return np.stack(columns, axis=-1).astype(np.float32)
 
 
-def logits(weights: Weights, seen: Evidence, scores: Floats, likeness: Floats) -> Floats:
-    """Log-odds of yes, float32 [items, P]; arguments as for `own_evidence`."""
+def gram_directions(weights: Weights) -> Directions:
+    """What `logits` multiplies grams with; worth keeping."""
+    return Directions(weights.grams * weights.gram_weight)
+
+
+def logits(
+    weights: Weights, directions: Directions, seen: Evidence, grams: Sparse, scores: Floats, likeness: Floats
+) -> Floats:
+    """Log-odds of yes, float32 [items, P].
+
+    Arguments as for `own_evidence`; besides, the `gram_directions` of the weights, and `grams`, those of `seen`.
+    """
     own = own_evidence(seen, scores, likeness)
     own = np.clip((own - weights.own_mean[:, None]) / weights.own_scale[:, None], -4, 4)
-    total = standardised(weights, seen.traits) @ weights.traits.T
-    total += _gram_logits(weights, seen.grams)
+    total = np.einsum("id,pd->ip", standardised(weights, seen.traits), weights.traits)
+    length = np.sqrt(np.einsum("ib,ib,b->i", seen.grams, seen.grams, weights.gram_weight**2))[:, None]
+    total += directions.products(grams) / (length + np.float32(1e-6))
     total += np.einsum("pik,pk->ip", own, weights.own) + weights.bias + log_odds(scores)
     return (weights.slope * total).astype(np.float32)
-
-
-def _gram_logits(weights: Weights, grams: Floats) -> Floats:
-    """`weighted_grams(gram_weight, grams) @ weights.grams.T` without another array of the size of `grams`."""
-    length = np.sqrt(np.einsum("ib,ib,b->i", grams, grams, weights.gram_weight**2))[:, None] + np.float32(1e-6)
-    return grams @ (weights.grams * weights.gram_weight).T / length
 
 
 # --- files --------------------------------------------------------------------------------------

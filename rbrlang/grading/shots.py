@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from rbrlang.grading.directions import Directions, Sparse
 from rbrlang.grading.evidence import BUCKETS, gram_counts, plain
 from rbrlang.grading.folding import folded
 from rbrlang.lang.program import Proposition, Shot
@@ -31,14 +32,14 @@ class ShotReader:
             for answer in (True, False)
         ]
         self._starts = np.cumsum([0, *map(len, sides)])[:-1]
-        self._directions = _directions([shot for side in sides for shot in side])
+        self._directions = Directions(_directions([shot for side in sides for shot in side]))
 
-    def likeness(self, grams: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Float32 [items, propositions] for grams [items, buckets]."""
-        out = np.zeros((len(grams), self._size), np.float32)
+    def likeness(self, grams: Sparse) -> NDArray[np.float32]:
+        """Float32 [items, propositions]."""
+        out = np.zeros((len(grams.items), self._size), np.float32)
         if self._columns:
-            length = np.sqrt(np.einsum("ib,ib->i", grams, grams))[:, None] + np.float32(1e-6)
-            nearest = np.maximum.reduceat(grams @ self._directions.T / length, self._starts, axis=1)
+            length = np.sqrt([np.einsum("k,k", held, held) for _, held in grams.items])[:, None] + np.float32(1e-6)
+            nearest = np.maximum.reduceat(self._directions.products(grams) / length, self._starts, axis=1)
             out[:, self._columns] = nearest[:, ::2] - nearest[:, 1::2]
         return out
 

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from rbrlang.grading import agreement, evidence
 from rbrlang.grading.cues import CuePatterns, CueReader, log_odds
+from rbrlang.grading.directions import sparse
 from rbrlang.grading.embedded import EmbeddedGrader, starting_cues
 from rbrlang.grading.evidence import Evidence, observe
 from rbrlang.grading.heads import (
@@ -229,7 +230,7 @@ def _read(
 ) -> _Rows:
     seen = observe(items)
     scores = CueReader(cues).scores(items)
-    own = own_evidence(seen, scores, ShotReader(propositions).likeness(seen.grams))
+    own = own_evidence(seen, scores, ShotReader(propositions).likeness(sparse(seen.grams)))
     numbers: dict[object, int] = {}
     prompts = np.array([numbers.setdefault(item.prompt, len(numbers)) for item in items])
     return _Rows(seen, own, log_odds(scores).T, labels.T.astype(np.float32), prompts, np.ones(len(items), bool))
