@@ -1,14 +1,13 @@
 """How many completions a second does the embedded grader answer on one core?
 
-    OPENBLAS_NUM_THREADS=1 python benchmarks/embedded_speed.py [--json]
+    python benchmarks/embedded_speed.py [--json]
 
 Goal: 1,000 completions a second for the 23 propositions of OpenAI's release, and a completion of a million
 characters in under 50 ms. Reason: a reward is asked for every rollout; at 1,000 a second grading is a small
 part of any generation step, and no single text may stall a batch. Texts are those of `examples/refusals`,
 as they are (about 190 characters) and four joined (about 760, the length of the release's completions); the
 goal holds for the longer ones. The same is measured for the four joined by a blank line, since some heads read by
-paragraphs, and for the example's policy, of which all do. The process's processor time is measured, best of several rounds;
-without the variable, threads of the linear algebra that wait for a busy core count as well.
+paragraphs, and for the example's policy, of which all do. The process's processor time is measured, best of several rounds.
 """
 
 from __future__ import annotations
