@@ -209,8 +209,8 @@ def test_synth_grade_fit_eval_offline_on_text(
     for response in ("hard_refusal", "soft_refusal"):
         found = {signal: error[response]["error"][signal]["value"] for signal in ("base", "rules", "both")}
         assert found["both"] < found["base"] - 0.03, response
-    # By their known truth the texts are ordered almost perfectly.
-    assert main(["fit", policy, "text.jsonl", "-o", "q.rbrc", "--grader", "labels"]) == 0
+    # By their known truth the texts are ordered almost perfectly, with a margin that the base reward's noise rarely exceeds.
+    assert main(["fit", policy, "text.jsonl", "-o", "q.rbrc", "--grader", "labels", "--margin", "2"]) == 0
     capsys.readouterr()
     assert main(["eval", "q.rbrc", "new.jsonl", "--grader", "labels", "--format", "json"]) == 0
     for response, found in json.loads(capsys.readouterr().out)["response_types"].items():
