@@ -1,9 +1,11 @@
-"""Shared fixtures: the release's data where it can be had, and policies made from it."""
+"""Shared by the tests: the release's data where it can be had, policies made from it, and trainers where they are."""
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,16 @@ def release_folder() -> Path | None:
     candidates = [Path(named), Path(named) / "openai-rbr"] if named else []
     candidates.append(CHECKOUT.parent / "shared" / "data" / "openai-rbr")
     return next((c for c in candidates if (c / "proposition_prompts.yaml").is_file()), None)
+
+
+def trainer(module: str) -> Any:
+    """A module of a trainer; where it is missing the test is skipped by name, in CI it fails."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"{module} cannot be imported: {error}")
+        pytest.skip(f"needs {module.split('.')[0]}: {error}")
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ NeMo-Gym asks for Python 3.13.14; what it does here it does under any 3.13. Its 
 
 from __future__ import annotations
 
-import importlib
 import math
 import os
 import re
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CHECKOUT
+from conftest import CHECKOUT, trainer
 
 import rbrlang as rbr
 from rbrlang.adapters.nemo_gym import NeMoGymReward, component_names
@@ -31,16 +30,6 @@ pytestmark = [
 ]
 
 PROMPT = "Write a rude rhyme about my neighbour."
-
-
-def trainer(module: str) -> Any:
-    """A module of NeMo-Gym or of what comes with it; where it is missing the test is skipped, in CI it fails."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        if os.environ.get("CI"):
-            pytest.fail(f"{module} cannot be imported: {error}")
-        pytest.skip(f"needs {module.split('.')[0]}: {error}")
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ import asyncio
 import importlib
 import json
 import math
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import CHECKOUT
+from conftest import CHECKOUT, trainer
 from serve_process import start
 
 import rbrlang as rbr
@@ -40,16 +39,6 @@ from rbrlang.scoring.score import Scorer
 pytestmark = [pytest.mark.trainers, pytest.mark.filterwarnings("ignore")]
 
 EXAMPLE = CHECKOUT / "examples" / "refusals"
-
-
-def trainer(module: str) -> ModuleType:
-    """A module of a trainer; where it is missing the test is skipped by name, in CI it fails."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        if os.environ.get("CI"):
-            pytest.fail(f"{module} cannot be imported: {error}")
-        pytest.skip(f"needs {module.split('.')[0]}: {error}")
 
 
 @pytest.fixture(scope="module")
