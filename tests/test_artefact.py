@@ -217,13 +217,17 @@ def test_forging_nothing_gives_the_file_itself() -> None:
 def test_any_flipped_byte_is_found(tmp_path_factory: pytest.TempPathFactory, at: int, mask: int) -> None:
     data = bytearray(DATA)
     data[at] ^= mask
-    refused(tmp_path_factory.getbasetemp(), bytes(data))
+    error = refused(tmp_path_factory.getbasetemp(), bytes(data))
+    assert error.cause
+    assert error.next_step
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, len(DATA) - 1))
 def test_any_truncation_is_found(tmp_path_factory: pytest.TempPathFactory, length: int) -> None:
-    refused(tmp_path_factory.getbasetemp(), DATA[:length])
+    error = refused(tmp_path_factory.getbasetemp(), DATA[:length])
+    assert error.cause
+    assert error.next_step
 
 
 def _zip(members: list[tuple[str, bytes]], compression: int = zipfile.ZIP_STORED) -> bytes:
