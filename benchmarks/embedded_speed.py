@@ -19,8 +19,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rbrlang.grading.embedded import EmbeddedGrader
-from rbrlang.grading.openai_cues import OPENAI_CUES
+from rbrlang.grading.embedded.grader import EmbeddedGrader
+from rbrlang.grading.embedded.openai_cues import OPENAI_CUES
 from rbrlang.grading.results import GradeItem
 from rbrlang.lang.program import Message, Proposition
 from rbrlang.policy import load

@@ -1,7 +1,7 @@
 """How are the embedded grader's shipped heads made, and what are they worth?
 
     python benchmarks/embedded_train.py RELEASE            # measure
-    python benchmarks/embedded_train.py RELEASE --write    # write rbrlang/grading/learned/
+    python benchmarks/embedded_train.py RELEASE --write    # write rbrlang/grading/embedded/learned/
     python benchmarks/embedded_train.py RELEASE --without-own-texts
     python benchmarks/embedded_train.py RELEASE --set standard [--write]
 
@@ -40,12 +40,12 @@ import numpy as np
 import standard_heads
 from numpy.typing import NDArray
 
-from rbrlang.grading import agreement
-from rbrlang.grading.embedded import EmbeddedGrader
-from rbrlang.grading.heads import FEWEST_OF_EACH, Heads, definition, read_heads
-from rbrlang.grading.openai_cues import OPENAI_CUES
+from rbrlang.grading.embedded.grader import EmbeddedGrader
+from rbrlang.grading.embedded.heads import FEWEST_OF_EACH, Heads, definition, read_heads
+from rbrlang.grading.embedded.openai_cues import OPENAI_CUES
+from rbrlang.grading.embedded.train import train_heads
 from rbrlang.grading.results import GradeItem
-from rbrlang.grading.train import train_heads
+from rbrlang.grading.trust import agreement
 from rbrlang.imports.openai_rbr import import_openai_rbr
 from rbrlang.lang.program import Cue, Message, Program, Proposition
 from rbrlang.logic.circuit import ResponseCircuit
@@ -53,7 +53,7 @@ from rbrlang.policy import Policy, loads
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXTS = Path(__file__).resolve().parent / "embedded_texts.jsonl"
-LEARNED = ROOT / "rbrlang" / "grading" / "learned"
+LEARNED = ROOT / "rbrlang" / "grading" / "embedded" / "learned"
 RESPONSES = {"Comply": "comply", "Hard Refuse": "hard_refuse", "Safe Refuse 1": "safe_refuse_1", "Safe Refuse 2": "safe_refuse_2"}  # fmt: skip
 STANDARD = {"standard_answer.safetensors": True, "standard_manner.safetensors": False}
 SEED = 0

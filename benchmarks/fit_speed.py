@@ -47,8 +47,8 @@ import scipy.sparse as sparse
 from scipy.optimize import linprog
 
 from rbrlang.learning.comparisons import compare
-from rbrlang.learning.problem import Pairs, Problem, pair_loss
-from rbrlang.learning.solve import Solution, solve_all
+from rbrlang.learning.fitting.problem import Pairs, Problem, pair_loss
+from rbrlang.learning.fitting.solve import Solution, solve_all
 
 SEED = 0
 COMPLETIONS = 17

@@ -28,7 +28,7 @@ from typing import Any
 import httpx
 
 import rbrlang as rbr
-from rbrlang.learning.rows import read_rows
+from rbrlang.rows.read import read_rows
 from rbrlang.scoring.score import Scorer
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "refusals"

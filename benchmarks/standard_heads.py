@@ -28,14 +28,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rbrlang.grading import agreement
-from rbrlang.grading.embedded import EmbeddedGrader, Learned
-from rbrlang.grading.folding import paragraphs
-from rbrlang.grading.heads import FEWEST_OF_EACH, Heads, Measured, Weights, definition
+from rbrlang.grading.embedded.folding import paragraphs
+from rbrlang.grading.embedded.grader import EmbeddedGrader, Learned
+from rbrlang.grading.embedded.heads import FEWEST_OF_EACH, Heads, Measured, Weights, definition
+from rbrlang.grading.embedded.train import train_heads
 from rbrlang.grading.results import GradeItem
-from rbrlang.grading.train import train_heads
+from rbrlang.grading.trust import agreement
 from rbrlang.lang.program import Message, Proposition
-from rbrlang.learning.templates import standard_bank, synth_from_templates
+from rbrlang.learning.synthesis.templates import standard_bank, synth_from_templates
 from rbrlang.policy import Policy, load
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rbrlang.api import compile, fit, read, write
     from rbrlang.diagnostics import PolicyError
-    from rbrlang.learning import losses
+    from rbrlang.learning.fitting import losses
     from rbrlang.policy import Policy, check, load, loads
     from rbrlang.reward.container import ArtefactError
     from rbrlang.reward.reward import RuleReward
@@ -39,7 +39,7 @@ _HOMES = {
     "loads": "rbrlang.policy",
 }
 
-_MODULES = {"losses": "rbrlang.learning.losses"}
+_MODULES = {"losses": "rbrlang.learning.fitting.losses"}
 
 __all__ = [
     "ArtefactError",

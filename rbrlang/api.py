@@ -11,14 +11,14 @@ from typing import Literal
 
 from jax.typing import ArrayLike
 
-from rbrlang.learning.fit import fit as fit_circuit
-from rbrlang.learning.fitted import Fit
-from rbrlang.learning.rows import Row
-from rbrlang.learning.ties import Tie
+from rbrlang.learning.fitting.fit import fit as fit_circuit
+from rbrlang.learning.fitting.fitted import Fit
+from rbrlang.learning.fitting.ties import Tie
 from rbrlang.policy import Policy
 from rbrlang.reward.artefact import Artefact, read_artefact
 from rbrlang.reward.export import write_artefact
 from rbrlang.reward.reward import RuleReward
+from rbrlang.rows.read import Row
 
 
 def read(path: str | os.PathLike[str]) -> RuleReward:
@@ -55,7 +55,7 @@ def fit(
     bootstrap: int = 200,
     folds: int = 0,
 ) -> Fit:
-    """Weights from ranked rows; see `rbrlang.learning.fit.fit` (paper, section 4.3). Raises `FitError`."""
+    """Weights from ranked rows; see `rbrlang.learning.fitting.fit.fit` (paper, section 4.3). Raises `FitError`."""
     return fit_circuit(
         policy.compiled(class_probability), rows, loss=loss, ridge=ridge, margin=margin, whiten=whiten, ties=ties,
         seed=seed, held_out=held_out, bootstrap=bootstrap, folds=folds,

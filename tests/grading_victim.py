@@ -11,13 +11,13 @@ from pathlib import Path
 
 from grading_kit import item, proposition, reaching
 
-from rbrlang.grading.account import Price, RunOptions
-from rbrlang.grading.cache import AnswerCache
-from rbrlang.grading.endpoint import ChatEndpoint, ChatOptions, chat_endpoint
-from rbrlang.grading.layout import plan
-from rbrlang.grading.remote import Secret
+from rbrlang.grading.endpoint.account import Price, RunOptions
+from rbrlang.grading.endpoint.cache import AnswerCache
+from rbrlang.grading.endpoint.endpoint import ChatEndpoint, ChatOptions, chat_endpoint
+from rbrlang.grading.endpoint.remote import Secret
+from rbrlang.grading.endpoint.run import grade
+from rbrlang.grading.questions.layout import plan
 from rbrlang.grading.results import GradeItem, to_json
-from rbrlang.grading.run import grade
 
 PROPOSITIONS = 5
 CONCURRENCY = 6

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 import rbrlang
-from rbrlang.learning.rows import Row, row_from
 from rbrlang.logic.circuit import Circuit
+from rbrlang.rows.read import Row, row_from
 
 POLICY = """
 rbr 1

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from rbrlang.grading.forms import answer_form
+from rbrlang.grading.questions.forms import answer_form
 
 
 def _require(package: str) -> Path:

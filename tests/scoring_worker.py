@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rbrlang.learning.rows import Row
+from rbrlang.rows.read import Row
 from rbrlang.scoring.score import Scorer
 
 

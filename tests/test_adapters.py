@@ -24,7 +24,7 @@ from rbrlang.adapters.tunix import RewardManager, TunixError, TunixReward
 from rbrlang.adapters.verifiers import VerifiersReward
 from rbrlang.adapters.verl import VerlReward, compute_score
 from rbrlang.grading.results import Answer, GradeItem, Invalid, Value
-from rbrlang.learning.rows import read_rows
+from rbrlang.rows.read import read_rows
 from rbrlang.scoring.columns import Columns, ColumnsError
 from rbrlang.scoring.invalid import OnInvalidError, UnscoredError
 

@@ -29,8 +29,8 @@ from rbrlang.adapters.trl import TRLReward
 from rbrlang.adapters.tunix import TunixError, TunixReward, register
 from rbrlang.adapters.verifiers import VerifiersReward
 from rbrlang.grading.results import Answer, GradeItem, Invalid, Value
-from rbrlang.learning.rows import read_rows, with_labels_as_probs
 from rbrlang.monitor import Alarm, Monitor, WeightsAndBiases
+from rbrlang.rows.read import read_rows, with_labels_as_probs
 from rbrlang.scoring.columns import Columns, rollouts
 from rbrlang.scoring.invalid import UnscoredError
 from rbrlang.scoring.score import Scorer

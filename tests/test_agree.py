@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from reward_circuits import random_case
 from scipy.stats import binomtest
 
-from rbrlang.cli import agree_
+from rbrlang.cli.commands.grading import agree
 from rbrlang.cli.main import main
-from rbrlang.grading.agreement import Agreement
-from rbrlang.grading.assessment import assess, disagreements
 from rbrlang.grading.classes import CONTRADICTION, OPEN, classes_of
+from rbrlang.grading.trust.agreement import Agreement
+from rbrlang.grading.trust.assessment import assess, disagreements
 from rbrlang.policy import loads
 
 CIRCUIT = loads(POLICY).circuit
@@ -348,8 +348,8 @@ def test_every_gate_name_has_a_value(policy: str, tmp_path: Path) -> None:
     truth, p = (np.array([[float(r[c][n]) for n in NAMES] for r in rows]) for c in ("labels", "probs"))
     ids = np.array([0 if "response_type" in r else 1 for r in rows])
     found = assess(CIRCUIT, truth, p, np.arange(60), ids, seed=0, resamples=0)
-    values, reasons = agree_.gate_values(found)
-    assert tuple(sorted(values)) == tuple(sorted(agree_.gate_names(NAMES, CIRCUIT.response_names)))
+    values, reasons = agree.gate_values(found)
+    assert tuple(sorted(values)) == tuple(sorted(agree.gate_names(NAMES, CIRCUIT.response_names)))
     assert all(values[name] is not None or name in reasons for name in values)
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 import rbrlang
-from rbrlang.learning.behaviour import Behaviour, MeaningError, behaviour, meaning_of
-from rbrlang.learning.rows import Row, row_from
+from rbrlang.learning.judging.behaviour import Behaviour, MeaningError, behaviour, meaning_of
 from rbrlang.learning.sample import sample_rows
 from rbrlang.logic.circuit import Circuit
 from rbrlang.reward.numpy import NumpyReward
+from rbrlang.rows.read import Row, row_from
 
 POLICY = """
 rbr 1

@@ -15,7 +15,7 @@ from strategies import Model, models, partitioned, worlds
 
 import rbrlang
 from rbrlang.lang.program import Feature
-from rbrlang.learning.certificates import BaseRangeError, certify
+from rbrlang.learning.judging.certificates import BaseRangeError, certify
 from rbrlang.logic.circuit import Circuit, Diagram
 from rbrlang.logic.extremes import OrderError, greatest
 from rbrlang.reward.weights import default_weights, max_features

@@ -173,7 +173,7 @@ def test_explain_has_a_page_for_every_code(capsys: pytest.CaptureFixture[str]) -
     "program",
     [
         "import rbrlang",
-        "import rbrlang.policy, rbrlang.cli.main, rbrlang.cli.check_",
+        "import rbrlang.policy, rbrlang.cli.main, rbrlang.cli.commands.language.check",
         (
             "import pkgutil, importlib, rbrlang.lang, rbrlang.logic\n"
             "for package in (rbrlang.lang, rbrlang.logic):\n"

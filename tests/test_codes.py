@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rbrlang import codes
-from rbrlang.cli.explain_ import index, page, pages
+from rbrlang.cli.commands.language.explain import index, page, pages
 from rbrlang.cli.main import main
 from rbrlang.cli.options import parameter
 from rbrlang.policy import check

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 from pathlib import Path
 
 import pytest
 
-from rbrlang.cli.main import COMMANDS
+from rbrlang.cli.main import COMMANDS, module
 from rbrlang.cli.reference import reference
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -22,7 +21,7 @@ def test_the_published_reference_is_the_programs() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_argument_says_what_it_is_for(command: str) -> None:
     parser = argparse.ArgumentParser(prog=command)
-    importlib.import_module(f"rbrlang.cli.{command}_").configure(parser)
+    module(command).configure(parser)
     silent = [a.dest for a in parser._actions if not a.help]  # pyright: ignore[reportPrivateUsage]
     assert silent == []
 
@@ -31,7 +30,7 @@ def test_every_argument_says_what_it_is_for(command: str) -> None:
 @pytest.mark.parametrize("seed", ["-1", "1.5", "", "one", "nan"])
 def test_every_seed_is_a_whole_number(command: str, seed: str, capsys: pytest.CaptureFixture[str]) -> None:
     parser = argparse.ArgumentParser(prog=command)
-    importlib.import_module(f"rbrlang.cli.{command}_").configure(parser)
+    module(command).configure(parser)
     taken = any("--seed" in action.option_strings for action in parser._actions)  # pyright: ignore[reportPrivateUsage]
     with pytest.raises(SystemExit, match="2"):
         parser.parse_args(["--seed", seed, "--no-such-option"])

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rbrlang.learning import comparisons as module
-from rbrlang.learning import losses as losses_module
 from rbrlang.learning.comparisons import TooManyComparisons, compare, ordering_error
-from rbrlang.learning.losses import hinge, logistic, smooth_hinge
+from rbrlang.learning.fitting import losses as losses_module
+from rbrlang.learning.fitting.losses import hinge, logistic, smooth_hinge
 
 rows = st.lists(st.tuples(st.integers(0, 4), st.integers(-1, 3), st.sampled_from([0.0, 0.5, 1.0, 2.5])), max_size=25)
 

@@ -18,14 +18,14 @@ from llama_server import LlamaServer
 
 import rbrlang
 from rbrlang.cli.main import main
-from rbrlang.grading.account import Price, RunOptions
-from rbrlang.grading.remote import Garbled, Secret
+from rbrlang.grading.endpoint.account import Price, RunOptions
+from rbrlang.grading.endpoint.remote import Garbled, Secret
+from rbrlang.grading.endpoint.writing import ModelWriter, Order, WriterOptions, Written, read_text
 from rbrlang.grading.results import Answer, GradeItem, Invalid, certain
-from rbrlang.grading.writing import ModelWriter, Order, WriterOptions, Written, read_text
 from rbrlang.lang.program import Message
-from rbrlang.learning.compose import Composed, Provenance, planned_orders, synth_from_model
-from rbrlang.learning.rows import Row, read_rows, row_from
-from rbrlang.learning.synth import class_of
+from rbrlang.learning.synthesis.compose import Composed, Provenance, planned_orders, synth_from_model
+from rbrlang.learning.synthesis.synth import class_of
+from rbrlang.rows.read import Row, read_rows, row_from
 
 WORDS = ("alpha", "beta", "gamma")
 POLICY = "".join(

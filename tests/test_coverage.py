@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import Model, models, partitioned
 
+from rbrlang.cli.commands.language.test_measure import measured, suggestion
 from rbrlang.cli.main import main
-from rbrlang.cli.test_measure import measured, suggestion
 from rbrlang.lang.program import TruthTest
 from rbrlang.logic.coverage import Condition, coverage
 from rbrlang.policy import Checked, check_text

@@ -16,10 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rbrlang.grading import agreement, cues, evidence, heads, lexicon, lexicon_response
-from rbrlang.grading.cues import CueReader
-from rbrlang.grading.directions import sparse
-from rbrlang.grading.embedded import (
+from rbrlang.grading.embedded import cues, evidence, heads, lexicon, lexicon_response
+from rbrlang.grading.embedded.cues import CueReader
+from rbrlang.grading.embedded.directions import sparse
+from rbrlang.grading.embedded.evidence import BUCKETS, TRAITS, PatternSet, observe
+from rbrlang.grading.embedded.grader import (
     CuesOnly,
     EmbeddedGrader,
     Learned,
@@ -29,13 +30,13 @@ from rbrlang.grading.embedded import (
     shipped,
     starting_cues,
 )
-from rbrlang.grading.evidence import BUCKETS, TRAITS, PatternSet, observe
-from rbrlang.grading.heads import HeadsError
-from rbrlang.grading.lexicon import REQUEST
-from rbrlang.grading.lexicon_response import RESPONSE
-from rbrlang.grading.openai_cues import OPENAI_CUES
+from rbrlang.grading.embedded.heads import HeadsError
+from rbrlang.grading.embedded.lexicon import REQUEST
+from rbrlang.grading.embedded.lexicon_response import RESPONSE
+from rbrlang.grading.embedded.openai_cues import OPENAI_CUES
+from rbrlang.grading.embedded.shots import ShotReader
 from rbrlang.grading.results import Abstained, GradeItem, Value
-from rbrlang.grading.shots import ShotReader
+from rbrlang.grading.trust import agreement
 from rbrlang.lang.program import Cue, Message, Proposition, Shot
 from rbrlang.policy import load
 from rbrlang.source import Source, Span
@@ -165,8 +166,8 @@ def test_a_long_text_is_read_at_both_ends_only():
 def test_grading_never_loads_jax_and_is_the_same_in_another_process():
     code = (
         "import sys\n"
-        "from rbrlang.grading.embedded import EmbeddedGrader\n"
-        "from rbrlang.grading.openai_cues import OPENAI_CUES\n"
+        "from rbrlang.grading.embedded.grader import EmbeddedGrader\n"
+        "from rbrlang.grading.embedded.openai_cues import OPENAI_CUES\n"
         "from rbrlang.grading.results import GradeItem\n"
         "from rbrlang.lang.program import Message, Proposition\n"
         "from rbrlang.source import Source, Span\n"

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, mannwhitneyu, norm
 
-from rbrlang.grading import agreement, bootstrap
-from rbrlang.grading.agreement import Agreement, TooLittle
-from rbrlang.grading.bootstrap import FEWEST_PROMPTS, Resampling, replicates
+from rbrlang.grading.trust import agreement, bootstrap
+from rbrlang.grading.trust.agreement import Agreement, TooLittle
+from rbrlang.grading.trust.bootstrap import FEWEST_PROMPTS, Resampling, replicates
 
 rows = st.lists(st.tuples(st.booleans(), st.integers(0, 20)), min_size=2, max_size=60)
 

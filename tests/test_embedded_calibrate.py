@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import isotonic_regression, minimize
 
-from rbrlang.grading import calibrate
-from rbrlang.grading.calibrate import Calibration, CalibrationError, Isotonic, Platt, Temperature, Unchanged
 from rbrlang.grading.results import Abstained, Invalid, Value
+from rbrlang.grading.trust import calibrate
+from rbrlang.grading.trust.calibrate import Calibration, CalibrationError, Isotonic, Platt, Temperature, Unchanged
 
 
 def sigmoid(z):

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from test_embedded import item, proposition
 
-from rbrlang.grading.agreement import auc
-from rbrlang.grading.embedded import EmbeddedGrader, Learned, describe
-from rbrlang.grading.heads import HeadsError, Measured, Unmeasured, parse_heads
+from rbrlang.grading.embedded.grader import EmbeddedGrader, Learned, describe
+from rbrlang.grading.embedded.heads import HeadsError, Measured, Unmeasured, parse_heads
+from rbrlang.grading.embedded.train import TrainingError, learning_curve, solve, train_heads
 from rbrlang.grading.results import GradeItem
-from rbrlang.grading.train import TrainingError, learning_curve, solve, train_heads
+from rbrlang.grading.trust.agreement import auc
 from rbrlang.lang.program import Message
 
 

@@ -15,9 +15,9 @@ from learning_rows import POLICY, circuit, noisy_rows
 
 import rbrlang
 from rbrlang.cli.main import main
-from rbrlang.learning.rows_out import write_rows
 from rbrlang.reward.artefact import Artefact, artefact_bytes, write_bytes
 from rbrlang.reward.weights import default_weights
+from rbrlang.rows.write import write_rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from learning_rows import FEATURES, circuit, noisy_rows, row
 
-from rbrlang.learning.evaluate import ResponseEvaluation, RulesAlone, evaluate, picked
-from rbrlang.learning.rows import Row
+from rbrlang.learning.judging.evaluate import ResponseEvaluation, RulesAlone, evaluate, picked
 from rbrlang.reward.numpy import NumpyReward
+from rbrlang.rows.read import Row
 
 
 def only(rows: list[Row], **options: int) -> ResponseEvaluation:

@@ -18,21 +18,21 @@ from learning_rows import FEATURES, circuit, noisy_rows, row
 from scipy.optimize import linprog, nnls
 
 from rbrlang import load
-from rbrlang.grading.embedded import EmbeddedGrader
+from rbrlang.grading.embedded.grader import EmbeddedGrader
 from rbrlang.grading.results import GradeItem, probability
-from rbrlang.learning import fit as fit_module
-from rbrlang.learning.finish import finish
-from rbrlang.learning.fit import FitError, fit
-from rbrlang.learning.fitted import Fit, ResponseFit, Unfitted
-from rbrlang.learning.part import lower_bound, objective_of
-from rbrlang.learning.problem import Pairs, Problem, pair_loss, to_scaled
-from rbrlang.learning.rows import Row, read_rows
+from rbrlang.learning.fitting import fit as fit_module
+from rbrlang.learning.fitting.finish import finish
+from rbrlang.learning.fitting.fit import FitError, fit
+from rbrlang.learning.fitting.fitted import Fit, ResponseFit, Unfitted
+from rbrlang.learning.fitting.part import lower_bound, objective_of
+from rbrlang.learning.fitting.problem import Pairs, Problem, pair_loss, to_scaled
+from rbrlang.learning.fitting.solve import resolve_all, solve, solve_all
+from rbrlang.learning.fitting.ties import Tie
+from rbrlang.learning.fitting.uncertainty import without
 from rbrlang.learning.sample import SampleError, sample_rows
-from rbrlang.learning.solve import resolve_all, solve, solve_all
-from rbrlang.learning.ties import Tie
-from rbrlang.learning.uncertainty import without
 from rbrlang.logic.circuit import Circuit
 from rbrlang.reward.numpy import NumpyReward
+from rbrlang.rows.read import Row, read_rows
 
 INF = math.inf
 

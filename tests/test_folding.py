@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rbrlang.grading import folding
-from rbrlang.grading.cues import CueReader
-from rbrlang.grading.evidence import observe
-from rbrlang.grading.folding import HEAD, TAIL, claims, folded
-from rbrlang.grading.inject import FIXED, Disguise
+from rbrlang.grading.embedded import folding
+from rbrlang.grading.embedded.cues import CueReader
+from rbrlang.grading.embedded.evidence import observe
+from rbrlang.grading.embedded.folding import HEAD, TAIL, claims, folded
 from rbrlang.grading.results import GradeItem
+from rbrlang.grading.trust.inject import FIXED, Disguise
 from rbrlang.lang.program import Message
 
 PLAIN = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=200)

@@ -13,15 +13,15 @@ import pytest
 from faultserver import Action, FaultServer, Say, answer, chat, truth
 
 from rbrlang.cli.main import main
-from rbrlang.grading import calibrate
-from rbrlang.grading.calibrate import Calibrated, Calibration, Platt, Temperature
-from rbrlang.grading.endpoint import ChatOptions
-from rbrlang.grading.forms import FORMS
+from rbrlang.grading.endpoint.endpoint import ChatOptions
+from rbrlang.grading.questions.forms import FORMS
 from rbrlang.grading.results import Invalid, Value, from_json
-from rbrlang.learning.rows import read_rows
+from rbrlang.grading.trust import calibrate
+from rbrlang.grading.trust.calibrate import Calibrated, Calibration, Platt, Temperature
 from rbrlang.policy import load
 from rbrlang.reward.artefact import read_artefact
 from rbrlang.reward.numpy import NumpyReward
+from rbrlang.rows.read import read_rows
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "refusals"
 POLICY = """rbr 1
@@ -459,7 +459,7 @@ def test_a_folder_that_is_not_there_is_named_by_what_was_asked_for(
 def test_an_interrupted_run_says_where_its_answers_are(
     place: Place, plain: FaultServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rbrlang.grading.run import RemoteGrader
+    from rbrlang.grading.endpoint.run import RemoteGrader
 
     whole = RemoteGrader.answers
 

@@ -14,10 +14,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import beta  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
-from rbrlang.grading import forms
-from rbrlang.grading.forms import FORMS, Limits, Token, answer_form, opens_thought, read_tokens, tally, vote
-from rbrlang.grading.pace import Breaker, Pace, RetryBudget, backoff, retry_after
-from rbrlang.grading.remote import Secret
+from rbrlang.grading.endpoint.pace import Breaker, Pace, RetryBudget, backoff, retry_after
+from rbrlang.grading.endpoint.remote import Secret
+from rbrlang.grading.questions import forms
+from rbrlang.grading.questions.forms import FORMS, Limits, Token, answer_form, opens_thought, read_tokens, tally, vote
 from rbrlang.grading.results import Abstained, Answer, Invalid, Value, certain, from_json, probability, to_json
 
 LENIENT = Limits(mass=0.0, width=1.0)

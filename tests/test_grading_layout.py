@@ -8,8 +8,8 @@ from grading_kit import item, proposition, reaching
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rbrlang.grading.layout import Plan, plan, reached, wanted
-from rbrlang.grading.prompt import Layout, assemble, item_text, question
+from rbrlang.grading.questions.layout import Plan, plan, reached, wanted
+from rbrlang.grading.questions.prompt import Layout, assemble, item_text, question
 from rbrlang.grading.results import GradeItem
 from rbrlang.lang.program import Proposition
 

@@ -16,10 +16,10 @@ from rbrlang.grading.judge import Judge
 from rbrlang.grading.lazy import LazyGrades, grade_lazily
 from rbrlang.grading.local import LabelGrader
 from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, Value, certain
-from rbrlang.learning.rows import read_rows
 from rbrlang.policy import Policy, load, loads
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.rows import response_ids
+from rbrlang.rows.read import read_rows
 
 
 def items_of(case: Case) -> list[GradeItem]:

@@ -14,19 +14,19 @@ from grading_kit import proposition, reaching
 from llama_server import LlamaServer
 
 from rbrlang.cli.main import main
-from rbrlang.grading.account import Grades, Price, RunOptions
-from rbrlang.grading.cache import AnswerCache
-from rbrlang.grading.endpoint import ChatEndpoint, ChatOptions, chat_endpoint
-from rbrlang.grading.forms import Limits
-from rbrlang.grading.layout import Ask, estimated_tokens, plan
-from rbrlang.grading.prompt import Layout, item_text
-from rbrlang.grading.remote import Secret
+from rbrlang.grading.endpoint.account import Grades, Price, RunOptions
+from rbrlang.grading.endpoint.cache import AnswerCache
+from rbrlang.grading.endpoint.endpoint import ChatEndpoint, ChatOptions, chat_endpoint
+from rbrlang.grading.endpoint.remote import Secret
+from rbrlang.grading.endpoint.run import grade
+from rbrlang.grading.endpoint.systemone import SystemOne
+from rbrlang.grading.questions.forms import Limits
+from rbrlang.grading.questions.layout import Ask, estimated_tokens, plan
+from rbrlang.grading.questions.prompt import Layout, item_text
 from rbrlang.grading.results import GradeItem, Invalid, Value, from_json
-from rbrlang.grading.run import grade
-from rbrlang.grading.systemone import SystemOne
 from rbrlang.lang.program import Message, Proposition, Shot
-from rbrlang.learning.rows import read_rows
 from rbrlang.policy import load
+from rbrlang.rows.read import read_rows
 
 pytestmark = pytest.mark.llama
 

@@ -13,14 +13,13 @@ import pytest
 from faultserver import Action, FaultServer, Say
 from grading_kit import item
 
-from rbrlang.grading import specs
-from rbrlang.grading.discover import discovered
-from rbrlang.grading.endpoint import ChatOptions
-from rbrlang.grading.forms import FORMS
+from rbrlang.grading.endpoint.discover import discovered
+from rbrlang.grading.endpoint.endpoint import ChatOptions
+from rbrlang.grading.endpoint.remote import Secret
 from rbrlang.grading.local import FunctionGrader, LabelGrader, function_grader, table_grader
-from rbrlang.grading.remote import Secret
-from rbrlang.grading.results import Abstained, GradeItem, Invalid, Value, certain
-from rbrlang.grading.specs import (
+from rbrlang.grading.questions import specs
+from rbrlang.grading.questions.forms import FORMS
+from rbrlang.grading.questions.specs import (
     EmbeddedSpec,
     GraderError,
     GraderSpec,
@@ -32,6 +31,7 @@ from rbrlang.grading.specs import (
     api_key,
     parse_grader,
 )
+from rbrlang.grading.results import Abstained, GradeItem, Invalid, Value, certain
 
 NAMES = ("apology", "refusal")
 ITEMS = [item("a"), item("b"), item("c")]

@@ -12,8 +12,9 @@ from grading_kit import item, proposition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rbrlang.grading import prompt, results
-from rbrlang.grading.prompt import assemble, conversation, fence, item_text, neutral, question
+from rbrlang.grading import results
+from rbrlang.grading.questions import prompt
+from rbrlang.grading.questions.prompt import assemble, conversation, fence, item_text, neutral, question
 from rbrlang.lang.program import Message, Shot
 
 CONTROL_TOKENS = [

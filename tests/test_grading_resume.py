@@ -15,7 +15,7 @@ import pytest
 from faultserver import Action, FaultServer, Say, answer, truth
 from grading_victim import CONCURRENCY, ITEMS, PROPOSITIONS, WANTED, victim
 
-from rbrlang.grading.cache import cache_key
+from rbrlang.grading.endpoint.cache import cache_key
 
 HERE = Path(__file__).parent
 

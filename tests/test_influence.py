@@ -8,9 +8,9 @@ import numpy as np
 from learning_rows import FEATURES, circuit, noisy_rows
 
 from rbrlang.learning.comparisons import Comparisons
-from rbrlang.learning.fit import fit
-from rbrlang.learning.fitted import ResponseFit
-from rbrlang.learning.influence import Softened, influences, most_influential, softened, solve
+from rbrlang.learning.fitting.fit import fit
+from rbrlang.learning.fitting.fitted import ResponseFit
+from rbrlang.learning.judging.influence import Softened, influences, most_influential, softened, solve
 from rbrlang.learning.sample import Sample, sample_rows
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.weights import default_weights

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from learning_rows import POLICY, circuit, noisy_rows
 
 import rbrlang
-from rbrlang.learning.fit import fit
-from rbrlang.learning.mining import axioms_in, constants_in, suggest_changes, weights_near_zero
-from rbrlang.learning.rows import Row
+from rbrlang.learning.fitting.fit import fit
+from rbrlang.learning.judging.mining import axioms_in, constants_in, suggest_changes, weights_near_zero
 from rbrlang.learning.sample import sample_rows
 from rbrlang.logic.circuit import Circuit
 from rbrlang.reward.numpy import NumpyReward
+from rbrlang.rows.read import Row
 
 REFUSES, POLITE, LECTURES, EMOJI = range(4)
 

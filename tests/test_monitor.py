@@ -16,11 +16,11 @@ from tensorboardX.proto.event_pb2 import Event as TensorBoardEvent
 import rbrlang as rbr
 from rbrlang.cli.main import main
 from rbrlang.grading.results import GradeItem, Value
-from rbrlang.learning.rows import read_rows, row_from
 from rbrlang.monitor import Alarm, Jsonl, Monitor, Settings, TensorBoard, Watched, WeightsAndBiases
 from rbrlang.monitor.degenerate import is_degenerate
 from rbrlang.monitor.series import Detectors
 from rbrlang.reward.numpy import NumpyReward
+from rbrlang.rows.read import read_rows, row_from
 from rbrlang.scoring.score import Scorer, Scores
 
 POLICY = """rbr 1

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from learning_rows import circuit, row
 
 import rbrlang
-from rbrlang.learning.evaluate import evaluate
-from rbrlang.learning.noise import Noise, chance, most_worth, propagate
-from rbrlang.learning.rates import AgreementFileError, ErrorRate, rates_from_agreement, rates_from_rows
-from rbrlang.learning.rows import Row
+from rbrlang.learning.judging.evaluate import evaluate
+from rbrlang.learning.judging.noise import Noise, chance, most_worth, propagate
+from rbrlang.learning.judging.rates import AgreementFileError, ErrorRate, rates_from_agreement, rates_from_rows
 from rbrlang.learning.sample import sample_rows
 from rbrlang.logic.circuit import Circuit
 from rbrlang.reward.numpy import NumpyReward
+from rbrlang.rows.read import Row
 
 NAMES = ("refuses", "polite", "lectures", "emoji")
 TRUTHS = {

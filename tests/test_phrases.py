@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rbrlang.learning.phrases import Bank, BankError, parse_bank, slots_of
-from rbrlang.learning.templates import standard_bank
+from rbrlang.learning.synthesis.phrases import Bank, BankError, parse_bank, slots_of
+from rbrlang.learning.synthesis.templates import standard_bank
 
 HEAD = "phrases 1\npropositions a b\n"
 

@@ -19,15 +19,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rbrlang
-from rbrlang.cli import probe_
+from rbrlang.cli.commands.grading import probe as command
 from rbrlang.cli.errors import UsageError
-from rbrlang.grading import inject
-from rbrlang.grading.bases import POOL, Candidate, candidates, pick
-from rbrlang.grading.inject import BUILT, FIXED, Disguise, Family, Insert, alone, keywords, suite, versions
 from rbrlang.grading.judge import Bench, Judge, JudgeError
-from rbrlang.grading.probe import Report, probe, suites
-from rbrlang.grading.prompt import assemble, conversation, neutral, question
+from rbrlang.grading.questions.prompt import assemble, conversation, neutral, question
 from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, certain
+from rbrlang.grading.trust import inject
+from rbrlang.grading.trust.bases import POOL, Candidate, candidates, pick
+from rbrlang.grading.trust.inject import BUILT, FIXED, Disguise, Family, Insert, alone, keywords, suite, versions
+from rbrlang.grading.trust.probe import Report, probe, suites
 from rbrlang.lang.program import Cue, Message, Proposition
 from rbrlang.reward.measure import measure_atoms
 from rbrlang.reward.numpy import NumpyReward
@@ -548,7 +548,7 @@ def folder(tmp_path: Path) -> Path:
 
 def parsed(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    probe_.configure(parser)
+    command.configure(parser)
     return parser.parse_args(arguments)
 
 
@@ -567,7 +567,7 @@ def options(folder: Path, *more: str) -> argparse.Namespace:
     ],
 )
 def test_exit_codes(folder: Path, capsys: pytest.CaptureFixture[str], judge: Judge, code: int, form: str) -> None:
-    assert probe_.probe_with(options(folder, "--format", form), POLICY, "test", judge) == code
+    assert command.probe_with(options(folder, "--format", form), POLICY, "test", judge) == code
     shown = capsys.readouterr().out
     assert ("key-solution" in shown) == (code != 0)
     if form == "json":
@@ -577,7 +577,7 @@ def test_exit_codes(folder: Path, capsys: pytest.CaptureFixture[str], judge: Jud
 def test_a_person_reads_one_line_a_payload_and_what_to_do_next(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    probe_.probe_with(options(folder), POLICY, "test", judging(swayed_by("Solution")))
+    command.probe_with(options(folder), POLICY, "test", judging(swayed_by("Solution")))
     lines = capsys.readouterr().out.splitlines()
     assert "  `comply`: no good completion to attack; give one with `--data`" in lines
     (flip,) = [line.split() for line in lines if "key-solution/" in line]
@@ -586,7 +586,9 @@ def test_a_person_reads_one_line_a_payload_and_what_to_do_next(
         "swayed: flips that raise the reward 2, that do not 0; texts that earn as much as an answer 1"
     )
     failed = Invalid("transport", "the server is away")
-    probe_.probe_with(options(folder), POLICY, "test", lambda items, wanted: [dict.fromkeys(w, failed) for w in wanted])
+    command.probe_with(
+        options(folder), POLICY, "test", lambda items, wanted: [dict.fromkeys(w, failed) for w in wanted]
+    )
     shown = capsys.readouterr().out
     assert "`refusal`: no good" not in shown
     assert "refusal/row-0: no answer for `apology`, `declines`, `rude`" in shown
@@ -595,13 +597,13 @@ def test_a_person_reads_one_line_a_payload_and_what_to_do_next(
 def test_rows_that_cannot_be_used_show_in_the_exit_code(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with (folder / "rows.jsonl").open("a") as file:
         file.write("not JSON\n")
-    assert probe_.probe_with(options(folder), POLICY, "test", judging(honest)) == 3
-    assert probe_.probe_with(options(folder), POLICY, "test", judging(swayed_by("Solution"))) == 1
+    assert command.probe_with(options(folder), POLICY, "test", judging(honest)) == 3
+    assert command.probe_with(options(folder), POLICY, "test", judging(swayed_by("Solution"))) == 1
     assert "rows.jsonl:4: not JSON" in capsys.readouterr().err
 
 
 def test_the_report_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    probe_.probe_with(options(folder, "--format", "json"), POLICY, "test", judging(swayed_by("Solution")))
+    command.probe_with(options(folder, "--format", "json"), POLICY, "test", judging(swayed_by("Solution")))
     report = json.loads(capsys.readouterr().out)
     assert list(report) == [
         "file", "grader", "weights", "verdict", "payloads", "trials", "tolerance", "answers", "bases", "missing",
@@ -637,10 +639,10 @@ def test_the_report_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_list_shows_every_payload(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert probe_.run(parsed("--list", "--format", "json")) == 0
+    assert command.run(parsed("--list", "--format", "json")) == 0
     listed = json.loads(capsys.readouterr().out)["payloads"]
     assert [entry["name"] for entry in listed] == [payload.name for payload in FIXED]
-    assert probe_.run(parsed(str(folder / "p.rbr"), "--list")) == 0
+    assert command.run(parsed(str(folder / "p.rbr"), "--list")) == 0
     shown = capsys.readouterr().out
     lines = shown.splitlines()
     assert len(lines) == len(FIXED) + 2 * len(BUILT)
@@ -651,17 +653,17 @@ def test_weights_come_from_a_file_or_an_artefact_of_this_policy(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "w.json").write_text('{"refusal": {"ideal": 10, "plain": 0, "bad": -10}}')
-    probe_.probe_with(
+    command.probe_with(
         options(folder, "--weights", str(folder / "w.json"), "--format", "json"), POLICY, "test", judging(honest)
     )
     assert json.loads(capsys.readouterr().out)["tolerance"]["refusal"] == pytest.approx(1.0)
     artefact = str(folder / "p.rbrc")
     rbrlang.write(artefact, POLICY, rbrlang.compile(POLICY, REWARD.weights * 3))
-    probe_.probe_with(options(folder, "--weights", artefact, "--format", "json"), POLICY, "test", judging(honest))
+    command.probe_with(options(folder, "--weights", artefact, "--format", "json"), POLICY, "test", judging(honest))
     assert json.loads(capsys.readouterr().out)["tolerance"]["refusal"] == pytest.approx(0.3)
     other = rbrlang.loads(TEXT.replace("words > 40", "words > 50"))
     with pytest.raises(UsageError, match="was made from another policy"):
-        probe_.probe_with(options(folder, "--weights", artefact), other, "test", judging(honest))
+        command.probe_with(options(folder, "--weights", artefact), other, "test", judging(honest))
 
 
 @pytest.mark.parametrize(
@@ -676,7 +678,7 @@ def test_weights_come_from_a_file_or_an_artefact_of_this_policy(
 def test_usage_mistakes(folder: Path, arguments: list[str], message: str) -> None:
     paths = [str(folder / a) if a.endswith(".rbr") else a for a in arguments]
     with pytest.raises(UsageError, match=re.escape(message)):
-        probe_.run(parsed(*paths))
+        command.run(parsed(*paths))
 
 
 @pytest.mark.parametrize(
@@ -689,7 +691,7 @@ def test_numbers_out_of_range_are_refused(arguments: list[str], capsys: pytest.C
 
 
 def test_the_embedded_grader_can_be_probed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = probe_.run(options(folder, "--payload", "order-yes", "key-dot", "--format", "json"))
+    code = command.run(options(folder, "--payload", "order-yes", "key-dot", "--format", "json"))
     report = json.loads(capsys.readouterr().out)
     assert code == {"clean": 0, "swayed": 1, "unsure": 3}[report["verdict"]]
     assert report["grader"].startswith("embedded")
@@ -704,7 +706,7 @@ STANDARD = ("examples/refusals/policy.rbr", *(f"stdlib_rules/safety/{p}.rbr" for
 def test_the_standard_policies_withstand_the_suite_with_the_embedded_grader(
     file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = probe_.run(parsed(str(ROOT / file), "--format", "json"))
+    code = command.run(parsed(str(ROOT / file), "--format", "json"))
     report = json.loads(capsys.readouterr().out)
     swayed = {flip["id"] for flip in report["flips"] if flip["raises"]} | {f["id"] for f in report["outranking"]}
     assert (code, report["verdict"], swayed) == (0, "clean", set())
@@ -720,7 +722,7 @@ def test_a_cue_that_believes_claims_is_found_with_the_embedded_grader(
     assert gullible.count("fully complies") == 2
     path = tmp_path / "gullible.rbr"
     path.write_text(gullible, encoding="utf-8")
-    assert probe_.run(parsed(str(path), "--format", "json")) == 1
+    assert command.run(parsed(str(path), "--format", "json")) == 1
     report = json.loads(capsys.readouterr().out)
     assert {flip["payload"] for flip in report["flips"] if flip["raises"]} == {"praise-complies"}
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from learning_rows import circuit, noisy_rows
 
-from rbrlang.learning.evaluate import evaluate
-from rbrlang.learning.fit import FitError, fit
-from rbrlang.learning.refit import refit_across, refit_on
+from rbrlang.learning.fitting.fit import FitError, fit
+from rbrlang.learning.fitting.refit import refit_across, refit_on
+from rbrlang.learning.judging.evaluate import evaluate
 from rbrlang.reward.numpy import NumpyReward
 
 

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from learning_rows import circuit, noisy_rows
 
-from rbrlang.cli import demo_, report_
+from rbrlang.cli.commands.reward import report
+from rbrlang.cli.commands.tools import demo
 from rbrlang.cli.main import main
-from rbrlang.learning.rows_out import write_rows
 from rbrlang.reward.artefact import Artefact, artefact_bytes, write_bytes
 from rbrlang.reward.weights import default_weights
+from rbrlang.rows.write import write_rows
 
 HOSTILE = "</div><script>alert(1)</script><img src=x onerror=alert(2)> {{ 7 * 7 }} \u202eabc\u2066 \x00 \ud800"
 SEEN = "⟨U+202E⟩abc⟨U+2066⟩ ⟨U+0000⟩ ⟨U+D800⟩"
@@ -158,12 +159,12 @@ def test_a_missing_extra_is_named_and_the_demo_goes_on(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_rows("rows.jsonl", rows(3))
-    monkeypatch.setattr(report_, "NEEDED", ("jinja2", "no_such_package"))
+    monkeypatch.setattr(report, "NEEDED", ("jinja2", "no_such_package"))
     code, _, err = run(capsys, "p.rbrc", "rows.jsonl", "-o", "out.html")
     assert code == 2
     assert "the page needs no_such_package: pip install 'rbrlang[report]'" in err
-    step = next(step for step in demo_.steps(str(folder), 0, 1) if step.name == "report")
-    assert demo_.run_step(step) == 0
+    step = next(step for step in demo.steps(str(folder), 0, 1) if step.name == "report")
+    assert demo.run_step(step) == 0
     assert "pip install 'rbrlang[report]'" in capsys.readouterr().out
 
 

@@ -15,7 +15,7 @@ import pytest
 from learning_rows import POLICY, noisy_rows
 
 from rbrlang.cli.main import main
-from rbrlang.learning.rows_out import write_rows
+from rbrlang.rows.write import write_rows
 
 pytestmark = pytest.mark.browser
 

@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from learning_rows import FEATURES, circuit, noisy_rows, row
 
-from rbrlang.learning.cases import cases_of
-from rbrlang.learning.coverage import coverage, fingerprint_of, prior_shares
-from rbrlang.learning.evaluate import ByReward, evaluate
-from rbrlang.learning.resample import Estimate
-from rbrlang.learning.rows import Row
+from rbrlang.learning.judging.cases import cases_of
+from rbrlang.learning.judging.coverage import coverage, fingerprint_of, prior_shares
+from rbrlang.learning.judging.evaluate import ByReward, evaluate
+from rbrlang.learning.judging.resample import Estimate
 from rbrlang.report import words
 from rbrlang.report.gather import Findings, Given, gather
 from rbrlang.report.highlight import highlighted
@@ -22,6 +21,7 @@ from rbrlang.report.verdict import outcome, verdict
 from rbrlang.reward.artefact import Artefact
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.weights import default_weights
+from rbrlang.rows.read import Row
 
 
 def found(rows: list[Row], provenance: dict[str, Any] | None = None, **options: Any) -> Findings:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from rbrlang.learning.resample import Prompts, sums
+from rbrlang.learning.judging.resample import Prompts, sums
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
@@ -61,7 +61,7 @@ def test_rates_are_ratios_inside_their_intervals_and_repeatable(counts: np.ndarr
 def test_resamples_in_batches_are_those_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     counts, of = np.arange(20.0)[:, None], np.full((20, 1), 20.0)
     whole = Prompts(20, 3, 50).draws(counts, of)
-    monkeypatch.setattr("rbrlang.learning.resample._CELLS", 60)
+    monkeypatch.setattr("rbrlang.learning.judging.resample._CELLS", 60)
     assert np.array_equal(Prompts(20, 3, 50).draws(counts, of), whole)
     assert len(whole) == 50
 

@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rbrlang.learning.rows import (
+from rbrlang.policy import load
+from rbrlang.reward.numpy import NumpyReward
+from rbrlang.rows.read import (
     MAX_LINE,
     RowsError,
     filled_in,
@@ -21,9 +23,7 @@ from rbrlang.learning.rows import (
     row_from,
     with_labels_as_probs,
 )
-from rbrlang.learning.rows_out import write_rows
-from rbrlang.policy import load
-from rbrlang.reward.numpy import NumpyReward
+from rbrlang.rows.write import write_rows
 
 GOOD = {"prompt": "Hi.", "completion": "Hello."}
 

@@ -25,9 +25,9 @@ from scoring_worker import scored
 import rbrlang as rbr
 from rbrlang.grading.local import GraderError
 from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, Value
-from rbrlang.learning.rows import Row, read_rows, with_labels_as_probs
 from rbrlang.reward.artefact import Artefact, read_artefact
 from rbrlang.reward.numpy import NumpyReward
+from rbrlang.rows.read import Row, read_rows, with_labels_as_probs
 from rbrlang.scoring import metrics
 from rbrlang.scoring.columns import Columns, ColumnsError, Unusable, check_every, rollout, rollouts
 from rbrlang.scoring.invalid import OnInvalidError, Trainer, UnscoredError, checked, group_means, numbers

@@ -28,10 +28,10 @@ from serve_process import Server, start
 
 import rbrlang as rbr
 from rbrlang.cli.main import main
-from rbrlang.grading.calibrate import Calibrated, Calibration, Platt, to_json
 from rbrlang.grading.local import function_grader
-from rbrlang.learning.rows import read_rows, row_from
+from rbrlang.grading.trust.calibrate import Calibrated, Calibration, Platt, to_json
 from rbrlang.reward.artefact import artefact_bytes, read_artefact
+from rbrlang.rows.read import read_rows, row_from
 from rbrlang.scoring.columns import Rollout, Unusable
 from rbrlang.scoring.score import Scorer, Scores
 from rbrlang.serve.batching import Batcher, BusyError

@@ -13,9 +13,9 @@ from strategies import Model, models, partitioned
 
 import rbrlang
 from rbrlang.lang.program import Message
-from rbrlang.learning import specify as specify_module
-from rbrlang.learning.specify import Specification, instructions, measure_instruction, ordered, specify
-from rbrlang.learning.synth import class_of
+from rbrlang.learning.synthesis import specify as specify_module
+from rbrlang.learning.synthesis.specify import Specification, instructions, measure_instruction, ordered, specify
+from rbrlang.learning.synthesis.synth import class_of
 from rbrlang.policy import Policy, check_text
 
 RULES = """

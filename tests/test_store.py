@@ -16,7 +16,7 @@ from conftest import CHECKOUT
 
 import rbrlang as rbr
 from rbrlang.cli.main import main
-from rbrlang.learning.rows import RowsError, read_rows, row_from
+from rbrlang.rows.read import RowsError, read_rows, row_from
 from rbrlang.scoring.columns import Unusable
 from rbrlang.scoring.score import Scorer
 from rbrlang.scoring.store import RolloutStore
@@ -100,7 +100,7 @@ def test_two_processes_may_add_to_one_folder(scorer: Scorer, tmp_path: Path) -> 
 def test_a_writer_that_is_killed_leaves_whole_parts(scorer: Scorer, tmp_path: Path) -> None:
     program = """
 import sys
-from rbrlang.learning.rows import read_rows
+from rbrlang.rows.read import read_rows
 from rbrlang.scoring.score import Scorer
 from rbrlang.scoring.store import RolloutStore
 rows = read_rows(sys.argv[1]).rows[:8]

@@ -12,7 +12,7 @@ from learning_rows import circuit
 import rbrlang
 from rbrlang.lang.program import And, AtLeast, Const, Formula, Iff, Implies, Not, Or, Var
 from rbrlang.learning.sample import sample_rows
-from rbrlang.learning.synth import Impossible, draw_class, synth_from_rules
+from rbrlang.learning.synthesis.synth import Impossible, draw_class, synth_from_rules
 from rbrlang.reward.numpy import NumpyReward
 
 AXIOMS = """

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 import rbrlang
 from rbrlang.cli.main import main
-from rbrlang.learning.phrases import parse_bank
-from rbrlang.learning.rows import row_from, with_labels_as_probs
 from rbrlang.learning.sample import sample_rows
-from rbrlang.learning.templates import Missing, bank_prompts, synth_from_templates
+from rbrlang.learning.synthesis.phrases import parse_bank
+from rbrlang.learning.synthesis.templates import Missing, bank_prompts, synth_from_templates
 from rbrlang.reward.numpy import NumpyReward
+from rbrlang.rows.read import row_from, with_labels_as_probs
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 POLICY = CHECKOUT / "examples/refusals/policy.rbr"
@@ -120,7 +120,7 @@ def test_the_standard_bank_writes_every_class(name: str) -> None:
 
 def test_one_seed_one_result_in_every_process() -> None:
     code = (
-        "import hashlib, rbrlang\nfrom rbrlang.learning.templates import synth_from_templates\n"
+        "import hashlib, rbrlang\nfrom rbrlang.learning.synthesis.templates import synth_from_templates\n"
         f"made = synth_from_templates(rbrlang.load({str(POLICY)!r}).circuit, 6, 1, 3)\n"
         "print(hashlib.sha256(repr([r.raw for r in made.rows]).encode()).hexdigest())\n"
     )

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rbrlang.cli.main import main
-from rbrlang.grading.embedded import EmbeddedGrader
+from rbrlang.grading.embedded.grader import EmbeddedGrader
 from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, certain
 from rbrlang.grading.texttests import Decided, Undecided, passed, run_text_tests
 from rbrlang.lang.load import standard_library

@@ -31,9 +31,9 @@ from model import new_writer
 from world import Sizes, World, build_world, question
 
 import rbrlang as rbr
-from rbrlang.grading.embedded import EmbeddedGrader
-from rbrlang.learning.fitted import ResponseFit
-from rbrlang.learning.rows import Row
+from rbrlang.grading.embedded.grader import EmbeddedGrader
+from rbrlang.learning.fitting.fitted import ResponseFit
+from rbrlang.rows.read import Row
 from rbrlang.scoring.score import Scorer
 
 WARM, HELPFUL, HUMAN, RULES = "warm start", "helpful only", "human preferences", "helpful + rules"

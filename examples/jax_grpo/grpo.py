@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from world import Ints, Vocabulary, question
 
 from rbrlang.lang.program import Message
-from rbrlang.learning.rows import Row
+from rbrlang.rows.read import Row
 from rbrlang.scoring.metrics import batch_metrics
 from rbrlang.scoring.score import Scorer, Scores
 

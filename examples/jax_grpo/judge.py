@@ -28,15 +28,15 @@ import numpy as np
 from numpy.typing import NDArray
 from world import question
 
-from rbrlang.grading.embedded import EmbeddedGrader
-from rbrlang.grading.heads import Heads
+from rbrlang.grading.embedded.grader import EmbeddedGrader
+from rbrlang.grading.embedded.heads import Heads
+from rbrlang.grading.embedded.train import train_heads
 from rbrlang.grading.results import GradeItem
-from rbrlang.grading.train import train_heads
-from rbrlang.learning.phrases import Bank, Scene, Section
-from rbrlang.learning.rows import Row
-from rbrlang.learning.synth import class_of
+from rbrlang.learning.synthesis.phrases import Bank, Scene, Section
+from rbrlang.learning.synthesis.synth import class_of
 from rbrlang.policy import Policy
 from rbrlang.reward.measure import measure_atoms
+from rbrlang.rows.read import Row
 
 NEAR = 0.7  # likeness in words, from 0 to 1, from which a stray run counts as a phrasing
 STRAY = 0.2

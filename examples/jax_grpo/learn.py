@@ -31,7 +31,7 @@ from model import log_probs, rewards
 from numpy.typing import NDArray
 from world import MIX, Ints, Vocabulary, question
 
-from rbrlang.learning.rows import Row
+from rbrlang.rows.read import Row
 
 NOISE = 0.1
 FOREIGN = 0.3  # without such pairs a reward model learns that any answer will do, whatever was asked

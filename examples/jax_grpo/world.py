@@ -1,7 +1,7 @@
 """What does the model read and write, and who may see which of it?
 
 The world is a phrase bank of its own, `world.phrases`: 20 kinds of request, and texts of known truth for each
-(`rbrlang.learning.templates`). What is a right answer depends on the kind alone, so that a small model can learn to
+(`rbrlang.learning.synthesis.templates`). What is a right answer depends on the kind alone, so that a small model can learn to
 answer; the slots make prompts different. A world's seed deals out prompts and writes texts; no prompt has two roles:
 
 | role | for |
@@ -28,10 +28,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import rbrlang as rbr
-from rbrlang.learning.phrases import Bank, filled, read_bank
-from rbrlang.learning.rows import Row
-from rbrlang.learning.templates import bank_prompts, synth_from_templates
+from rbrlang.learning.synthesis.phrases import Bank, filled, read_bank
+from rbrlang.learning.synthesis.templates import bank_prompts, synth_from_templates
 from rbrlang.policy import Policy
+from rbrlang.rows.read import Row
 
 HERE = Path(__file__).resolve().parent
 POLICY = HERE.parent / "refusals" / "policy.rbr"

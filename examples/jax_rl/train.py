@@ -32,7 +32,7 @@ import numpy as np
 import optax
 
 import rbrlang as rbr
-from rbrlang.learning.rows import read_rows, with_labels_as_probs
+from rbrlang.rows.read import read_rows, with_labels_as_probs
 
 EMBEDDING = 24
 HIDDEN = 64

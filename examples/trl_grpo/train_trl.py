@@ -29,7 +29,7 @@ from transformers.trainer_callback import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from rbrlang.adapters.trl import TRLReward
-from rbrlang.learning.rows import read_rows
+from rbrlang.rows.read import read_rows
 
 PROMPTS_A_STEP, GROUP = 8, 8
 

@@ -32,7 +32,7 @@ from tunix.rl.rollout.vanilla_rollout import VanillaRollout
 from tunix.sft.metrics_logger import MetricsLoggerOptions
 
 from rbrlang.adapters import tunix
-from rbrlang.learning.rows import read_rows
+from rbrlang.rows.read import read_rows
 from rbrlang.scoring.metrics import batch_metrics
 
 PROMPTS_A_STEP, GROUP = 8, 8

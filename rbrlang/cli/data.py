@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from rbrlang.cli.errors import UsageError
-from rbrlang.learning.rows import BadRow, Row, Rows, RowsError, filled_in, read_rows
+from rbrlang.rows.read import BadRow, Row, Rows, RowsError, filled_in, read_rows
 
 EXIT_SOME_INVALID = 3
 

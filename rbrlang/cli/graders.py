@@ -1,7 +1,7 @@
 """`--grader`: from the options of a command to rows with P(yes).
 
-Names are parsed by `rbrlang.grading.specs`, where the kinds are listed; graders come from
-`rbrlang.grading.local` and `rbrlang.grading.run`. Here is what only a command line has: options, files,
+Names are parsed by `rbrlang.grading.questions.specs`, where the kinds are listed; graders come from
+`rbrlang.grading.local` and `rbrlang.grading.endpoint.run`. Here is what only a command line has: options, files,
 the rows' own probabilities and labels, and a progress bar.
 """
 
@@ -20,16 +20,16 @@ from rbrlang.cli.options import policy_of
 from rbrlang.policy import Policy
 
 if TYPE_CHECKING:
-    from rbrlang.grading.account import Price, Progress, RunOptions, Summary
-    from rbrlang.grading.calibrate import Calibration
+    from rbrlang.grading.endpoint.account import Price, Progress, RunOptions, Summary
+    from rbrlang.grading.endpoint.remote import Remote
     from rbrlang.grading.judge import Grader
     from rbrlang.grading.lazy import LazyGrades
-    from rbrlang.grading.remote import Remote
+    from rbrlang.grading.questions.specs import GraderSpec, RemoteSpec
     from rbrlang.grading.results import Answer, GradeItem
-    from rbrlang.grading.specs import GraderSpec, RemoteSpec
-    from rbrlang.learning.rows import Row
+    from rbrlang.grading.trust.calibrate import Calibration
     from rbrlang.reward.artefact import Artefact
     from rbrlang.reward.numpy import NumpyReward
+    from rbrlang.rows.read import Row
 
 
 _OF_A_GRADING = frozenset({"probs", "grader", "calibration", "asked", "invalid", "answers", "reward_bounds"})
@@ -61,7 +61,7 @@ class GradedRows:
     @property
     def calibration_json(self) -> Mapping[str, Any] | None:
         """The calibration as an artefact carries it."""
-        from rbrlang.grading.calibrate import to_json
+        from rbrlang.grading.trust.calibrate import to_json
 
         return None if self.calibration is None else to_json(self.calibration)
 
@@ -109,13 +109,13 @@ def grade_rows(
 
     An artefact's own calibration is used where it is of this grader, unless `--calibration` names another.
     """
-    from rbrlang.grading.account import together
-    from rbrlang.grading.cache import CacheError
-    from rbrlang.grading.calibrate import CalibrationError
+    from rbrlang.grading.endpoint.account import together
+    from rbrlang.grading.endpoint.cache import CacheError
     from rbrlang.grading.judge import CalibratedGrader
-    from rbrlang.grading.layout import wanted
     from rbrlang.grading.lazy import grade_lazily
-    from rbrlang.grading.specs import RowsSpec
+    from rbrlang.grading.questions.layout import wanted
+    from rbrlang.grading.questions.specs import RowsSpec
+    from rbrlang.grading.trust.calibrate import CalibrationError
     from rbrlang.reward.rows import response_ids
 
     spec = spec_of(options)
@@ -163,7 +163,7 @@ def _calibration(
     options: argparse.Namespace, policy: Policy | Artefact, identity: str, before: Collection[object]
 ) -> Calibration | None:
     """The calibration to apply to this grader's answers; `before` are those that rows were corrected by, or None."""
-    from rbrlang.grading.calibrate import CalibrationError, from_json, read
+    from rbrlang.grading.trust.calibrate import CalibrationError, from_json, read
 
     corrected = any(name is not None for name in before)
     try:
@@ -193,7 +193,7 @@ def _calibration(
 
 def spec_of(options: argparse.Namespace) -> GraderSpec:
     """What `--grader` means. Raises `UsageError`."""
-    from rbrlang.grading.specs import GraderError, parse_grader
+    from rbrlang.grading.questions.specs import GraderError, parse_grader
 
     try:
         return parse_grader(options.grader, os.environ, options.base_url)
@@ -203,7 +203,7 @@ def spec_of(options: argparse.Namespace) -> GraderSpec:
 
 def keep_answers(options: argparse.Namespace, output: str) -> None:
     """Let a remote grader's answers be kept beside the output unless `--cache` names a place: they were paid for."""
-    from rbrlang.grading.specs import OpenAISpec, SystemOneSpec
+    from rbrlang.grading.questions.specs import OpenAISpec, SystemOneSpec
 
     if options.cache is None and output != "-" and isinstance(spec_of(options), OpenAISpec | SystemOneSpec):
         options.cache = f"{output}.answers"
@@ -215,7 +215,7 @@ def make(options: argparse.Namespace, policy: Policy, items: Sequence[GradeItem]
     `need` is what needs such a grader, for the message. Raises `UsageError`.
     """
     from rbrlang.grading.judge import CalibratedGrader
-    from rbrlang.grading.specs import LabelsSpec, RowsSpec, TableSpec
+    from rbrlang.grading.questions.specs import LabelsSpec, RowsSpec, TableSpec
 
     spec = spec_of(options)
     if isinstance(spec, RowsSpec | LabelsSpec | TableSpec):
@@ -231,7 +231,7 @@ def standing(options: argparse.Namespace, artefact: Artefact, patience: float) -
     `patience` are the seconds that one answer may take with all its attempts. Raises `UsageError`.
     """
     from rbrlang.grading.judge import CalibratedGrader
-    from rbrlang.grading.specs import GraderError, LabelsSpec, OpenAISpec, RowsSpec, SystemOneSpec, TableSpec
+    from rbrlang.grading.questions.specs import GraderError, LabelsSpec, OpenAISpec, RowsSpec, SystemOneSpec, TableSpec
     from rbrlang.scoring.graders import check_sight
 
     spec = spec_of(options)
@@ -241,7 +241,7 @@ def standing(options: argparse.Namespace, artefact: Artefact, patience: float) -
         if options.rpm or options.tpm:
             raise UsageError("`--rpm` and `--tpm` hold within one batch, which limits no server; use `--concurrency`")
         remote = remote_of(options, spec, policy_of(artefact), ())
-        from rbrlang.grading.run import StandingGrader
+        from rbrlang.grading.endpoint.run import StandingGrader
 
         cache = Path(options.cache) if options.cache else None
         grader: Grader = StandingGrader(
@@ -266,8 +266,8 @@ def _opened(
     on_progress: Callable[[Progress], None] | None,
 ) -> tuple[Grader, Sequence[Summary]]:
     """The grader, and the list that it adds the summary of each of its runs to."""
-    from rbrlang.grading import specs
     from rbrlang.grading.local import LabelGrader, TableGrader, reading_grader, table_grader
+    from rbrlang.grading.questions import specs
 
     names = policy.circuit.propositions
     try:
@@ -310,7 +310,7 @@ def _remote_grader(
     on_progress: Callable[[Progress], None] | None,
 ) -> tuple[Grader, Sequence[Summary]]:
     remote = remote_of(options, spec, policy, items)
-    from rbrlang.grading.run import RemoteGrader
+    from rbrlang.grading.endpoint.run import RemoteGrader
 
     cache = Path(options.cache) if options.cache else None
     grader = RemoteGrader(remote, cache, run_options(options), price_of(options), on_progress)
@@ -319,11 +319,11 @@ def _remote_grader(
 
 def remote_of(options: argparse.Namespace, spec: RemoteSpec, policy: Policy, items: Sequence[GradeItem]) -> Remote:
     """The grader behind an endpoint. Asks the server what it offers, but no model anything."""
-    from rbrlang.grading.forms import Limits
-    from rbrlang.grading.specs import api_key
+    from rbrlang.grading.questions.forms import Limits
+    from rbrlang.grading.questions.specs import api_key
 
     try:
-        from rbrlang.grading.served import Reading, remote
+        from rbrlang.grading.endpoint.served import Reading, remote
     except ModuleNotFoundError as error:
         raise UsageError(str(error)) from error
     template = None if options.template is None else tuple(given for given in options.template if given is not None)
@@ -340,7 +340,7 @@ def remote_of(options: argparse.Namespace, spec: RemoteSpec, policy: Policy, ite
 
 def run_options(options: argparse.Namespace) -> RunOptions:
     """How hard a run tries, from the command line."""
-    from rbrlang.grading.account import RunOptions
+    from rbrlang.grading.endpoint.account import RunOptions
 
     return RunOptions(
         concurrency=options.concurrency, requests_per_minute=options.rpm, tokens_per_minute=options.tpm,
@@ -350,7 +350,7 @@ def run_options(options: argparse.Namespace) -> RunOptions:
 
 def price_of(options: argparse.Namespace) -> Price:
     """What tokens cost, from the command line."""
-    from rbrlang.grading.account import Price
+    from rbrlang.grading.endpoint.account import Price
 
     return Price(options.price_in, options.price_out)
 

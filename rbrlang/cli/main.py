@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from functools import partial
+from types import ModuleType
 
 from rbrlang import __version__
 from rbrlang.cli.errors import UsageError
@@ -46,6 +47,22 @@ COMMANDS = {
 }
 
 
+# The room of `rbrlang.cli.commands` that each command's module is in.
+_ROOMS = {
+    "language": ("check", "fmt", "diff", "test", "explain", "graph", "import"),
+    "grading": ("plan", "grade", "agree", "probe", "synth"),
+    "reward": ("fit", "compile", "inspect", "verify", "score", "eval", "report", "serve", "watch"),
+    "tools": ("new", "lsp", "repl", "completion", "demo"),
+}
+
+
+def module(command: str) -> ModuleType:
+    """The module of a command, named like it."""
+    (room,) = (room for room, commands in _ROOMS.items() if command in commands)
+    name = "import_" if command == "import" else command
+    return importlib.import_module(f"rbrlang.cli.commands.{room}.{name}")
+
+
 def _columns() -> int:
     """How wide help may be: the terminal, else 80. Like `shutil.get_terminal_size`, which takes longer to load than to ask."""
     told = os.environ.get("COLUMNS", "")
@@ -74,7 +91,7 @@ def _parser(command: str | None, only: bool) -> argparse.ArgumentParser:
         description = help_text[0].upper() + help_text[1:] + "."
         sub = commands.add_parser(name, help=help_text, description=description, formatter_class=shape)
         if name == command:
-            importlib.import_module(f"rbrlang.cli.{name}_").configure(sub)
+            module(name).configure(sub)
     return parser
 
 

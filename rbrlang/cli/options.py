@@ -203,7 +203,7 @@ def grader_arguments(parser: argparse.ArgumentParser, *, default: str | None = "
 
 def policy_of(artefact: Artefact) -> Policy:
     """The policy whose sources an artefact carries. Raises `UsageError` when they are not what was compiled."""
-    from rbrlang.grading.specs import GraderError
+    from rbrlang.grading.questions.specs import GraderError
     from rbrlang.scoring.graders import policy_of as found
 
     try:

@@ -6,11 +6,10 @@ Made from the parsers themselves, so that what is documented is what runs; a tes
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 from collections.abc import Iterator
 
-from rbrlang.cli.main import COMMANDS
+from rbrlang.cli.main import COMMANDS, module
 
 _HEAD = """\
 # Commands
@@ -29,7 +28,7 @@ def reference() -> str:
     parts += [f"| [`rbrc {name}`](#rbrc-{name}) | {_cell(text)} |\n" for name, text in COMMANDS.items()]
     for name, text in COMMANDS.items():
         parser = argparse.ArgumentParser(prog=f"rbrc {name}", add_help=False)
-        importlib.import_module(f"rbrlang.cli.{name}_").configure(parser)
+        module(name).configure(parser)
         parts += [f"\n## `rbrc {name}`\n\n{text[0].upper()}{text[1:]}.\n", *_arguments(parser)]
     return "".join(parts)
 

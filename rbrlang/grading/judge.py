@@ -13,9 +13,9 @@ from typing import Protocol
 
 import numpy as np
 
-from rbrlang.grading.calibrate import Calibration, corrected
-from rbrlang.grading.layout import wanted
+from rbrlang.grading.questions.layout import wanted
 from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, InvalidKind, Value, is_probability
+from rbrlang.grading.trust.calibrate import Calibration, corrected
 from rbrlang.reward.measure import measure_atoms
 from rbrlang.reward.numpy import NumpyReward
 

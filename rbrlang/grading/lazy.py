@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rbrlang.grading.judge import Judge
-from rbrlang.grading.layout import wanted
+from rbrlang.grading.questions.layout import wanted
 from rbrlang.grading.results import Abstained, Answer, GradeItem, Value
 from rbrlang.reward.measure import measure_atoms
 from rbrlang.reward.numpy import NumpyReward

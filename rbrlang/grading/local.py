@@ -15,12 +15,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import assert_never, cast
 
-from rbrlang.grading.embedded import EmbeddedGrader
-from rbrlang.grading.heads import HeadsError, read_heads
+from rbrlang.grading.embedded.grader import EmbeddedGrader
+from rbrlang.grading.embedded.heads import HeadsError, read_heads
+from rbrlang.grading.endpoint.remote import listed, mapping
 from rbrlang.grading.judge import Grader
-from rbrlang.grading.remote import listed, mapping
+from rbrlang.grading.questions.specs import EmbeddedSpec, GraderError, PythonSpec
 from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, certain, finite, is_probability
-from rbrlang.grading.specs import EmbeddedSpec, GraderError, PythonSpec
 from rbrlang.lang.program import Proposition
 
 Batched = Callable[[Sequence[GradeItem], Sequence[str]], Sequence[Mapping[str, float | None]]]

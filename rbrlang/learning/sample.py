@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rbrlang.learning.comparisons import Comparisons, compare
-from rbrlang.learning.rows import Row, snake, with_labels_as_probs
 from rbrlang.logic.circuit import ResponseCircuit
 from rbrlang.reward.numpy import NumpyReward
+from rbrlang.rows.read import Row, snake, with_labels_as_probs
 
 ClassSource = Literal["auto", "intent", "labels", "graded"]
 KnownSource = Literal["intent", "labels", "graded"]

@@ -14,10 +14,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from rbrlang.grading.agreement import Agreement
-from rbrlang.learning.evaluate import ByReward
-from rbrlang.learning.histogram import Histogram
-from rbrlang.learning.resample import Estimate
+from rbrlang.grading.trust.agreement import Agreement
+from rbrlang.learning.judging.evaluate import ByReward
+from rbrlang.learning.judging.histogram import Histogram
+from rbrlang.learning.judging.resample import Estimate
 from rbrlang.report.plots import draw_reliability
 from rbrlang.report.svg import STYLE
 from rbrlang.reward.record import Weight

@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 
 import rbrlang
-from rbrlang.grading.assessment import Assessment, assess
-from rbrlang.grading.specs import GraderError
-from rbrlang.learning.behaviour import Behaviour, behaviour, meaning_of
-from rbrlang.learning.cases import Case, cases_of
-from rbrlang.learning.certificates import Certificates, certify
-from rbrlang.learning.coverage import Coverage, coverage, fingerprint_of
-from rbrlang.learning.evaluate import Evaluation, RulesAlone, evaluate
-from rbrlang.learning.rows import Row, with_labels_as_probs
+from rbrlang.grading.questions.specs import GraderError
+from rbrlang.grading.trust.assessment import Assessment, assess
+from rbrlang.learning.judging.behaviour import Behaviour, behaviour, meaning_of
+from rbrlang.learning.judging.cases import Case, cases_of
+from rbrlang.learning.judging.certificates import Certificates, certify
+from rbrlang.learning.judging.coverage import Coverage, coverage, fingerprint_of
+from rbrlang.learning.judging.evaluate import Evaluation, RulesAlone, evaluate
 from rbrlang.learning.sample import ClassSource, sample_rows
 from rbrlang.reward.artefact import Artefact
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.record import ResponseWeights, recorded
+from rbrlang.rows.read import Row, with_labels_as_probs
 from rbrlang.scoring.graders import policy_of
 
 CALIBRATION_RESAMPLES = 200

@@ -20,8 +20,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from rbrlang.grading.agreement import Agreement, TooLittle
-from rbrlang.learning.evaluate import ByReward
+from rbrlang.grading.trust.agreement import Agreement, TooLittle
+from rbrlang.learning.judging.evaluate import ByReward
 from rbrlang.report import charts, words
 from rbrlang.report.gather import Findings
 from rbrlang.report.highlight import highlighted

@@ -17,8 +17,8 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from rbrlang.grading.agreement import BINS, Agreement, TooLittle
-from rbrlang.grading.assessment import Assessment, Judged
+from rbrlang.grading.trust.agreement import BINS, Agreement, TooLittle
+from rbrlang.grading.trust.assessment import Assessment, Judged
 from rbrlang.writing import write_bytes
 
 FORMATS = (".png", ".svg", ".pdf")

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rbrlang.learning.behaviour import Rates
-from rbrlang.learning.evaluate import ByReward, ResponseEvaluation
-from rbrlang.learning.resample import Estimate
+from rbrlang.learning.judging.behaviour import Rates
+from rbrlang.learning.judging.evaluate import ByReward, ResponseEvaluation
+from rbrlang.learning.judging.resample import Estimate
 from rbrlang.report.gather import Findings
 from rbrlang.report.words import count, listed, percent, spread
 

@@ -6,7 +6,7 @@ import math
 import unicodedata
 from collections.abc import Sequence
 
-from rbrlang.learning.resample import Estimate
+from rbrlang.learning.judging.resample import Estimate
 
 _THIN = "\u202f"  # a narrow space that breaks no line
 _PLAIN = "\n\t\u200c\u200d"  # the joiners belong to scripts and emoji

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from rbrlang.diagnostics import suggest
-from rbrlang.learning.rows import Row, row_from, snake
 from rbrlang.logic.circuit import Circuit
+from rbrlang.rows.read import Row, row_from, snake
 
 
 class ColumnsError(ValueError):

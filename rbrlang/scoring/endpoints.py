@@ -10,13 +10,13 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from rbrlang.grading.account import Price, RunOptions
+from rbrlang.grading.endpoint.account import Price, RunOptions
+from rbrlang.grading.endpoint.remote import Secret
+from rbrlang.grading.endpoint.run import StandingGrader
+from rbrlang.grading.endpoint.served import remote
 from rbrlang.grading.judge import Grader
-from rbrlang.grading.remote import Secret
+from rbrlang.grading.questions.specs import RemoteSpec
 from rbrlang.grading.results import Answer, GradeItem
-from rbrlang.grading.run import StandingGrader
-from rbrlang.grading.served import remote
-from rbrlang.grading.specs import RemoteSpec
 from rbrlang.policy import Policy
 
 

@@ -14,13 +14,11 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-from rbrlang.grading.calibrate import from_json
-from rbrlang.grading.embedded import EmbeddedGrader, NoEvidence
+from rbrlang.grading.embedded.grader import EmbeddedGrader, NoEvidence
 from rbrlang.grading.judge import CalibratedGrader, Grader, Judge
-from rbrlang.grading.layout import wanted
 from rbrlang.grading.local import reading_grader
-from rbrlang.grading.results import GradeItem
-from rbrlang.grading.specs import (
+from rbrlang.grading.questions.layout import wanted
+from rbrlang.grading.questions.specs import (
     EmbeddedSpec,
     GraderError,
     LabelsSpec,
@@ -30,6 +28,8 @@ from rbrlang.grading.specs import (
     api_key,
     parse_grader,
 )
+from rbrlang.grading.results import GradeItem
+from rbrlang.grading.trust.calibrate import from_json
 from rbrlang.logic.circuit import Circuit
 from rbrlang.policy import Policy, check
 from rbrlang.reward.artefact import Artefact

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from rbrlang.grading.judge import Bench, Judge
 from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, Value
-from rbrlang.learning.rows import Row
 from rbrlang.logic.circuit import Circuit
 from rbrlang.reward.artefact import Artefact, read_artefact
 from rbrlang.reward.measure import measure_atoms
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.rows import response_ids
+from rbrlang.rows.read import Row
 from rbrlang.scoring.columns import Rollout, Unusable, unknown_response
 from rbrlang.scoring.graders import judge_of
 

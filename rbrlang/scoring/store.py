@@ -29,8 +29,8 @@ from pathlib import Path
 from typing import Any
 
 import rbrlang
-from rbrlang.learning.rows import Row
 from rbrlang.logic.circuit import Circuit
+from rbrlang.rows.read import Row
 from rbrlang.scoring.columns import Rollout, Unusable
 from rbrlang.scoring.metrics import likely_class
 from rbrlang.scoring.score import Scores

@@ -19,8 +19,8 @@ from typing import Any, cast
 
 from rbrlang.adapters.nemo_gym import read_body, verified
 from rbrlang.adapters.openrlhf import read_query
-from rbrlang.learning.rows import row_from
 from rbrlang.logic.circuit import Circuit
+from rbrlang.rows.read import row_from
 from rbrlang.scoring.columns import Columns, ColumnsError, Rollout, Unusable
 from rbrlang.scoring.invalid import numbers
 from rbrlang.scoring.metrics import likely_class

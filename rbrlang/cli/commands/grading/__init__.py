@@ -1,0 +1,1 @@
+"""Commands that ask graders, and that ask how good they are."""

@@ -1,0 +1,217 @@
+"""`rbrc synth --from llm`: options, files and the report of what a model wrote."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rbrlang.cli import options as shared
+from rbrlang.cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from rbrlang.grading.endpoint.account import Summary
+    from rbrlang.grading.endpoint.writing import WriterOptions
+    from rbrlang.grading.results import Answer, GradeItem
+    from rbrlang.learning.synthesis.compose import Composed
+    from rbrlang.policy import Policy
+    from rbrlang.rows.read import Row
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What only a model that writes takes, and the grader that verifies it."""
+    group = parser.add_argument_group("llm", "the server is that of `--base-url`, its key that of `OPENAI_API_KEY`")
+    group.add_argument("--model", metavar="NAME", help="the model that writes")
+    group.add_argument(
+        "--temperature", type=shared.not_negative, default=1.0, metavar="T", help="of the sampled tokens"
+    )
+    group.add_argument("--max-tokens", type=shared.count, default=300, metavar="N", help="longest text (default: 300)")
+    group.add_argument(
+        "--attempts", type=shared.count, default=4, metavar="N", help="texts to try for each completion (default: 4)"
+    )
+    group.add_argument(
+        "--threshold", type=shared.share, default=0.5, metavar="P",
+        help="the grader's probability of the intended class that a text needs (default: 0.5)",
+    )  # fmt: skip
+    group.add_argument("--keep-rejected", metavar="FILE", help="write the rejected texts here")
+    group.add_argument("--grader-base-url", metavar="URL", help="the grader's server, where it is another")
+    group.add_argument("--resume", action="store_true", help="continue an interrupted run; its texts must be there")
+    group.add_argument(
+        "--dry-run", action="store_true", help="count requests and tokens of the first round, send nothing"
+    )
+    shared.format_argument(parser)
+    shared.grader_arguments(parser, default="embedded")
+
+
+def compose(options: argparse.Namespace, policy: Policy, prompts: int | Sequence[Row]) -> int:
+    """Write, verify, report; 1 when a class has no completion at all, 3 when something did not arrive."""
+    writer = _writer(options)
+    if options.cache is None and options.output != "-":
+        options.cache = f"{options.output}.answers"
+    if options.resume and not (options.cache and Path(options.cache).is_file()):
+        raise UsageError(f"nothing to resume: `{options.cache}` is not there")
+    if options.format == "json" and options.output == "-":
+        raise UsageError("rows and report cannot both go to standard output; name a file for the rows")
+    from rbrlang.learning.synthesis.compose import planned_orders
+    from rbrlang.learning.synthesis.templates import bank_prompts
+    from rbrlang.rows.write import write_rows
+
+    circuit, propositions = policy.circuit, policy.program.propositions
+    rows = bank_prompts(circuit, prompts, options.seed) if isinstance(prompts, int) else prompts
+    if options.dry_run:
+        orders = planned_orders(circuit, propositions, rows, options.per_class, options.seed)
+        return _dry_run(options, writer, orders)
+    composed, summary = _composed(options, policy, writer, rows)
+    if composed.rows or not composed.failures:
+        write_rows(options.output, [row.raw for row in composed.rows])
+    if options.keep_rejected:
+        write_rows(options.keep_rejected, [row.raw for row in composed.rejected])
+    if options.format == "json":
+        json.dump(_as_json(composed, options.seed), sys.stdout, indent=2)
+        sys.stdout.write("\n")
+    else:
+        _report(composed)
+    _tell(options, composed, summary)
+    if any(tally.open for tally in composed.tallies):
+        from rbrlang.cli.data import EXIT_SOME_INVALID
+
+        return EXIT_SOME_INVALID
+    return int(bool(composed.impossible) or any(not tally.accepted for tally in composed.tallies))
+
+
+def _writer(options: argparse.Namespace) -> WriterOptions:
+    if not options.model:
+        raise UsageError("`--from llm` needs `--model`, the name of the model that writes")
+    from rbrlang.grading.questions.specs import GraderError, OpenAISpec, parse_grader
+
+    try:
+        from rbrlang.grading.endpoint.writing import WriterOptions
+    except ModuleNotFoundError as error:
+        raise UsageError(str(error)) from error
+    try:
+        spec = parse_grader(f"openai:{options.model}", os.environ, options.base_url)
+    except GraderError as error:
+        raise UsageError(str(error)) from error
+    if not isinstance(spec, OpenAISpec):
+        raise AssertionError("`openai:…` is an OpenAISpec; this is a bug in rbrlang")
+    return WriterOptions(spec.model, spec.base_url, options.temperature, options.max_tokens).for_host()
+
+
+def _composed(
+    options: argparse.Namespace, policy: Policy, writer: WriterOptions, rows: Sequence[Row]
+) -> tuple[Composed, Summary | None]:
+    from rbrlang.cli import graders
+    from rbrlang.grading.endpoint.account import together
+    from rbrlang.grading.endpoint.cache import CacheError
+    from rbrlang.grading.endpoint.writing import ModelWriter
+    from rbrlang.grading.questions.specs import api_key
+    from rbrlang.learning.synthesis.compose import Provenance, synth_from_model
+    from rbrlang.reward.rows import response_ids
+
+    own = copy(options)
+    own.base_url = options.grader_base_url or options.base_url
+    # Before a token is spent: a grader that cannot be used says so here.
+    items = graders.items_of(rows, response_ids(policy.circuit, rows).tolist())
+    grader = graders.make(own, policy, items, "verifying texts")
+
+    def judge(items: Sequence[GradeItem], wanted: Sequence[Sequence[int]]) -> Sequence[Mapping[int, Answer]]:
+        return grader.answers(items, wanted)
+
+    with graders.Bar("writing") as bar:
+        model = ModelWriter(
+            writer, api_key(os.environ), Path(options.cache) if options.cache else None,
+            graders.run_options(options), graders.price_of(options), bar.update,
+        )  # fmt: skip
+        try:
+            composed = synth_from_model(
+                policy.circuit, policy.program.propositions, rows, options.per_class, model.write, judge,
+                Provenance(writer.model, grader.identity, options.seed),
+                attempts=options.attempts, threshold=options.threshold,
+            )  # fmt: skip
+        except CacheError as error:
+            raise UsageError(str(error)) from error
+    return composed, together(model.summaries)
+
+
+def _dry_run(options: argparse.Namespace, writer: WriterOptions, orders: Sequence[Any]) -> int:
+    from rbrlang.cli import graders
+    from rbrlang.grading.endpoint.writing import order_tokens
+
+    used = order_tokens(writer, orders)
+    sys.stdout.write(
+        f"{len(orders)} texts in the first of at most {options.attempts} rounds: about {used.prompt} prompt tokens and at "
+        f"most {used.completion} answer tokens, cost {graders.price_of(options).of(used):.4f}; the grader comes on top\n"
+    )
+    return 0
+
+
+# --- the report -------------------------------------------------------------------------------
+
+
+def _as_json(composed: Composed, seed: int) -> dict[str, Any]:
+    return {
+        "seed": seed,
+        "rows": len(composed.rows),
+        "rejected": len(composed.rejected),
+        "classes": [asdict(tally) for tally in composed.tallies],
+        "propositions": [asdict(kept) for kept in composed.literals],
+        "impossible": [asdict(one) for one in composed.impossible],
+        "empty": composed.empty,
+        "failures": dict(composed.failures),
+    }
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.0%}" if whole else "·"
+
+
+def _report(composed: Composed) -> None:
+    lines = ["accepted, by intended class"]
+    width = max((len(f"{t.response}.{t.klass}") for t in composed.tallies), default=0)
+    for t in composed.tallies:
+        lines.append(
+            f"  {t.response + '.' + t.klass:<{width}}  {t.accepted:>4} of {t.places:<4}  {t.attempts:>5} texts, "
+            f"{_share(t.accepted, t.attempts)} accepted" + (f", {t.open} open" if t.open else "")
+        )
+    if composed.literals:
+        lines.append("followed, by instruction (the grader's P(yes) on the side that was asked for)")
+        width = max(len(kept.proposition) for kept in composed.literals)
+        for kept in composed.literals:
+            lines.append(
+                f"  {kept.proposition:<{width}} {'yes' if kept.answer else 'no':<3}  {kept.followed:>5} of {kept.told:<5} "
+                f"{_share(kept.followed, kept.told)}" + (f", {kept.unknown} unknown" if kept.unknown else "")
+            )
+    sys.stderr.write("\n".join(lines) + "\n")
+
+
+def _tell(options: argparse.Namespace, composed: Composed, summary: Summary | None) -> None:
+    say = sys.stderr.write
+    for missing in composed.impossible:
+        say(f"`{missing.response}.{missing.klass}` has no completion under the priors and axioms\n")
+    if composed.empty:
+        say(f"{composed.empty} × the model wrote nothing\n")
+    for reason, count in list(composed.failures.items())[:10]:
+        say(f"{count} × {reason}\n")
+    if summary is not None:
+        used = summary.usage
+        say(
+            f"sent {summary.sent} requests ({summary.retried} again, {summary.from_cache} more answered from the cache) in "
+            f"{summary.seconds:.1f} s: {used.prompt} prompt tokens, {used.completion} answer tokens, cost {summary.cost:.4f}\n"
+        )
+        if summary.stopped:
+            say(f"the run ended early: {summary.stopped}\n")
+    if any(tally.open for tally in composed.tallies) and options.cache:
+        say(f"what arrived is in `{options.cache}`; run the same command with --resume to continue\n")
+    if composed.rows or not composed.failures:
+        rejected = f", {len(composed.rejected)} rejected" + (
+            f" in {options.keep_rejected}" if options.keep_rejected else ""
+        )
+        say(f"wrote {len(composed.rows)} rows to {options.output}{rejected} (seed {options.seed})\n")
+    else:
+        say("nothing arrived, so nothing was written\n")

@@ -1,0 +1,1 @@
+"""Commands about policies as text: is it right, what does it mean?"""

@@ -1,0 +1,1 @@
+"""Commands about the reward: fit, keep, apply, judge and serve it."""

@@ -1,0 +1,122 @@
+"""What can `rbrc eval --gate` ask for, and what is it?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rbrlang.cli.gate import Gate
+    from rbrlang.learning.judging.behaviour import Behaviour
+    from rbrlang.learning.judging.certificates import Certificates
+    from rbrlang.learning.judging.evaluate import ByReward, Evaluation
+    from rbrlang.logic.circuit import Circuit
+
+_SIGNALS = ("base", "rules", "both")
+_RATES = ("not_unsafe", "not_overrefuse", "f1")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A policy's circuit with all that was found about its reward; `proof` None when nobody asked for it."""
+
+    circuit: Circuit
+    result: Evaluation
+    acts: Behaviour
+    proof: Certificates | None
+
+
+def names(circuit: Circuit) -> tuple[str, ...]:
+    """Everything that `--gate` can name for a policy."""
+    found = ["error", "ideal_error", "class_accuracy", "lead", "lead.both", *_RATES]
+    found += [f"{rate}.{signal}" for rate in _RATES for signal in _SIGNALS]
+    for response in circuit.response_names:
+        found += [f"{response}.{signal}" for signal in _SIGNALS]
+        found += [
+            f"{response}.{name}" for name in ("ideal_error", "class_accuracy", "picks_ideal", "lead", "lead.both")
+        ]
+    return tuple(found)
+
+
+def needs_proof(one: Gate) -> bool:
+    """Whether a gate is about what `--certify` proves."""
+    return "lead" in one.name.split(".")
+
+
+def values(judged: Judged) -> dict[str, float | None]:
+    """Values of `names`, None where there is none.
+
+    `error`, `ideal_error` and `class_accuracy` are those of the worst response type, for base and rules
+    together; `lead` is the least one of any response type, of the rules alone, `lead.both` whatever the base rewards
+    are within their range; `not_unsafe`, `not_overrefuse` and `f1` those of the rows, or with a reward's name of its picks.
+    """
+    result, acts = judged.result, judged.acts
+    values: dict[str, float | None] = dict.fromkeys(names(judged.circuit))
+    for rate in _RATES:
+        for name, rates in (("", acts.rows), *((f".{signal}", rates) for signal, rates in acts.picks.items())):
+            estimate = {"not_unsafe": rates.not_unsafe, "not_overrefuse": rates.not_overrefuse, "f1": rates.f1}[rate]
+            values[rate + name] = None if estimate is None else estimate.value
+    for response in result.responses:
+        if response.error is not None:
+            values["error"] = max(values["error"] or 0.0, response.error.both.value)
+            for signal in _SIGNALS:
+                values[f"{response.name}.{signal}"] = _value(response.error, signal)
+        if response.ideal_error is not None:
+            values["ideal_error"] = max(values["ideal_error"] or 0.0, response.ideal_error.both.value)
+            values[f"{response.name}.ideal_error"] = response.ideal_error.both.value
+        accuracy = response.class_accuracy
+        if accuracy is not None:
+            worst = values["class_accuracy"]
+            values["class_accuracy"] = accuracy if worst is None else min(worst, accuracy)
+            values[f"{response.name}.class_accuracy"] = accuracy
+        if response.picks is not None:
+            values[f"{response.name}.picks_ideal"] = sum(
+                share.both.value for share, rank in zip(response.picks.shares, response.ranks, strict=True) if rank == 0
+            )
+    return values | _leads(judged.proof)
+
+
+def _leads(proof: Certificates | None) -> dict[str, float | None]:
+    if proof is None:
+        return {}
+    found: dict[str, float | None] = {}
+    least = {response.name: response.leads[0].lead for response in proof.responses if response.leads}
+    extent = None if proof.base_range is None else proof.base_range[1] - proof.base_range[0]
+    for name, lead in [*least.items(), *([("", min(least.values()))] if least else [])]:
+        prefix = f"{name}." if name else ""
+        found[f"{prefix}lead"] = lead
+        found[f"{prefix}lead.both"] = None if extent is None else lead - extent
+    return found
+
+
+def reasons(judged: Judged) -> dict[str, str]:
+    """Why there may be no value for what a gate names."""
+    result, acts, proof = judged.result, judged.acts, judged.proof
+    found: dict[str, str] = {}
+    if proof is not None:
+        if proof.base_range is None:
+            why = "no row carries a base reward; `--base-range LOW HIGH` names the range to reckon with"
+            found |= dict.fromkeys(("lead.both", *(f"{r.name}.lead.both" for r in proof.responses)), why)
+        for bare in (r.name for r in proof.responses if not r.leads):
+            found |= dict.fromkeys((f"{bare}.lead", f"{bare}.lead.both"), "no two classes of different rank to prove")
+    for response in result.responses:
+        if response.reason is not None:
+            found |= dict.fromkeys((f"{response.name}.{signal}" for signal in _SIGNALS), response.reason)
+            found[f"{response.name}.ideal_error"] = response.reason
+    if result.responses and all(response.error is None for response in result.responses):
+        found["error"] = found["ideal_error"] = "no prompt has completions of different rank"
+    if not result.has_base:
+        no_base = "no row carries a base reward"
+        found |= {f"{response.name}.base": no_base for response in result.responses}
+        found |= {f"{rate}.base": no_base for rate in _RATES}
+    refused = {reason.split(":")[0]: reason for reason in acts.refused}
+    for rate in _RATES:
+        why = "; ".join(refused.values()) if rate == "f1" else refused.get(rate)
+        if why:
+            found |= dict.fromkeys((rate, *(f"{rate}.{signal}" for signal in _SIGNALS)), why)
+    return found
+
+
+def _value(error: ByReward, signal: str) -> float | None:
+    estimate = {"base": error.base, "rules": error.rules, "both": error.both}[signal]
+    return None if estimate is None else estimate.value

@@ -1,0 +1,207 @@
+"""`rbrc fit FILE ROWS -o OUT.rbrc`: learn the weights from ranked rows, write the artefact, say what was learned."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from rbrlang.cli import options as shared
+from rbrlang.cli.commands.reward import certificate
+from rbrlang.cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from rbrlang.learning.fitting.fitted import Errors, Fit, ResponseFit
+    from rbrlang.learning.fitting.ties import Tie
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `rbrc fit`."""
+    parser.add_argument("file", metavar="FILE", help="a .rbr file")
+    parser.add_argument("rows", metavar="ROWS", nargs="+", help="ranked rows, JSON Lines or Parquet")
+    parser.add_argument("-o", "--output", metavar="OUT", required=True, help="the artefact to write")
+    parser.add_argument(
+        "--base-reward", metavar="COL", default="base_reward",
+        help="the column with the reward model's score (default: base_reward)",
+    )  # fmt: skip
+    parser.add_argument("--no-base-reward", action="store_true", help="fit the rules alone")
+    parser.add_argument(
+        "--class-source", choices=("auto", "intent", "labels", "graded"), default="auto",
+        help="what ranks a completion: its `class` column, its labels, or its most probable class; auto: the first that rows have",
+    )  # fmt: skip
+    shared.rows_arguments(parser)
+    parser.add_argument(
+        "--loss", choices=("hinge", "logistic"), default="hinge", help="of a pair: the paper's hinge, or Bradley-Terry"
+    )
+    parser.add_argument("--margin", type=float, help="one margin for all classes, instead of the policy's")
+    parser.add_argument(
+        "--ridge", type=float, help="pull weights towards their defaults; default: just enough to be unique"
+    )
+    parser.add_argument(
+        "--held-out", type=float, default=0.2, metavar="SHARE", help="share of prompts kept for judging"
+    )
+    parser.add_argument(
+        "--whiten", action="store_true",
+        help="measure margins in standard deviations of the base reward within prompts, so that its scale does not matter",
+    )  # fmt: skip
+    parser.add_argument(
+        "--tie", action="append", default=[], metavar="A=B",
+        help="fit one weight for these features, such as insulting=threatening or hard_refusal.insulting=threatening",
+    )  # fmt: skip
+    parser.add_argument(
+        "--folds", type=int, default=0, metavar="K", help="cross-validate over K groups of prompts, 0 for not"
+    )
+    parser.add_argument(
+        "--bootstrap", type=int, default=200, metavar="N", help="resamples for the intervals, 0 for none"
+    )
+    shared.seed_argument(parser)
+    certificate.arguments(parser)
+    shared.class_probability_argument(parser)
+    shared.grader_arguments(parser)
+    shared.policy_arguments(parser)
+    shared.format_argument(parser)
+    shared.run_with(parser, run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Fit and write."""
+    policy = shared.policy(options, options.file)
+    if policy is None:
+        return 1
+    from rbrlang.cli import compiled, data, graders
+    from rbrlang.learning.fitting.fit import FitError, fit
+    from rbrlang.learning.judging.coverage import fingerprint_of
+    from rbrlang.learning.sample import SampleError
+    from rbrlang.reward.artefact import Artefact
+    from rbrlang.reward.export import write_artefact
+    from rbrlang.reward.rows import response_ids
+
+    circuit = policy.compiled(options.class_probability)
+    names = data.class_names(options.class_names)
+    found = [data.read_joined(path, options.more) for path in options.rows]
+    graded = graders.grade_rows(options, policy, [row for part in found for row in part.rows])
+    rows = graded.rows
+    unknown = data.check_response_types(
+        rows, response_ids(circuit, rows).tolist(), ", ".join(options.rows), circuit.response_names
+    )
+    compiled.keep_programs()
+    try:
+        result = fit(
+            circuit, rows,
+            base_reward=None if options.no_base_reward else options.base_reward,
+            class_source=options.class_source, class_names=names, margin=options.margin, ridge=options.ridge, loss=options.loss,
+            seed=options.seed, held_out=options.held_out, bootstrap=options.bootstrap,
+            whiten=options.whiten, ties=[_tie(text) for text in options.tie], folds=options.folds,
+        )  # fmt: skip
+    except (FitError, SampleError) as error:
+        raise UsageError(str(error)) from error
+    wanted = certificate.asked(options)
+    proof = certificate.proof(options, circuit, result.weights, result.base_extent) if wanted else None
+    report = {"grader": graded.identity, "rows": len(rows), "data": fingerprint_of(rows), **result.to_json()}
+    if proof is not None:
+        report["certificates"] = proof.to_json()
+    write_artefact(
+        options.output,
+        Artefact(
+            circuit, result.weights, policy.sources, graded.calibration_json, {"fit": report, "grader": graded.identity}
+        ),
+    )
+    if options.format == "json":
+        from rbrlang.cli.render import dump
+
+        sys.stdout.write(dump(report))
+    else:
+        show(result)
+        if proof is not None:
+            certificate.show(proof)
+        sys.stdout.write(f"wrote {options.output}\n")
+    return data.EXIT_SOME_INVALID if unknown or any(part.bad for part in found) else 0
+
+
+def _tie(text: str) -> Tie:
+    """`a=b` or `response.a=b`. Raises `UsageError`."""
+    from rbrlang.learning.fitting.ties import Tie
+
+    response, dot, rest = text.partition(".")
+    names = (rest if dot else text).replace(" ", "").split("=")
+    if len(names) < 2 or not all(name.isidentifier() for name in (*names, *([response] if dot else []))):
+        raise UsageError(f"`--tie {text}` names no weights to tie; write A=B, or RESPONSE.A=B for one response type")
+    return Tie(response if dot else None, tuple(names))
+
+
+def show(result: Fit) -> None:
+    """What was learned, as tables."""
+    from rbrlang.cli.tables import show as table
+    from rbrlang.learning.fitting.fitted import ResponseFit
+
+    base = f"base reward `{result.base_reward}`" if result.base_reward else "no base reward"
+    base += " (margins in its spreads)" if result.whitened else ""
+    sys.stdout.write(f"{result.loss} loss, classes from {result.class_source}, {base}, seed {result.seed}\n\n")
+    _set_apart(result.set_apart)
+    for outcome in result.responses:
+        if not isinstance(outcome, ResponseFit):
+            sys.stdout.write(f"{outcome.name}: not fitted, keeps its default weights: {outcome.reason}\n\n")
+            continue
+        title = (
+            f"{outcome.name}: {outcome.pairs} pairs of {outcome.prompts} prompts, "
+            f"{outcome.held_out_pairs} pairs of {outcome.held_out_prompts} held out"
+        )
+        rows: list[tuple[str, ...]] = []
+        for at, (name, weight) in enumerate(zip(outcome.features, outcome.weights, strict=True)):
+            interval = outcome.intervals[at] if outcome.intervals else None
+            shown = "undetermined" if name in outcome.undetermined else ""
+            rows.append(
+                (name, f"{weight:+.3f}", shown or (f"{interval.low:+.2f} … {interval.high:+.2f}" if interval else ""))
+            )
+        table(title, ("feature", "weight", "95 % interval"), rows)
+        if outcome.intervals_refused:
+            sys.stdout.write(f"no intervals: {outcome.intervals_refused}\n")
+        _set_apart(outcome.set_apart)
+        held = "" if outcome.loss_held_out is None else f", held out {outcome.loss_held_out:.4f}"
+        sys.stdout.write(
+            f"mean loss {outcome.loss_train:.4f}{held}; no weights are better by more than {100 * outcome.gap:.2g} %\n"
+        )
+        _certainty(outcome)
+    fitted = [outcome for outcome in result.responses if isinstance(outcome, ResponseFit)]
+    table(
+        "ranking error: share of pairs ordered wrongly",
+        ("response type", "on", "base", "default weights", "fitted rules", "both"),
+        [line for outcome in fitted for line in _error_rows(outcome)],
+    )
+
+
+def _certainty(outcome: ResponseFit) -> None:
+    """What other prompts would have said, and what to know before believing any of it."""
+    lines: list[str] = []
+    if outcome.error_interval is not None:
+        low, high = outcome.error_interval.low, outcome.error_interval.high
+        lines.append(f"ranking error of refits on prompts they did not draw: {low:.3f} … {high:.3f} (95 %)")
+    if outcome.folds is not None:
+        folds = outcome.folds
+        if folds.refused is None:
+            lines.append(
+                f"cross-validated ranking error: {folds.mean:.3f} ± {folds.spread:.3f} over {len(folds.errors)} folds of prompts"
+            )
+        else:
+            lines.append(f"no cross-validation: {folds.refused}")
+    if outcome.base_spread is not None:
+        lines.append(f"base rewards of one prompt differ by {outcome.base_spread:.3g} (standard deviation)")
+    lines += [f"note: {note}" for note in outcome.notes]
+    sys.stdout.write("".join(f"{line}\n" for line in (*lines, "")) if lines else "")
+
+
+def _error_rows(outcome: ResponseFit) -> list[tuple[str, ...]]:
+    lines = [(outcome.name, "train", *_errors(outcome.error_train))]
+    if outcome.error_held_out is not None:
+        lines.append(("", "held out", *_errors(outcome.error_held_out)))
+    return lines
+
+
+def _errors(errors: Errors) -> tuple[str, ...]:
+    return tuple("" if e is None else f"{e:.3f}" for e in (errors.base, errors.default, errors.rules, errors.both))
+
+
+def _set_apart(counts: object) -> None:
+    if isinstance(counts, dict):
+        for reason, count in counts.items():
+            sys.stdout.write(f"{count} rows set apart: {reason}\n")

@@ -1,0 +1,85 @@
+"""`rbrc report OUT.rbrc ROWS -o report.html`: what eval, agree and fit know, as one page for people."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+from pathlib import Path
+
+from rbrlang.cli import options as shared
+from rbrlang.cli.errors import UsageError
+
+NEEDED = ("jinja2", "matplotlib")
+HOW_TO_GET = "pip install 'rbrlang[report]'"
+
+
+def missing() -> tuple[str, ...]:
+    """The packages of the extra `report` that are not installed."""
+    return tuple(name for name in NEEDED if importlib.util.find_spec(name) is None)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `rbrc report`."""
+    parser.add_argument("artefact", metavar="OUT.rbrc", help="a compiled or fitted policy")
+    parser.add_argument("rows", metavar="ROWS", help="ranked rows, JSON Lines or Parquet")
+    parser.add_argument(
+        "-o", "--output", metavar="HTML", required=True, help="the page to write, `-` for standard output"
+    )
+    parser.add_argument("--title", metavar="TEXT", help="the page's title (default: after the artefact)")
+    shared.rows_arguments(parser)
+    shared.ranking_arguments(parser)
+    parser.add_argument(
+        "--cases", type=shared.count, default=5, metavar="N", help="mistakes to show of each response type (default: 5)"
+    )
+    shared.grader_arguments(parser)
+    shared.run_with(parser, run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Gather, draw, write; 3 when some rows took no part."""
+    lacking = missing()
+    if lacking:
+        raise UsageError(f"the page needs {' and '.join(lacking)}: {HOW_TO_GET}")
+    target = Path(options.output)
+    if options.output != "-" and target.is_dir():
+        raise UsageError(f"`--output {options.output}` is a folder; name a file in it")
+    if options.output != "-" and not target.absolute().parent.is_dir():
+        raise UsageError(f"`--output {options.output}`: there is no folder `{target.parent}`")
+    artefact = shared.artefact(options.artefact)
+    from rbrlang.cli import data, graders
+    from rbrlang.cli.commands.reward.eval import refitted
+    from rbrlang.cli.files import write_text
+    from rbrlang.learning.comparisons import TooManyComparisons
+    from rbrlang.learning.sample import SampleError
+    from rbrlang.report.gather import Given, gather
+    from rbrlang.report.page import render
+    from rbrlang.report.verdict import verdict
+    from rbrlang.reward.numpy import NumpyReward
+    from rbrlang.reward.rows import response_ids
+
+    names = data.class_names(options.class_names)
+    found = data.read_joined(options.rows, options.more)
+    graded = graders.grade_rows(options, artefact, found.rows)
+    rows = graded.rows
+    ids = response_ids(artefact.circuit, rows).tolist()
+    unknown = data.check_response_types(rows, ids, options.rows, artefact.circuit.response_names)
+    alone = None if options.refit is None else refitted(options, NumpyReward.from_artefact(artefact), rows, names)
+    given = Given(
+        artefact=Path(options.artefact).name, rows_file=Path(options.rows).name, grader=graded.identity,
+        calibration=None if graded.calibration is None else graded.calibration.identity, bad=len(found.bad),
+        base_reward=options.base_reward, class_source=options.class_source, class_names=names, seed=options.seed,
+        resamples=options.resamples, cases=options.cases, rules_alone=alone,
+    )  # fmt: skip
+    try:
+        findings = gather(artefact, rows, given)
+    except (SampleError, TooManyComparisons) as error:
+        raise UsageError(str(error)) from error
+    write_text(options.output, render(findings, options.title))
+    if options.output != "-":
+        said = verdict(findings)
+        sys.stdout.write(f"{said.headline}\n{said.detail}\nwrote {options.output}\n")
+    apart = sum(response.set_apart for response in findings.coverage.responses)
+    if apart == len(rows) and not any(row.probs for row in rows):
+        sys.stderr.write("no row carries `probs`; name a grader with `--grader`, or their file with `--with`\n")
+    return data.EXIT_SOME_INVALID if unknown or found.bad or apart else 0

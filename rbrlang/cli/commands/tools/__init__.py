@@ -1,0 +1,1 @@
+"""Commands around the others: a first project, the demo, editors, shells."""

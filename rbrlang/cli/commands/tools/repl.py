@@ -1,0 +1,266 @@
+"""`rbrc repl`: say what holds of a completion, and see its classes and reward move."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rbrlang.cli import options as shared
+from rbrlang.cli.commands.language.graph import response_named
+from rbrlang.cli.errors import UsageError
+from rbrlang.cli.render import witness_text
+from rbrlang.diagnostics import suggest
+from rbrlang.policy import Policy
+
+if TYPE_CHECKING:
+    from rbrlang.reward.numpy import NumpyReward
+
+_HELP = """\
+  NAME            turn a proposition on or off
+  a, !b, c=0.7    say that a holds, b does not, c holds with probability 0.7; several at once
+  c=?             nobody knows: rewards become intervals
+  for RESPONSE    another response type
+  base NUMBER     the reward model's score
+  why             the least that makes this the class, and the least changes to every other
+  list            every proposition and what is said of it
+  reset           everything off again
+  help, quit
+"""
+_WORDS = ("for", "base", "why", "list", "reset", "help", "quit")
+_VALUE = re.compile(r"(?P<name>.*[^=<>!\s])\s*=\s*(?P<value>\?|[0-9.eE+-]+)")
+
+
+class _Misunderstood(Exception):
+    """A line that cannot be followed; the message says why."""
+
+
+@dataclass
+class Session:
+    """What is said so far: the probability of every atom, the response type, the base reward; and what was last shown."""
+
+    reward: NumpyReward
+    policy: Policy
+    response: int
+    probs: list[float] = field(default_factory=list[float])
+    base: float = 0.0
+    last: dict[str, float] = field(default_factory=dict[str, float])
+
+    def __post_init__(self) -> None:
+        self.probs = self.probs or [0.0] * len(self.names)
+
+    @property
+    def names(self) -> list[str]:
+        """The atoms' names."""
+        return [atom.name for atom in self.reward.circuit.atoms]
+
+    def follow(self, line: str) -> str:
+        """Do what a line says; what to show for it. Raises `_Misunderstood`."""
+        word, _, rest = line.partition(" ")
+        rest = rest.strip()
+        if word in ("help", "?") and not rest:
+            return _HELP
+        if word == "list" and not rest:
+            return self._list()
+        if word == "why" and not rest:
+            return self._why()
+        if word == "reset" and not rest:
+            self.probs = [0.0] * len(self.names)
+        elif word == "for" and rest:
+            self._switch(rest)
+        elif word == "base" and rest:
+            self.base = _number(rest)
+        else:
+            self._say(line)
+        return self.show()
+
+    def _switch(self, name: str) -> None:
+        known = [response.name for response in self.reward.circuit.responses]
+        if name not in known:
+            near = suggest(name, known)
+            raise _Misunderstood(
+                f"no response type `{name}`; "
+                + (f"did you mean `{near}`?" if near else f"there are {', '.join(known)}")
+            )
+        self.response, self.last = known.index(name), {}
+
+    def _say(self, line: str) -> None:
+        """Take all the facts of a line, or none."""
+        probs = list(self.probs)
+        facts = [fact.strip() for fact in line.split(",") if fact.strip()]
+        for fact in facts:
+            match = _VALUE.fullmatch(fact)
+            if match is not None:
+                value = math.nan if match["value"] == "?" else _number(match["value"])
+                if value < 0 or value > 1:
+                    raise _Misunderstood(f"`{fact}`: a probability is a number from 0 to 1")
+                probs[self._atom(match["name"])] = value
+            elif fact.startswith("!"):
+                probs[self._atom(fact[1:].strip())] = 0.0
+            else:
+                atom = self._atom(fact)
+                toggled = len(facts) == 1 and self.probs[atom] == 1.0
+                probs[atom] = 0.0 if toggled else 1.0
+        self.probs = probs
+
+    def _atom(self, name: str) -> int:
+        names = self.names
+        if name in names:
+            return names.index(name)
+        near = suggest(name, [*names, *_WORDS])
+        raise _Misunderstood(
+            f"no proposition `{name}`; " + (f"did you mean `{near}`?" if near else "`list` shows them all")
+        )
+
+    def show(self) -> str:
+        """Response type, class probabilities and reward, with what they moved by."""
+        import numpy as np
+
+        probs = np.array([self.probs], np.float32)
+        ids = np.array([self.response], np.int32)
+        response = self.reward.circuit.responses[self.response]
+        chances = dict(zip(response.classes, self.reward.class_probs(probs, ids)[0].tolist(), strict=False))
+        value = float(self.reward(probs, ids, self.base)[0])
+        said = witness_text((n, True) for n, p in zip(self.names, self.probs, strict=True) if p == 1.0)
+        lines = [f"{response.name}: {said or 'nothing holds'}"]
+        if math.isnan(value):
+            lines.append("  no reward: " + str(self.reward.reasons(probs, ids, self.base)[0]))
+            low, high = (float(side[0]) for side in self.reward.bounds(probs, ids, self.base))
+            if low <= high:
+                lines.append(f"  reward from {low:+.3f} to {high:+.3f}")
+        shown = {name: p for name, p in chances.items() if not math.isnan(p)}
+        best = max(shown, key=lambda name: shown[name], default=None)
+        for name, p in shown.items():
+            lines.append(
+                f"{'→' if name == best else ' '} {name:<24} {p:6.1%}  {self._moved(name, p, 100, ' %')}".rstrip()
+            )
+        if not math.isnan(value):
+            lines.append(f"  {'reward':<24} {value:+6.3f}  {self._moved('', value, 1, '')}".rstrip())
+        self.last = {**shown, **({} if math.isnan(value) else {"": value})}
+        return "\n".join(lines) + "\n"
+
+    def _moved(self, name: str, value: float, factor: float, unit: str) -> str:
+        before = self.last.get(name)
+        if before is None or abs(value - before) * factor < 0.0005:
+            return ""
+        return f"({(value - before) * factor:+.{1 if factor > 1 else 3}f}{unit})"
+
+    def _list(self) -> str:
+        mine = set(self.reward.circuit.responses[self.response].atoms)
+        lines: list[str] = []
+        for atom, (name, p) in enumerate(zip(self.names, self.probs, strict=True)):
+            value = "?" if math.isnan(p) else f"{p:g}"
+            lines.append(f"  {value:>5}  {name}" + ("" if atom in mine else "   (not asked here)"))
+        return "\n".join(lines) + "\n"
+
+    def _why(self) -> str:
+        from rbrlang.logic.explain import explain, names
+
+        unsure = [name for name, p in zip(self.names, self.probs, strict=True) if p not in (0.0, 1.0)]
+        if unsure:
+            raise _Misunderstood(f"`why` needs certain facts; say whether {', '.join(f'`{n}`' for n in unsure)} hold")
+        compiled = self.policy.checked.compiled
+        item = compiled.responses[self.response]
+        assert item is not None  # a response type that is too large is an error of the policy
+        true = frozenset(atom for atom, p in enumerate(self.probs) if p == 1.0)
+        found = explain(compiled.bdd, item, compiled.axioms, true)
+        if found is None:
+            return "  the axioms exclude this\n"
+        atoms = self.policy.program.atoms
+        response = self.policy.program.responses[self.response]
+        lines = [
+            f"  {response.classes[found.klass]} because {witness_text(names(found.reason, atoms)) or 'every completion is'}"
+        ]
+        for name, flip in zip(response.classes, found.flips, strict=True):
+            if flip:
+                lines.append(f"  {name} if {witness_text(names(flip, atoms))}")
+        return "\n".join(lines) + "\n"
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise _Misunderstood(f"`{text}` is not a number")
+    return value
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `rbrc repl`."""
+    parser.add_argument("file", metavar="FILE", help="a .rbr policy (default weights), or an artefact (its weights)")
+    parser.add_argument(
+        "--for", dest="response", metavar="R", help="the response type to begin with (default: the first)"
+    )
+    shared.policy_arguments(parser)
+    shared.run_with(parser, run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Read lines until the end; 1 when the policy has errors, or when a line of a script could not be followed."""
+    session = _open(options)
+    if session is None:
+        return 1
+    terminal = sys.stdin.isatty()
+    if terminal:
+        _complete(session)
+        sys.stdout.write("`help` says what can be said; an empty line shows the state\n")
+    sys.stdout.write(session.show())
+    failed = False
+    while True:
+        try:
+            line = input("> " if terminal else "").partition("#")[0].strip()
+        except EOFError:
+            break
+        if line in ("quit", "exit"):
+            break
+        if not line and not terminal:
+            continue
+        try:
+            sys.stdout.write(session.follow(line) if line else session.show())
+        except _Misunderstood as error:
+            failed = True
+            sys.stdout.flush()
+            sys.stderr.write(f"{error}\n")
+    return int(failed and not terminal)
+
+
+def _open(options: argparse.Namespace) -> Session | None:
+    from rbrlang.reward.numpy import NumpyReward
+
+    if str(options.file).endswith(".rbrc"):
+        if options.params or options.roots:
+            raise UsageError("an artefact holds its parameters and files: leave out `-D` and `--root`")
+        artefact = shared.artefact(options.file)
+        reward, policy = NumpyReward.from_artefact(artefact), shared.policy_of(artefact)
+    else:
+        found = shared.policy(options, options.file)
+        if found is None:
+            return None
+        reward, policy = NumpyReward(found.circuit), found
+    known = [response.name for response in reward.circuit.responses]
+    if not known:
+        raise UsageError(f"`{options.file}` declares no response type, so there is nothing to try")
+    number = 0 if options.response is None else response_named(options.response, known, options.file)
+    return Session(reward, policy, number)
+
+
+def _complete(session: Session) -> None:
+    """Tab completes names where the terminal's line editor can."""
+    try:
+        import readline
+    except ImportError:  # not on every system
+        return
+    words = [*session.names, *(r.name for r in session.reward.circuit.responses), *_WORDS]
+
+    def complete(text: str, state: int) -> str | None:
+        found = [word for word in words if word.startswith(text)]
+        return found[state] if state < len(found) else None
+
+    readline.set_completer_delims(" ,!=")
+    readline.set_completer(complete)
+    readline.parse_and_bind("tab: complete")

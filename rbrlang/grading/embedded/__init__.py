@@ -1,0 +1,1 @@
+"""The grader that needs nothing: evidence from text, cues, few-shots and trained heads."""

@@ -1,0 +1,315 @@
+"""P(yes) with nothing but the core install: no server, no download, no model of the language?
+
+For each proposition the best that is at hand is used, and said (`Standing`):
+
+1. a **head** learned from labels of this very definition (the user's own, or one that ships, as for
+   the standard library's safety propositions);
+2. a shipped head learned for OpenAI's proposition of the same **name**, where the policy declares no cues;
+3. the policy's **cues** alone, weak;
+4. likeness to its **few-shots** alone, weaker;
+5. nothing: the grader abstains.
+
+It is deterministic, in process, numpy only, and costs about half a millisecond a completion. It sees words,
+not meaning: read what each head was worth before trusting it, and prefer a language model where one can be
+had. Its mistakes are found by looking (`rbrc agree`), its blind spots by attacking it (`rbrc probe`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
+from typing import assert_never, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rbrlang.grading.embedded import evidence
+from rbrlang.grading.embedded.cues import CuePatterns, CueReader, log_odds
+from rbrlang.grading.embedded.directions import Directions, Sparse, sparse
+from rbrlang.grading.embedded.evidence import Evidence, observe
+from rbrlang.grading.embedded.folding import folded, paragraphs
+from rbrlang.grading.embedded.heads import (
+    HeadInfo,
+    Heads,
+    HeadsError,
+    Measured,
+    Reading,
+    Unmeasured,
+    Weights,
+    definition,
+    gram_directions,
+    logits,
+    parse_heads,
+)
+from rbrlang.grading.embedded.shots import ShotReader, both_sides
+from rbrlang.grading.results import Abstained, Answer, GradeItem, certain
+from rbrlang.lang.program import Proposition
+
+_BATCH = 256
+_SHOT_SLOPE = 6.0  # log-odds for a likeness of 1; real ones are below 0.3
+_SHARED = ("trait_mean", "trait_scale", "gram_weight")
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A head. `exact`: learned for this definition, not merely for this name."""
+
+    info: HeadInfo
+    source: str
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CuesOnly:
+    """The policy's cues, without labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShotsOnly:
+    """Likeness to the few-shots, without cues or labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoEvidence:
+    """Neither head, nor cues, nor few-shots of both answers."""
+
+
+Standing = Learned | CuesOnly | ShotsOnly | NoEvidence
+
+
+def describe(standing: Standing) -> str:
+    """What an answer rests on, for people."""
+    match standing:
+        case Learned(info, source, exact):
+            if not info.learned:
+                return (
+                    f"cues only (weak): {info.positives} positives of {info.labelled} labels teach nothing ({source})"
+                )
+            match info.worth:
+                case Measured(auc, low, high):
+                    worth = f"auc {auc:.2f} ({low:.2f} to {high:.2f}) when cross-fitted"
+                case Unmeasured(reason):
+                    worth = f"not measured: {reason}"
+                case _:
+                    assert_never(info.worth)
+            likeness = "" if exact else ", for a proposition of this name"
+            return f"head learned from {info.labelled} labels ({source}){likeness}; {worth}"
+        case CuesOnly():
+            return "cues only (weak)"
+        case ShotsOnly():
+            return "few-shots only (weak)"
+        case NoEvidence():
+            return "no head of this name, no cues, and no few-shots of both answers"
+        case _:
+            assert_never(standing)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Columns that heads of one set and reading answer, with those heads' parameters in the same order."""
+
+    reading: Reading
+    columns: NDArray[np.int64]
+    weights: Weights
+    directions: Directions
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What was read of some completions: evidence, and cue scores and likeness [completions, propositions]."""
+
+    seen: Evidence
+    grams: Sparse
+    scores: NDArray[np.float32]
+    likeness: NDArray[np.float32]
+
+
+class EmbeddedGrader:
+    """Grades completions against propositions by their evidence.
+
+    `trained` are the user's own heads. They must have been learned for these definitions: `HeadsError` names
+    a proposition that has changed since. `shipped_heads=False` leaves out those that come with the package, so
+    that what they were learned from cannot be measured on itself. Raises `ValueError` where RE2 refuses a cue.
+    """
+
+    def __init__(
+        self, propositions: Sequence[Proposition], trained: Heads | None = None, *, shipped_heads: bool = True
+    ) -> None:
+        self._propositions = tuple(propositions)
+        if trained is not None:
+            _check_lock(self._propositions, trained)
+        libraries = (*(() if trained is None else (trained,)), *(shipped() if shipped_heads else ()))
+        found = [_choose(p, libraries) for p in self._propositions]
+        self.standings: tuple[Standing, ...] = tuple(standing for standing, _, _ in found)
+        self._used = tuple(lib for lib in libraries if any(chosen is lib for _, chosen, _ in found))
+        parts = [self._part(lib, reading, found) for lib in libraries for reading in get_args(Reading)]
+        self._parts = [part for part in parts if part is not None]
+        self._cues = CueReader([_cues_of(p, s) for p, s in zip(self._propositions, self.standings, strict=True)])
+        self._shots = ShotReader(self._propositions)
+        prior = np.clip([p.prior for p in self._propositions], 0.02, 0.98)
+        self._prior = np.log(prior / (1 - prior)).astype(np.float32)
+
+    def _part(
+        self, library: Heads, reading: Reading, found: Sequence[tuple[Standing, Heads | None, int]]
+    ) -> _Part | None:
+        columns = [
+            i for i, (_, chosen, row) in enumerate(found) if chosen is library and library.infos[row].reading == reading
+        ]
+        if not columns:
+            return None
+        rows = [found[i][2] for i in columns]
+        weights = replace(
+            library.weights,
+            **{name: getattr(library.weights, name)[rows] for name in Weights.__slots__ if name not in _SHARED},
+        )
+        return _Part(reading, np.array(columns), weights, gram_directions(weights))
+
+    @property
+    def identity(self) -> str:
+        """Changes with anything that could change an answer: evidence, heads, cues, few-shots, priors."""
+        parts = [evidence.fingerprint()]
+        for proposition, standing in zip(self._propositions, self.standings, strict=True):
+            parts += [definition(proposition), repr(proposition.prior), repr(standing)]
+        parts += [lib.identity for lib in self._used]
+        return "embedded " + hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
+
+    def probabilities(self, items: Sequence[GradeItem]) -> NDArray[np.float32]:
+        """P(yes), float32 [items, propositions]; NaN where the grader abstains. Texts of any kind are graded."""
+        out = np.full((len(items), len(self._propositions)), np.nan, np.float32)
+        for start in range(0, len(items), _BATCH):
+            batch = items[start : start + _BATCH]
+            out[start : start + len(batch)] = self._batch(batch)
+        return out
+
+    def _read(self, items: Sequence[GradeItem]) -> _Read:
+        seen = observe(items)
+        grams = sparse(seen.grams)
+        return _Read(seen, grams, self._cues.scores(items), self._shots.likeness(grams))
+
+    def _batch(self, items: Sequence[GradeItem]) -> NDArray[np.float32]:
+        z = np.full((len(items), len(self._propositions)), np.nan, np.float32)
+        whole = self._read(items)
+        for part in self._parts:
+            z[:, part.columns] = _logits(part, whole)
+        split = _by_paragraph(items) if any(part.reading != "whole" for part in self._parts) else _Split([], [], [])
+        if split.pieces:
+            apart = self._read(split.pieces)
+            for part in self._parts:
+                if part.reading != "whole":
+                    best = np.maximum.reduceat(_logits(part, apart), split.starts, axis=0)
+                    at = np.array(split.items)[:, None], part.columns
+                    z[at] = best if part.reading == "any" else np.minimum(best, z[at])
+        by_cue = [i for i, s in enumerate(self.standings) if isinstance(s, CuesOnly)]
+        z[:, by_cue] = log_odds(whole.scores)[:, by_cue] + self._prior[by_cue]
+        by_shot = [i for i, s in enumerate(self.standings) if isinstance(s, ShotsOnly)]
+        z[:, by_shot] = _SHOT_SLOPE * whole.likeness[:, by_shot] + self._prior[by_shot]
+        return (1 / (1 + np.exp(-z))).astype(np.float32)
+
+    def answers(self, items: Sequence[GradeItem], wanted: Sequence[Sequence[int]]) -> tuple[Mapping[int, Answer], ...]:
+        """For each item the answer to each proposition in `wanted` (numbers), in the order of the items."""
+        notes = [describe(standing) for standing in self.standings]
+        out: list[Mapping[int, Answer]] = []
+        for row, asked in zip(self.probabilities(items), wanted, strict=True):
+            out.append(
+                {
+                    i: Abstained(notes[i]) if np.isnan(row[i]) else certain(float(row[i]), "evidence", notes[i])
+                    for i in asked
+                }
+            )
+        return tuple(out)
+
+
+def _logits(part: _Part, read: _Read) -> NDArray[np.float32]:
+    return logits(
+        part.weights,
+        part.directions,
+        read.seen,
+        read.grams,
+        read.scores[:, part.columns],
+        read.likeness[:, part.columns],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """Completions of several paragraphs: their numbers, each paragraph as a completion, where each one's begin."""
+
+    items: Sequence[int]
+    pieces: Sequence[GradeItem]
+    starts: Sequence[int]
+
+
+def _by_paragraph(items: Sequence[GradeItem]) -> _Split:
+    numbers: list[int] = []
+    pieces: list[GradeItem] = []
+    starts: list[int] = []
+    for number, item in enumerate(items):
+        found = paragraphs(folded(item.completion)) if "\n" in item.completion else ()
+        if len(found) > 1:
+            numbers.append(number)
+            starts.append(len(pieces))
+            pieces += [replace(item, completion=text) for text in found]
+    return _Split(numbers, pieces, starts)
+
+
+@cache
+def shipped() -> tuple[Heads, ...]:
+    """The heads that come with the package, those locked to definitions first."""
+    folder = resources.files("rbrlang.grading.embedded") / "learned"
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".safetensors"))
+    heads = [parse_heads((folder / name).read_bytes(), name) for name in names]
+    return tuple(sorted(heads, key=lambda h: h.match != "definition"))
+
+
+def starting_cues(proposition: Proposition) -> CuePatterns:
+    """Cues that training starts from: the policy's own, else those that ship for a proposition of this name."""
+    named = (info for heads in shipped() if heads.match == "name" for info in heads.infos)
+    by_name = (info.cues for info in named if info.name == proposition.name)
+    return _cues(proposition) or next(by_name, ())
+
+
+def _cues(proposition: Proposition) -> CuePatterns:
+    return tuple((cue.answer, cue.pattern) for cue in proposition.cues)
+
+
+def _cues_of(proposition: Proposition, standing: Standing) -> CuePatterns:
+    """The cues that an answer of this standing rests on."""
+    match standing:
+        case Learned(info):
+            return info.cues
+        case CuesOnly():
+            return _cues(proposition)
+        case ShotsOnly() | NoEvidence():
+            return ()
+        case _:
+            assert_never(standing)
+
+
+def _choose(proposition: Proposition, libraries: Sequence[Heads]) -> tuple[Standing, Heads | None, int]:
+    own = definition(proposition)
+    for library in libraries:
+        for row, info in enumerate(library.infos):
+            if info.name == proposition.name and info.definition == own and (info.learned or info.cues):
+                return Learned(info, library.source, True), library, row
+    if proposition.cues:
+        return CuesOnly(), None, -1
+    for library in libraries:
+        for row, info in enumerate(library.infos):
+            if library.match == "name" and info.name == proposition.name and (info.learned or info.cues):
+                return Learned(info, library.source, False), library, row
+    return (ShotsOnly() if both_sides(proposition) else NoEvidence()), None, -1
+
+
+def _check_lock(propositions: Sequence[Proposition], trained: Heads) -> None:
+    if trained.match == "name":
+        return
+    learned = {info.name: info.definition for info in trained.infos}
+    for proposition in propositions:
+        if learned.get(proposition.name, definition(proposition)) != definition(proposition):
+            raise HeadsError(
+                f"`{proposition.name}` has changed since its head was trained; train the heads again with "
+                "`rbrc agree --train`, or restore the proposition's text"
+            )

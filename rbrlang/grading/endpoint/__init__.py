@@ -1,0 +1,1 @@
+"""Graders behind an endpoint: requests, pace, retries, cache and cost."""

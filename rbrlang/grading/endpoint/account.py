@@ -1,0 +1,168 @@
+"""What may a run spend, what has it spent, and what would it spend?
+
+Plain data for both ends of a run: the options that go in, the progress and summary that come out, and
+the estimate that is made without sending anything.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rbrlang.grading.endpoint.cache import AnswerCache, cache_key
+from rbrlang.grading.endpoint.remote import Remote
+from rbrlang.grading.results import Answer, GradeItem, InvalidKind, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How hard a run tries. Times are in seconds.
+
+    `timeout` limits one exchange, `patience` one request with all its attempts. `retries` is how many
+    retries the run may spend for each request, on average. `stop_after` failures in a row end the run.
+    `limit` grades only the first items. `seed` is for the jitter of the waits.
+    """
+
+    concurrency: int = 8
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    timeout: float = 60.0
+    patience: float = 600.0
+    attempts: int = 6
+    retries: float = 1.0
+    first_wait: float = 0.5
+    longest_wait: float = 60.0
+    stop_after: int = 25
+    limit: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a million tokens cost, in any currency; cached ones cost as much as others unless said."""
+
+    prompt: float = 0.0
+    completion: float = 0.0
+    cached: float | None = None
+
+    def of(self, usage: Usage) -> float:
+        """What so many tokens cost."""
+        cached = self.prompt if self.cached is None else self.cached
+        fresh = usage.prompt - usage.cached
+        return (fresh * self.prompt + usage.cached * cached + usage.completion * self.completion) / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is. `cost_estimate` and `seconds_left` extrapolate from the asks done so far."""
+
+    done: int
+    total: int
+    from_cache: int
+    invalid: int
+    seconds: float
+    rate: float
+    cost: float
+    cost_estimate: float
+    seconds_left: float
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run did. Answers count propositions of items; `asks` counts requests that were needed.
+
+    `usage` and `cost` are this run's; `reused` is what the answers from the cache cost when they were
+    first given. `stopped` is why the run ended early. `reading` is how P(yes) was read, for people.
+    """
+
+    reading: str
+    asks: int
+    from_cache: int
+    sent: int
+    retried: int
+    values: int
+    abstained: int
+    invalid: Mapping[InvalidKind, int]
+    usage: Usage
+    reused: Usage
+    cost: float
+    seconds: float
+    stopped: str | None
+
+
+def together(summaries: Sequence[Summary]) -> Summary | None:
+    """One summary for several runs of one grader; None where there was none."""
+    if not summaries:
+        return None
+    invalid: Counter[InvalidKind] = Counter()
+    for summary in summaries:
+        invalid.update(summary.invalid)
+    return Summary(
+        reading=summaries[-1].reading,
+        asks=sum(s.asks for s in summaries),
+        from_cache=sum(s.from_cache for s in summaries),
+        sent=sum(s.sent for s in summaries),
+        retried=sum(s.retried for s in summaries),
+        values=sum(s.values for s in summaries),
+        abstained=sum(s.abstained for s in summaries),
+        invalid=dict(invalid),
+        usage=sum((s.usage for s in summaries), Usage()),
+        reused=sum((s.reused for s in summaries), Usage()),
+        cost=sum(s.cost for s in summaries),
+        seconds=sum(s.seconds for s in summaries),
+        stopped=summaries[-1].stopped,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Grades:
+    """For each item, in input order, the answer to each proposition that was wanted; and the summary."""
+
+    answers: tuple[Mapping[int, Answer], ...]
+    summary: Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run would send: requests, those of them in the cache, tokens and cost at four bytes a token.
+
+    An upper estimate: no prefix is assumed cached by the server, every request takes one token of output.
+    """
+
+    requests: int
+    from_cache: int
+    usage: Usage
+    cost: float
+
+
+def estimate(
+    remote: Remote,
+    items: Sequence[GradeItem],
+    wanted: Sequence[Sequence[int]],
+    cache: AnswerCache,
+    price: Price,
+    limit: int | None = None,
+) -> Estimate:
+    """What grading would take, without sending anything."""
+    requests = known = tokens = 0
+    for group in remote.groups(limited(wanted, limit)):
+        for ask in group:
+            for body in remote.bodies(ask, items[ask.item]):
+                requests += 1
+                if cache.get(cache_key(remote.identity, body)) is not None:
+                    known += 1
+                else:
+                    tokens += body_tokens(body)
+    usage = Usage(tokens, requests - known)
+    return Estimate(requests, known, usage, price.of(usage))
+
+
+def limited(wanted: Sequence[Sequence[int]], limit: int | None) -> Sequence[Sequence[int]]:
+    """What is wanted of the first `limit` items; nothing of the others."""
+    return wanted if limit is None else [asked if i < limit else () for i, asked in enumerate(wanted)]
+
+
+def body_tokens(body: bytes) -> int:
+    """Estimated tokens of a request, at four bytes a token, its JSON included."""
+    return (len(body) + 3) // 4

@@ -1,0 +1,125 @@
+"""How does one request get through to a server that fails, within what a whole run may spend?
+
+`Sender` is what the workers of one run share, whatever they ask for: the pace, the budget of retries, the
+breaker that ends a run in which nothing succeeds any more, and the count of what was sent. A request that
+fails is tried again, within its own patience and the run's budget. What is left without a usable reply is
+`Invalid` with a reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING, TypeVar
+
+from rbrlang.grading.endpoint.account import RunOptions, body_tokens
+from rbrlang.grading.endpoint.pace import Breaker, Pace, RetryBudget, backoff
+from rbrlang.grading.endpoint.remote import Garbled, Secret
+from rbrlang.grading.endpoint.wire import Lost, Reply, complaint, exhausted, post
+from rbrlang.grading.results import Invalid
+
+if TYPE_CHECKING:
+    import httpx
+
+_TRY_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
+_HOPELESS = frozenset({401, 402, 403, 404, 405, 501})  # no other request would fare better
+
+R = TypeVar("R")
+
+
+class Sender:
+    """Sends bodies to one address. One thread, so no locks. Made inside the event loop that uses it.
+
+    `stopped` is why the run ended early, None while it goes on.
+    """
+
+    def __init__(self, url: str, key: Secret, options: RunOptions) -> None:
+        self.stopped: str | None = None
+        self.sent = 0
+        self.retried = 0
+        self._url, self._key, self._options = url, key, options
+        self._stopping = asyncio.Event()
+        self._pace = Pace(options.requests_per_minute, options.tokens_per_minute)
+        self._budget = RetryBudget(options.retries, at_once=2 * options.concurrency + 10)
+        self._breaker = Breaker(options.stop_after)
+        self._random = Random(options.seed)
+
+    def stop(self, reason: str) -> None:
+        """Nothing more is sent."""
+        if self.stopped is None:
+            self.stopped = reason
+            self._stopping.set()
+
+    def succeeded(self) -> None:
+        """A usable answer came."""
+        self._breaker.succeeded()
+
+    def failed(self, reason: str) -> None:
+        """No usable answer came after all retries; one too many of these in a row stops the run."""
+        if self._breaker.failed():
+            self.stop(f"{self._options.stop_after} requests in a row failed, the last because {reason}")
+
+    async def exchange(self, http: httpx.AsyncClient, body: bytes, read: Callable[[bytes], R | Garbled]) -> R | Invalid:
+        """What `read` makes of the reply to a body, or why there is none."""
+        options = self._options
+        deadline = time.monotonic() + options.patience
+        failure = Invalid("stopped", "the run stopped before this was asked")
+        for attempt in range(options.attempts):
+            if attempt == 0:
+                self._budget.sent()
+            elif self._budget.take():
+                self.retried += 1
+            else:
+                return Invalid(failure.kind, f"{failure.reason} (the run has no retries left)")
+            await self._turn(body_tokens(body))
+            if self.stopped is not None:
+                return failure
+            self.sent += 1
+            reply = await post(http, self._url, self._key, body, options.timeout)
+            if isinstance(reply, Reply) and reply.status == 200:
+                reading = read(reply.body)
+                if not isinstance(reading, Garbled):
+                    return reading
+                failure, again = Invalid("malformed", reading.reason), True
+            else:
+                failure, again = self._failure(reply)
+            if not again:
+                return failure
+            wait = backoff(attempt, options.first_wait, options.longest_wait, self._random)
+            if isinstance(reply, Reply) and reply.wait is not None:
+                wait = max(wait, reply.wait)
+                if wait > max(options.longest_wait, deadline - time.monotonic()):
+                    return Invalid(failure.kind, f"{failure.reason} (and asks to wait {reply.wait:.0f} s)")
+                self._pace.hold(time.monotonic() + wait)
+            if attempt + 1 < options.attempts and time.monotonic() + wait < deadline:
+                await self._sleep(wait)
+            else:
+                return Invalid(failure.kind, f"{failure.reason} (tried {attempt + 1} times)")
+        return failure
+
+    def _failure(self, reply: Reply | Lost) -> tuple[Invalid, bool]:
+        """What a reply without a reading means, and whether to try again."""
+        if isinstance(reply, Lost):
+            return Invalid("transport", reply.reason), True
+        said = complaint(reply, self._key)
+        if reply.status in _HOPELESS or exhausted(reply):
+            self.stop(f"the server at `{self._url}` answers every request with {said}")
+            return Invalid("refused", said), False
+        if reply.status in _TRY_AGAIN:
+            return Invalid("transport", said), True
+        return Invalid("refused", said), False
+
+    async def _turn(self, tokens: int) -> None:
+        """Wait for this request's place in the minute, and for whatever holds everybody back."""
+        await self._sleep(self._pace.reserve(time.monotonic(), tokens) - time.monotonic())
+        while (wait := self._pace.held(time.monotonic())) > 0 and self.stopped is None:
+            await self._sleep(wait)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep, unless the run stops."""
+        if seconds > 0 and self.stopped is None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), seconds)

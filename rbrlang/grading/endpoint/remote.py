@@ -1,0 +1,142 @@
+"""What does a run need to know of a grader that is reached over HTTP?
+
+A `Remote` turns an `Ask` into request bodies and replies into readings. It does no I/O and keeps no
+state, so the same bytes are sent, cached, counted and shown. One ask may take several exchanges (sampled
+answers); each is cached by itself, and `combine` makes one answer a proposition of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+from rbrlang.grading.questions.layout import Ask
+from rbrlang.grading.results import Answer, GradeItem, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A reply that could be read: one answer for each proposition of the ask. Some may be invalid."""
+
+    answers: tuple[Answer, ...]
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Garbled:
+    """A reply with status 200 that does not follow the protocol; worth another try."""
+
+    reason: str
+
+
+Reading = Answered | Garbled
+
+
+class Secret:
+    """A key that goes into a header and nowhere else: it does not print, compare, pickle or hash."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The key itself, for the header."""
+        return self._text
+
+    def redacted(self, text: str) -> str:
+        """A text from outside without the key in it (servers echo keys in their error messages)."""
+        return text.replace(self._text, "…") if self._text else text
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a secret is not pickled")
+
+
+class Remote(Protocol):
+    """A grader behind an HTTP endpoint."""
+
+    @property
+    def identity(self) -> str:
+        """Whatever can change an answer beside the body: endpoint, reading, prompt version. No secret."""
+        ...
+
+    @property
+    def reading(self) -> str:
+        """How P(yes) is read, for people: from which numbers, and how many of them."""
+        ...
+
+    @property
+    def url(self) -> str:
+        """Where bodies are posted."""
+        ...
+
+    @property
+    def key(self) -> Secret:
+        """The bearer token; empty for none."""
+        ...
+
+    def groups(self, wanted: Sequence[Sequence[int]]) -> Iterator[tuple[Ask, ...]]:
+        """The asks in order; the first of each group warms the server's cache for the rest."""
+        ...
+
+    def bodies(self, ask: Ask, item: GradeItem) -> tuple[bytes, ...]:
+        """Exactly what is sent, one body an exchange."""
+        ...
+
+    def read(self, ask: Ask, reply: bytes) -> Reading:
+        """What a reply with status 200 says."""
+        ...
+
+    def combine(self, readings: Sequence[tuple[Answer, ...]]) -> tuple[Answer, ...]:
+        """One answer for each proposition of the ask, from those of its exchanges."""
+        ...
+
+
+# --- JSON from strangers ----------------------------------------------------------------------
+
+
+def parsed(reply: bytes) -> Mapping[str, object] | Garbled:
+    """The JSON object of a reply. Python's parser lets NaN pass, and so do servers: readers check."""
+    try:
+        plain = cast(object, json.loads(reply))
+    except (ValueError, RecursionError):
+        return Garbled("the server's reply is not complete JSON")
+    found = mapping(plain)
+    return found if found is not None else Garbled("the server's reply is not a JSON object")
+
+
+def mapping(plain: object) -> Mapping[str, object] | None:
+    """The value as a JSON object, or None."""
+    return cast("Mapping[str, object]", plain) if isinstance(plain, dict) else None
+
+
+def listed(plain: object) -> Sequence[object]:
+    """The value as a JSON array, empty where it is none."""
+    return cast("Sequence[object]", plain) if isinstance(plain, list) else ()
+
+
+def at(plain: object, *path: str | int) -> object:
+    """What lies at a path of keys and indices, None where nothing does."""
+    for step in path:
+        if isinstance(step, int):
+            items = listed(plain)
+            plain = items[step] if step < len(items) else None
+        else:
+            found = mapping(plain)
+            plain = found.get(step) if found is not None else None
+    return plain
+
+
+def whole(plain: object) -> int:
+    """A count, 0 where it is none."""
+    return plain if isinstance(plain, int) and not isinstance(plain, bool) and plain >= 0 else 0
+
+
+def encoded(plain: object) -> bytes:
+    """Compact UTF-8 JSON with keys in the order given: the same object, the same bytes."""
+    return json.dumps(plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()

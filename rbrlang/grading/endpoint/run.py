@@ -1,0 +1,271 @@
+"""How do ten thousand questions get answered by a server that fails, and by a process that may die?
+
+`grade` works through a remote grader's asks with bounded concurrency. The first ask of each group goes
+alone, so that the server has computed the shared beginning before the others use it. Whatever was
+answered is in the cache before it counts; a later run with the same cache asks only what is missing. A
+request that fails is tried again, within its own patience and the run's budget; when nothing succeeds any
+more the run stops. Whatever is left without an answer is `Invalid` with a reason, never a number, and
+answers come back in the order of the items however they arrived.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rbrlang.grading.endpoint.account import Grades, Price, Progress, RunOptions, Summary, limited
+from rbrlang.grading.endpoint.cache import AnswerCache, cache_key
+from rbrlang.grading.endpoint.exchange import Sender
+from rbrlang.grading.endpoint.remote import Remote
+from rbrlang.grading.endpoint.wire import clients
+from rbrlang.grading.questions.layout import Ask
+from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, InvalidKind, Usage, Value
+
+if TYPE_CHECKING:
+    import httpx
+
+# Readings that the model itself gave; others are the server's doing and may change when it is repaired.
+_KEPT: frozenset[InvalidKind] = frozenset({"low-mass"})
+# Invalid answers that say nothing about whether the next request will succeed.
+_ONE_OFF: frozenset[InvalidKind] = frozenset({"low-mass", "wide-bounds"})
+
+
+def grade(
+    remote: Remote,
+    items: Sequence[GradeItem],
+    wanted: Sequence[Sequence[int]],
+    cache: AnswerCache,
+    options: RunOptions,
+    price: Price,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Grades:
+    """Ask `wanted[i]` about `items[i]`, for all items. Needs a thread without a running event loop.
+
+    Raises `CacheError` where the cache cannot be used; everything that goes wrong with the server becomes
+    an answer.
+    """
+    return asyncio.run(grade_async(remote, items, wanted, cache, options, price, on_progress))
+
+
+async def grade_async(
+    remote: Remote,
+    items: Sequence[GradeItem],
+    wanted: Sequence[Sequence[int]],
+    cache: AnswerCache,
+    options: RunOptions,
+    price: Price,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Grades:
+    """`grade`, for callers with an event loop of their own."""
+    run = _Run(remote, items, limited(wanted, options.limit), cache, options, price, on_progress)
+    try:
+        async with contextlib.AsyncExitStack() as opened, asyncio.TaskGroup() as workers:
+            for http in clients(options.concurrency):
+                workers.create_task(run.work(await opened.enter_async_context(http)))
+    except* Exception as errors:
+        raise errors.exceptions[0] from None  # the workers fail alike: a cache or a caller's callback
+    return run.finished(wanted)
+
+
+class RemoteGrader:
+    """A remote grader in the shape that all graders share: items and what is wanted, to answers.
+
+    Each call is a run of its own; `summaries` has one for each. After a run that stopped nothing more is
+    sent: every further answer is invalid, with the reason. `cache` is the file of answers, None for none.
+    """
+
+    def __init__(
+        self,
+        remote: Remote,
+        cache: Path | None,
+        options: RunOptions,
+        price: Price,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self.identity = remote.identity
+        self.summaries: list[Summary] = []
+        self._remote, self._cache, self._options, self._price = remote, cache, options, price
+        self._on_progress = on_progress
+
+    def answers(self, items: Sequence[GradeItem], wanted: Sequence[Sequence[int]]) -> tuple[Mapping[int, Answer], ...]:
+        """The answers, in the order of the items. Raises `CacheError`."""
+        stopped = self.summaries[-1].stopped if self.summaries else None
+        if stopped is not None:
+            missing = Invalid("stopped", f"not asked: the run stopped, because {stopped}")
+            return tuple(dict.fromkeys(asked, missing) for asked in wanted)
+        with AnswerCache(self._cache) as cache:
+            grades = grade(self._remote, items, wanted, cache, self._options, self._price, self._on_progress)
+        self.summaries.append(grades.summary)
+        return grades.answers
+
+
+class StandingGrader:
+    """A remote grader for a process that goes on and on: an outage costs the batches that fall into it, no later one.
+
+    Several threads may ask at once, each a run of its own.
+    """
+
+    def __init__(self, remote: Remote, cache: Path | None, options: RunOptions, price: Price) -> None:
+        self.identity = remote.identity
+        self._remote, self._cache, self._options, self._price = remote, cache, options, price
+
+    def answers(self, items: Sequence[GradeItem], wanted: Sequence[Sequence[int]]) -> tuple[Mapping[int, Answer], ...]:
+        """The answers, in the order of the items. Raises `CacheError`."""
+        return RemoteGrader(self._remote, self._cache, self._options, self._price).answers(items, wanted)
+
+
+@dataclass(slots=True)
+class _Counts:
+    done: int = 0
+    from_cache: int = 0
+    invalid: int = 0
+    usage: Usage = field(default_factory=Usage)
+    reused: Usage = field(default_factory=Usage)
+
+
+class _Run:
+    """The state that the workers of one run share. One thread, so no locks."""
+
+    def __init__(
+        self,
+        remote: Remote,
+        items: Sequence[GradeItem],
+        wanted: Sequence[Sequence[int]],
+        cache: AnswerCache,
+        options: RunOptions,
+        price: Price,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self.remote, self.items, self.cache, self.options = remote, items, cache, options
+        self.price, self.on_progress = price, on_progress
+        self.answers: list[dict[int, Answer]] = [{} for _ in items]
+        self.groups = remote.groups(wanted)
+        self.total = sum(len(group) for group in remote.groups(wanted))
+        self.ready: deque[Ask] = deque()
+        self.following: dict[Ask, tuple[Ask, ...]] = {}
+        self.changed = asyncio.Condition()
+        self.sender = Sender(remote.url, remote.key, options)
+        self.counts = _Counts()
+        self.started = time.monotonic()
+
+    # --- which ask is next ---
+
+    async def work(self, http: httpx.AsyncClient) -> None:
+        """One worker: asks until there are no more."""
+        while (ask := await self._next()) is not None:
+            await self._ask(http, ask)
+            async with self.changed:
+                self.ready.extend(self.following.pop(ask, ()))
+                self.changed.notify_all()
+            await asyncio.sleep(0)  # a run from the cache alone would never yield
+
+    async def _next(self) -> Ask | None:
+        async with self.changed:
+            while self.sender.stopped is None:
+                if self.ready:
+                    return self.ready.popleft()
+                group = next(self.groups, None)
+                if group is not None:
+                    self.following[group[0]] = group[1:]
+                    return group[0]
+                if not any(self.following.values()):
+                    return None
+                await self.changed.wait()
+        return None
+
+    # --- one ask ---
+
+    async def _ask(self, http: httpx.AsyncClient, ask: Ask) -> None:
+        readings: list[tuple[Answer, ...]] = []
+        cached = True
+        for body in self.remote.bodies(ask, self.items[ask.item]):
+            key = cache_key(self.remote.identity, body)
+            known = self.cache.get(key)
+            if known is not None and len(known.answers) == len(ask.propositions):
+                self.counts.reused += known.usage
+                readings.append(known.answers)
+                continue
+            cached = False
+            outcome = await self.sender.exchange(http, body, partial(self.remote.read, ask))
+            if isinstance(outcome, Invalid):
+                self._finish(ask, (outcome,) * len(ask.propositions), cached)
+                return
+            self.counts.usage += outcome.usage
+            if not any(isinstance(a, Invalid) and a.kind not in _KEPT for a in outcome.answers):
+                self.cache.put(key, outcome)
+            readings.append(outcome.answers)
+        self._finish(ask, self.remote.combine(readings), cached)
+
+    def _finish(self, ask: Ask, answers: Sequence[Answer], cached: bool) -> None:
+        self.answers[ask.item].update(zip(ask.propositions, answers, strict=True))
+        failures = [a for a in answers if isinstance(a, Invalid)]
+        counts = self.counts
+        counts.done += 1
+        counts.from_cache += cached
+        counts.invalid += len(failures)
+        if len(failures) < len(answers):
+            self.sender.succeeded()
+        elif all(f.kind not in _ONE_OFF for f in failures):
+            self.sender.failed(failures[-1].reason)
+        if self.on_progress is not None:
+            self.on_progress(self._progress())
+
+    # --- what is told ---
+
+    def _progress(self) -> Progress:
+        counts = self.counts
+        seconds = time.monotonic() - self.started
+        paid, left = counts.done - counts.from_cache, self.total - counts.done
+        cost = self.price.of(counts.usage)
+        return Progress(
+            done=counts.done,
+            total=self.total,
+            from_cache=counts.from_cache,
+            invalid=counts.invalid,
+            seconds=seconds,
+            rate=counts.done / seconds if seconds > 0 else 0.0,
+            cost=cost,
+            cost_estimate=cost + (cost / paid * left if paid else 0.0),
+            seconds_left=seconds / counts.done * left,
+        )
+
+    def finished(self, wanted: Sequence[Sequence[int]]) -> Grades:
+        """Every wanted answer, in order, and the summary."""
+        limit = len(self.items) if self.options.limit is None else self.options.limit
+        beyond = Abstained("beyond the limit of items to grade")
+        missing = Invalid("stopped", f"not asked: the run stopped, because {self.sender.stopped}")
+        answers = tuple(
+            {p: self.answers[i].get(p, missing if i < limit else beyond) for p in asked}
+            for i, asked in enumerate(wanted)
+        )
+        every = [answer for each in answers for answer in each.values()]
+        invalid: dict[InvalidKind, int] = {}
+        for answer in every:
+            if isinstance(answer, Invalid):
+                invalid[answer.kind] = invalid.get(answer.kind, 0) + 1
+        counts = self.counts
+        return Grades(
+            answers,
+            Summary(
+                reading=self.remote.reading,
+                asks=self.total,
+                from_cache=counts.from_cache,
+                sent=self.sender.sent,
+                retried=self.sender.retried,
+                values=sum(isinstance(answer, Value) for answer in every),
+                abstained=sum(isinstance(answer, Abstained) for answer in every),
+                invalid=invalid,
+                usage=counts.usage,
+                reused=counts.reused,
+                cost=self.price.of(counts.usage),
+                seconds=time.monotonic() - self.started,
+                stopped=self.sender.stopped,
+            ),
+        )

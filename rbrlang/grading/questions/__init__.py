@@ -1,0 +1,1 @@
+"""What is a grader asked, and in which form is it answered?"""

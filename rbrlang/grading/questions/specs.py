@@ -1,0 +1,130 @@
+"""What did the user mean by `--grader`?
+
+A grader is named by one word, with what it needs after a colon. Parsing says what was meant and does
+nothing: no file is opened, nothing imported, no server asked.
+
+    >>> parse_grader("openai:Qwen/Qwen3-8B", {"OPENAI_BASE_URL": "http://localhost:8000/v1/"}, None)
+    OpenAISpec(model='Qwen/Qwen3-8B', base_url='http://localhost:8000/v1')
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from rbrlang.diagnostics import suggest
+from rbrlang.grading.endpoint.endpoint import OPENAI_URL
+from rbrlang.grading.endpoint.remote import Secret
+
+KINDS = (
+    "rows", "labels", "table:FILE", "embedded", "openai:MODEL", "systemone:URL", "python:module.function"
+)  # fmt: skip
+
+
+class GraderError(ValueError):
+    """A grader that cannot be used at all. The message names it, says why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowsSpec:
+    """The probabilities that the rows carry."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedSpec:
+    """The grader that needs nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAISpec:
+    """A chat server."""
+
+    model: str
+    base_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class SystemOneSpec:
+    """A decision model; `model` is empty where the server has only one."""
+
+    base_url: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class LabelsSpec:
+    """Human labels of the rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableSpec:
+    """A file of probabilities."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class PythonSpec:
+    """The user's own function."""
+
+    target: str
+
+
+RemoteSpec = OpenAISpec | SystemOneSpec
+TextSpec = EmbeddedSpec | RemoteSpec | PythonSpec
+"""Graders that read the text, whatever it is."""
+
+GraderSpec = RowsSpec | LabelsSpec | TableSpec | TextSpec
+
+
+_BARE = {"rows": RowsSpec, "labels": LabelsSpec, "embedded": EmbeddedSpec}
+
+
+def parse_grader(text: str, environment: Mapping[str, str], base_url: str | None) -> GraderSpec:
+    """The grader that a `--grader` value names; `base_url` is `--base-url`.
+
+    `systemone:URL#MODEL` names one of several models. Raises `GraderError`.
+    """
+    kind, colon, rest = text.partition(":")
+    if kind in _BARE:
+        if colon:
+            raise GraderError(f"`{kind}` takes nothing after a colon")
+        return _BARE[kind]()
+    if kind not in ("openai", "systemone", "table", "python"):
+        near = suggest(kind, [k.partition(":")[0] for k in KINDS])
+        hint = f"did you mean `{near}`? " if near else ""
+        raise GraderError(f"no grader `{text}`; {hint}there are " + ", ".join(f"`{k}`" for k in KINDS))
+    if not rest:
+        (form,) = (k for k in KINDS if k.startswith(f"{kind}:"))
+        raise GraderError(f"`{text}` is not complete; write `{form}`")
+    match kind:
+        case "openai":
+            url = base_url or environment.get("OPENAI_BASE_URL") or OPENAI_URL
+            return OpenAISpec(rest, _checked(url))
+        case "systemone":
+            url, _, model = rest.partition("#")
+            return SystemOneSpec(_checked(url), model)
+        case "table":
+            return TableSpec(Path(rest))
+        case _:
+            return PythonSpec(rest)
+
+
+def api_key(environment: Mapping[str, str]) -> Secret:
+    """`OPENAI_API_KEY`; empty where it is not set, which local servers do not mind."""
+    return Secret(environment.get("OPENAI_API_KEY", "").strip())
+
+
+def _checked(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:  # a port that is no number
+        usable, parts = False, None
+    if not usable or parts is None:
+        raise GraderError(f"`{url}` is no web address; write it like `http://localhost:8000/v1`")
+    if parts.username or parts.password:
+        raise GraderError("the address holds a user name or password; set `OPENAI_API_KEY` instead")
+    return url.rstrip("/")

@@ -1,0 +1,1 @@
+"""How far can a grader be trusted: agreement with people, calibration, probes."""

@@ -1,0 +1,345 @@
+"""How are a grader's probabilities corrected by human labels, without flattering it?
+
+A correction is monotone and belongs to one proposition of one grader:
+
+- `Temperature` divides log-odds: `sigmoid(z / t)`. From 20 labels with at least 5 of each answer.
+- `Platt` also shifts: `sigmoid(a · z + b)` (Platt 1999; smoothed targets as there). From 60.
+- `Isotonic` is a step function fitted by pool-adjacent-violators (Zadrozny & Elkan 2002,
+  https://doi.org/10.1145/775047.775151), linear between the steps' middles. From 400.
+
+`fit` chooses by the number of labels and reports what the choice is worth **cross-fitted by prompt**: Brier
+score and calibration error before and after, on rows that the correction never saw. Where it does not lower
+the held-out Brier score, the proposition keeps `Unchanged`.
+
+A `Calibration` is locked to a grader's identity (model, template, heads …) and to the propositions' names:
+another grader's answers are refused, with a message that says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, assert_never, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rbrlang.grading.results import Abstained, Answer, Invalid, Value
+from rbrlang.grading.trust import agreement
+from rbrlang.writing import write_bytes
+
+FORMAT = "rbrlang-calibration 1"
+FEWEST_FOR_TEMPERATURE, FEWEST_FOR_PLATT, FEWEST_FOR_ISOTONIC = 20, 60, 400
+_FOLDS = 5
+_EDGE = 1e-4  # probabilities are kept this far from 0 and 1 before their log-odds are taken
+_MAX_BYTES = 16 << 20
+
+Numbers = NDArray[np.floating]
+
+
+class CalibrationError(ValueError):
+    """A calibration that cannot be read or does not belong to this grader; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """Probabilities as the grader gives them, for the reason given."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Temperature:
+    """`sigmoid(z / t)`, t > 0."""
+
+    t: float
+
+
+@dataclass(frozen=True, slots=True)
+class Platt:
+    """`sigmoid(a · z + b)`, a > 0."""
+
+    a: float
+    b: float
+
+
+@dataclass(frozen=True, slots=True)
+class Isotonic:
+    """Linear between points (x ascending, y not descending), constant outside."""
+
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+
+Correction = Unchanged | Temperature | Platt | Isotonic
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """Held-out Brier score and calibration error, before and after."""
+
+    brier_before: float
+    brier_after: float
+    ece_before: float
+    ece_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """One proposition's correction, the labels behind it, and what it was worth (None: never tried)."""
+
+    name: str
+    labels: int
+    correction: Correction
+    gain: Gain | None
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Corrections of one grader's propositions."""
+
+    grader: str
+    seed: int
+    propositions: tuple[Calibrated, ...]
+
+    @property
+    def identity(self) -> str:
+        """Sixteen hexadecimal digits that follow from all of it: what graded rows and artefacts name it by."""
+        return hashlib.sha256(json.dumps(to_json(self), sort_keys=True).encode()).hexdigest()[:16]
+
+    def corrections(self, grader: str, names: Sequence[str]) -> tuple[Correction, ...]:
+        """The correction of each named proposition. Raises `CalibrationError` for another grader."""
+        if grader != self.grader:
+            raise CalibrationError(
+                f"the calibration was made for grader `{self.grader}`, and these answers are of `{grader}`; "
+                "calibrate again with `rbrc agree --calibrate`"
+            )
+        found = {p.name: p.correction for p in self.propositions}
+        return tuple(found.get(name, Unchanged("it was not among the labels")) for name in names)
+
+
+def apply(correction: Correction, p: Numbers) -> Numbers:
+    """Corrected probabilities, same shape; NaN stays NaN."""
+    match correction:
+        case Unchanged():
+            return p
+        case Temperature(t):
+            return _sigmoid(_logit(p) / t)
+        case Platt(a, b):
+            return _sigmoid(a * _logit(p) + b)
+        case Isotonic(x, y):
+            return np.interp(p, x, y)
+        case _:
+            assert_never(correction)
+
+
+def corrected(correction: Correction, answer: Answer) -> Answer:
+    """An answer with its probability and bounds corrected; what is not a value stays as it is."""
+    match answer:
+        case Value():
+            low, p, high = (float(v) for v in apply(correction, np.array([answer.low, answer.p, answer.high])))
+            return replace(answer, p=p, low=low, high=high)
+        case Abstained() | Invalid():
+            return answer
+        case _:
+            assert_never(answer)
+
+
+# --- fitting ------------------------------------------------------------------------------------
+
+
+def fit(
+    grader: str, names: Sequence[str], labels: Numbers, p: Numbers, prompts: NDArray[np.int64], seed: int
+) -> Calibration:
+    """Corrections from labels (1, 0, NaN) and P(yes) (NaN = no value), both [rows, propositions]."""
+    out: list[Calibrated] = []
+    for name, y, q in zip(names, labels.T, p.T, strict=True):
+        known = np.isfinite(y) & np.isfinite(q)
+        out.append(_fit_one(name, y[known] == 1, q[known].astype(float), prompts[known], seed))
+    return Calibration(grader, seed, tuple(out))
+
+
+def _fit_one(name: str, truth: NDArray[np.bool_], p: Numbers, prompts: NDArray[np.int64], seed: int) -> Calibrated:
+    lacking = agreement.too_little(truth)
+    if lacking is None and len(truth) < FEWEST_FOR_TEMPERATURE:
+        lacking = f"{len(truth)} labels; at least {FEWEST_FOR_TEMPERATURE} are needed"
+    if lacking is not None:
+        return Calibrated(name, len(truth), Unchanged(lacking), None)
+    held_out = np.array(p)
+    fold = agreement.folds(prompts, seed, _FOLDS)
+    for number in range(_FOLDS):
+        held = fold == number
+        if held.any() and agreement.too_little(truth[~held]) is None:
+            held_out[held] = apply(_choose(truth[~held], p[~held], len(truth)), p[held])
+    before, after = agreement.brier(truth, p).score, agreement.brier(truth, held_out).score
+    gain = Gain(before, after, agreement.ece(truth, p), agreement.ece(truth, held_out))
+    if after >= before:
+        return Calibrated(name, len(truth), Unchanged("a correction does not lower the held-out error"), gain)
+    return Calibrated(name, len(truth), _choose(truth, p, len(truth)), gain)
+
+
+def _choose(truth: NDArray[np.bool_], p: Numbers, labels: int) -> Correction:
+    if labels >= FEWEST_FOR_ISOTONIC:
+        return isotonic(truth, p)
+    if labels >= FEWEST_FOR_PLATT:
+        return platt(truth, p)
+    return temperature(truth, p)
+
+
+def temperature(truth: NDArray[np.bool_], p: Numbers) -> Temperature:
+    """The temperature of greatest likelihood between 1/8 and 8, by golden-section search on its logarithm."""
+    z = _logit(p)
+    low, high = math.log(1 / 8), math.log(8)
+    ratio = (math.sqrt(5) - 1) / 2
+    for _ in range(60):
+        a, b = high - ratio * (high - low), low + ratio * (high - low)
+        if _loss(truth, z / math.exp(a)) <= _loss(truth, z / math.exp(b)):
+            high = b
+        else:
+            low = a
+    return Temperature(math.exp((low + high) / 2))
+
+
+def platt(truth: NDArray[np.bool_], p: Numbers) -> Platt:
+    """Newton's method on Platt's smoothed targets; falls back to slope 1 where the slope would not be positive."""
+    z = _logit(p)
+    yes, no = int(truth.sum()), int((~truth).sum())
+    target = np.where(truth, (yes + 1) / (yes + 2), 1 / (no + 2))
+    a, b = 1.0, 0.0
+    for _ in range(100):
+        q = _sigmoid(a * z + b)
+        curve = np.maximum(q * (1 - q), 1e-9)
+        gradient = np.array([np.sum((q - target) * z), np.sum(q - target)])
+        cross = float(np.sum(curve * z))
+        hessian = np.array([[np.sum(curve * z * z) + 1e-6, cross], [cross, np.sum(curve) + 1e-6]])
+        step = np.linalg.solve(hessian, gradient)
+        size = min(1.0, 2.0 / float(np.abs(step).max() + 1e-12))  # Newton overshoots from flat regions
+        a, b = a - size * float(step[0]), b - size * float(step[1])
+        if np.abs(step).max() < 1e-9:
+            break
+    if a <= 0 or not math.isfinite(a + b):
+        return Platt(1.0, 0.0)
+    return Platt(a, b)
+
+
+def isotonic(truth: NDArray[np.bool_], p: Numbers) -> Isotonic:
+    """Pool-adjacent-violators on (p, truth). Each block gives one point: mean p, and its share of yes,
+    smoothed by one imaginary row split evenly so that no corrected probability is exactly 0 or 1."""
+    order = np.argsort(p, kind="stable")
+    values, start = np.unique(p[order], return_index=True)
+    counts = np.diff(np.append(start, len(p))).astype(float)
+    sums = np.add.reduceat(truth[order].astype(float), start)
+    blocks: list[tuple[float, float, float]] = []  # rows, yes, sum of p
+    for n, yes, value in zip(counts.tolist(), sums.tolist(), values.tolist(), strict=True):
+        block = (n, yes, n * value)
+        while blocks and blocks[-1][1] * block[0] >= block[1] * blocks[-1][0]:
+            last = blocks.pop()
+            block = (last[0] + block[0], last[1] + block[1], last[2] + block[2])
+        blocks.append(block)
+    y = np.maximum.accumulate([(yes + 0.5) / (n + 1) for n, yes, _ in blocks])
+    return Isotonic(tuple(total / n for n, _, total in blocks), tuple(y.tolist()))
+
+
+def _loss(truth: NDArray[np.bool_], z: Numbers) -> float:
+    return float(np.sum(np.logaddexp(0, z) - truth * z))
+
+
+def _logit(p: Numbers) -> Numbers:
+    q = np.clip(p, _EDGE, 1 - _EDGE)
+    return np.log(q) - np.log1p(-q)
+
+
+def _sigmoid(z: Numbers) -> Numbers:
+    return 1 / (1 + np.exp(-z))
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def write(path: Path, calibration: Calibration) -> None:
+    """Write the file. Raises `OSError`."""
+    write_bytes(path, (json.dumps(to_json(calibration), indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def read(path: Path) -> Calibration:
+    """Read a file of `write`. Raises `OSError`, `CalibrationError`."""
+    if path.stat().st_size > _MAX_BYTES:
+        raise CalibrationError(f"`{path}` is larger than {_MAX_BYTES >> 20} MiB; it is no calibration")
+    try:
+        return from_json(json.loads(path.read_text(encoding="utf-8")))
+    except CalibrationError as error:
+        raise CalibrationError(f"`{path}`: {error}") from error
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise CalibrationError(f"`{path}` is not a calibration; write one with `rbrc agree --calibrate`") from error
+
+
+def to_json(calibration: Calibration) -> dict[str, Any]:
+    """The plain form of a calibration, for files and for the artefact."""
+    return {
+        "format": FORMAT,
+        "grader": calibration.grader,
+        "seed": calibration.seed,
+        "propositions": [
+            {"name": p.name, "labels": p.labels, "correction": _correction_to_json(p.correction)}
+            | ({} if p.gain is None else {"gain": {k: getattr(p.gain, k) for k in Gain.__slots__}})
+            for p in calibration.propositions
+        ],
+    }
+
+
+def from_json(plain: Mapping[str, Any]) -> Calibration:
+    """Inverse of `to_json`. Raises `CalibrationError`, or `KeyError`, `TypeError`, `ValueError` for another form."""
+    if plain["format"] != FORMAT:
+        raise CalibrationError(f"format `{plain['format']}` is not the one this version reads, `{FORMAT}`")
+    return Calibration(
+        str(plain["grader"]),
+        int(plain["seed"]),
+        tuple(
+            Calibrated(
+                str(p["name"]),
+                int(p["labels"]),
+                _correction(cast(Mapping[str, Any], p["correction"])),
+                Gain(**{k: float(p["gain"][k]) for k in Gain.__slots__}) if "gain" in p else None,
+            )
+            for p in plain["propositions"]
+        ),
+    )
+
+
+def _correction_to_json(correction: Correction) -> dict[str, Any]:
+    match correction:
+        case Unchanged(reason):
+            return {"unchanged": reason}
+        case Temperature(t):
+            return {"temperature": t}
+        case Platt(a, b):
+            return {"platt": [a, b]}
+        case Isotonic(x, y):
+            return {"isotonic": [list(x), list(y)]}
+        case _:
+            assert_never(correction)
+
+
+def _correction(plain: Mapping[str, Any]) -> Correction:
+    if "unchanged" in plain:
+        return Unchanged(str(plain["unchanged"]))
+    if "temperature" in plain:
+        t = float(plain["temperature"])
+        if not (math.isfinite(t) and t > 0):
+            raise CalibrationError("a temperature must be a number above 0")
+        return Temperature(t)
+    if "platt" in plain:
+        a, b = (float(v) for v in plain["platt"])
+        if not (math.isfinite(a + b) and a > 0):
+            raise CalibrationError("`platt` must be two numbers, the first above 0")
+        return Platt(a, b)
+    x, y = (tuple(float(v) for v in side) for side in plain["isotonic"])
+    rising = all(a < b for a, b in pairwise(x)) and all(a <= b for a, b in pairwise(y))
+    if not x or len(x) != len(y) or not rising or not all(0 <= v <= 1 for v in (*x, *y)):
+        raise CalibrationError("`isotonic` must be two lists of probabilities of one length, in ascending order")
+    return Isotonic(x, y)

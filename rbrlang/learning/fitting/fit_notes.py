@@ -1,0 +1,93 @@
+"""What should a user know of the data before believing the weights, or why are there none?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rbrlang.learning.fitting.fitted import ResponseFit, Unfitted
+from rbrlang.learning.fitting.jobs import Job, Options
+from rbrlang.learning.fitting.problem import Problem
+from rbrlang.learning.fitting.solve import Solution
+from rbrlang.learning.sample import Sample
+from rbrlang.logic.circuit import ResponseCircuit
+
+FAINT = 0.01
+"""A base reward this small beside the margins, or margins this small beside it, are remarked on."""
+
+
+def notes_of(
+    job: Job, problem: Problem, solution: Solution, gentler: Solution | None, options: Options
+) -> tuple[str, ...]:
+    """What a user should know of the data before believing the weights; `gentler`: those of a ridge worth a thought."""
+    notes: list[str] = []
+    margin = float(job.train.margin.max(initial=0.0))
+    if job.base_spread is not None and not options.whiten and margin > 0.0:
+        if job.base_spread * FAINT > margin:
+            notes.append(
+                f"base rewards of one prompt differ by {job.base_spread:.3g}, margins are at most {margin:g} and count "
+                "for nothing beside that; `--whiten` measures margins in the base reward's own spread"
+            )
+        elif job.base_spread < FAINT * margin:
+            notes.append(
+                f"base rewards of one prompt differ by {job.base_spread:.3g} only, beside margins of up to {margin:g}; "
+                "they hardly count"
+            )
+    if gentler is not None:
+        far, near = (float(np.abs(found.weights - problem.centre).max()) for found in (solution, gentler))
+        notes.append(
+            f"weights go up to {far:.3g} from their defaults for a mean loss of {solution.loss:.4g}, for features hardly "
+            f"differ within these pairs; `--ridge {gentler.ridge:.1g}` keeps them within {near:.3g} at a mean loss of "
+            f"{gentler.loss:.4g}"
+        )
+    lead = float(problem.pairs.gaps(solution.weights - problem.centre).min(initial=np.inf))
+    if options.loss == "logistic" and options.ridge is None and (lead > 0.0 or problem.ridge is not None):
+        notes.append(
+            f"the comparisons do not bound the weights: larger ones always fit better; a ridge of {solution.ridge:.1g} "
+            "keeps them finite, and their size is that of the ridge's choosing"
+        )
+    return tuple(notes)
+
+
+def unfitted(sample: Sample, default: NDArray[np.float64]) -> Unfitted:
+    """The outcome of a response type without comparisons: its `default` weights [F], and why."""
+    return Unfitted(
+        name=sample.response.name,
+        reason=_why_no_pairs(sample),
+        rows=len(sample.rows),
+        set_apart=sample.set_apart,
+        weights=tuple(default[: len(sample.response.features)].tolist()),
+    )
+
+
+def _why_no_pairs(sample: Sample) -> str:
+    response: ResponseCircuit = sample.response
+    if len(sample.rows) == 0 and not sample.set_apart:
+        return "no row has this response type"
+    if len(sample.rows) == 0:
+        reason, count = max(sample.set_apart.items(), key=lambda item: item[1])
+        return f"all {sum(sample.set_apart.values())} rows were set apart, {count} of them for: {reason}"
+    prompts = len(np.unique(sample.prompts))
+    seen = Counter(response.classes[number] for number in sample.classes.tolist())
+    classes = ", ".join(f"{count} {name}" for name, count in seen.most_common())
+    if len({response.rank_of[number] for number in sample.classes.tolist()}) == 1:
+        return f"its {len(sample.rows)} rows are all of one rank ({classes}); add completions of another"
+    if prompts == len(sample.rows):
+        return (
+            f"its {len(sample.rows)} rows answer {prompts} different prompts, one each ({classes}); "
+            "only completions of one prompt can be compared: give each prompt completions of several classes"
+        )
+    return (
+        f"no prompt of its {prompts} has completions of different rank ({classes}); "
+        "give each prompt completions of several classes"
+    )
+
+
+def nothing_to_fit(outcomes: Sequence[ResponseFit | Unfitted], stray: Mapping[str, int]) -> str:
+    """Why no response type could be fitted; `stray` counts the rows of none of them, by reason."""
+    reasons = [f"`{outcome.name}`: {outcome.reason}" for outcome in outcomes if isinstance(outcome, Unfitted)]
+    reasons += [f"{count} rows: {reason}" for reason, count in stray.items()]
+    return "there are no comparisons to fit weights to; " + "; ".join(reasons)

@@ -1,0 +1,1 @@
+"""Synthetic completions whose order the rules know."""

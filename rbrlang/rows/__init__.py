@@ -1,0 +1,1 @@
+"""What is in a row, whatever file or trainer it came from."""
