@@ -41,11 +41,12 @@ import standard_heads
 from numpy.typing import NDArray
 
 from rbrlang.grading.embedded.grader import EmbeddedGrader
-from rbrlang.grading.embedded.heads import FEWEST_OF_EACH, Heads, definition, read_heads
+from rbrlang.grading.embedded.heads import Heads, definition, read_heads
 from rbrlang.grading.embedded.openai_cues import OPENAI_CUES
 from rbrlang.grading.embedded.train import train_heads
 from rbrlang.grading.results import GradeItem
 from rbrlang.grading.trust import agreement
+from rbrlang.grading.trust.agreement import FEWEST_OF_EACH
 from rbrlang.imports.openai_rbr import import_openai_rbr
 from rbrlang.lang.program import Cue, Message, Program, Proposition
 from rbrlang.logic.circuit import ResponseCircuit

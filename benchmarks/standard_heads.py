@@ -30,10 +30,11 @@ from numpy.typing import NDArray
 
 from rbrlang.grading.embedded.folding import paragraphs
 from rbrlang.grading.embedded.grader import EmbeddedGrader, Learned
-from rbrlang.grading.embedded.heads import FEWEST_OF_EACH, Heads, Measured, Weights, definition
+from rbrlang.grading.embedded.heads import Heads, Weights, definition
 from rbrlang.grading.embedded.train import train_heads
 from rbrlang.grading.results import GradeItem
 from rbrlang.grading.trust import agreement
+from rbrlang.grading.trust.agreement import FEWEST_OF_EACH, Measured
 from rbrlang.lang.program import Message, Proposition
 from rbrlang.learning.synthesis.templates import standard_bank, synth_from_templates
 from rbrlang.policy import Policy, load

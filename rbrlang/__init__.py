@@ -15,6 +15,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from rbrlang import moved
+
 if TYPE_CHECKING:
     from rbrlang.api import compile, fit, read, write
     from rbrlang.diagnostics import PolicyError
@@ -55,6 +57,8 @@ __all__ = [
     "read",
     "write",
 ]
+
+moved.install()
 
 
 def __getattr__(name: str) -> Any:

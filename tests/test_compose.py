@@ -19,8 +19,9 @@ from llama_server import LlamaServer
 import rbrlang
 from rbrlang.cli.main import main
 from rbrlang.grading.endpoint.account import Price, RunOptions
-from rbrlang.grading.endpoint.remote import Garbled, Secret
+from rbrlang.grading.endpoint.remote import Garbled
 from rbrlang.grading.endpoint.writing import ModelWriter, Order, WriterOptions, Written, read_text
+from rbrlang.grading.questions.specs import Secret
 from rbrlang.grading.results import Answer, GradeItem, Invalid, certain
 from rbrlang.lang.program import Message
 from rbrlang.learning.synthesis.compose import Composed, Provenance, planned_orders, synth_from_model

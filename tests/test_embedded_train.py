@@ -10,10 +10,10 @@ from scipy.optimize import minimize
 from test_embedded import item, proposition
 
 from rbrlang.grading.embedded.grader import EmbeddedGrader, Learned, describe
-from rbrlang.grading.embedded.heads import HeadsError, Measured, Unmeasured, parse_heads
+from rbrlang.grading.embedded.heads import HeadsError, Unmeasured, parse_heads
 from rbrlang.grading.embedded.train import TrainingError, learning_curve, solve, train_heads
 from rbrlang.grading.results import GradeItem
-from rbrlang.grading.trust.agreement import auc
+from rbrlang.grading.trust.agreement import Measured, auc
 from rbrlang.lang.program import Message
 
 

@@ -17,11 +17,11 @@ from grading_kit import item, proposition, reaching
 from rbrlang.grading.endpoint.account import Estimate, Grades, Price, Progress, RunOptions, estimate, together
 from rbrlang.grading.endpoint.cache import AnswerCache, CacheError
 from rbrlang.grading.endpoint.endpoint import ChatEndpoint, ChatOptions, chat_endpoint
-from rbrlang.grading.endpoint.remote import Secret
 from rbrlang.grading.endpoint.run import RemoteGrader, grade
 from rbrlang.grading.endpoint.systemone import SystemOne
 from rbrlang.grading.questions.forms import FORMS
 from rbrlang.grading.questions.layout import plan
+from rbrlang.grading.questions.specs import Secret
 from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, InvalidKind, Usage, Value
 
 QUICK = RunOptions(concurrency=4, timeout=0.4, attempts=3, first_wait=0.01, longest_wait=0.2, patience=5.0)

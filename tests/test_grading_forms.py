@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from scipy.stats import beta  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 from rbrlang.grading.endpoint.pace import Breaker, Pace, RetryBudget, backoff, retry_after
-from rbrlang.grading.endpoint.remote import Secret
 from rbrlang.grading.questions import forms
 from rbrlang.grading.questions.forms import FORMS, Limits, Token, answer_form, opens_thought, read_tokens, tally, vote
+from rbrlang.grading.questions.specs import Secret
 from rbrlang.grading.results import Abstained, Answer, Invalid, Value, certain, from_json, probability, to_json
 
 LENIENT = Limits(mass=0.0, width=1.0)

@@ -17,12 +17,12 @@ from rbrlang.cli.main import main
 from rbrlang.grading.endpoint.account import Grades, Price, RunOptions
 from rbrlang.grading.endpoint.cache import AnswerCache
 from rbrlang.grading.endpoint.endpoint import ChatEndpoint, ChatOptions, chat_endpoint
-from rbrlang.grading.endpoint.remote import Secret
 from rbrlang.grading.endpoint.run import grade
 from rbrlang.grading.endpoint.systemone import SystemOne
 from rbrlang.grading.questions.forms import Limits
 from rbrlang.grading.questions.layout import Ask, estimated_tokens, plan
 from rbrlang.grading.questions.prompt import Layout, item_text
+from rbrlang.grading.questions.specs import Secret
 from rbrlang.grading.results import GradeItem, Invalid, Value, from_json
 from rbrlang.lang.program import Message, Proposition, Shot
 from rbrlang.policy import load

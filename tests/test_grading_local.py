@@ -15,7 +15,6 @@ from grading_kit import item
 
 from rbrlang.grading.endpoint.discover import discovered
 from rbrlang.grading.endpoint.endpoint import ChatOptions
-from rbrlang.grading.endpoint.remote import Secret
 from rbrlang.grading.local import FunctionGrader, LabelGrader, function_grader, table_grader
 from rbrlang.grading.questions import specs
 from rbrlang.grading.questions.forms import FORMS
@@ -26,6 +25,7 @@ from rbrlang.grading.questions.specs import (
     LabelsSpec,
     OpenAISpec,
     PythonSpec,
+    Secret,
     SystemOneSpec,
     TableSpec,
     api_key,

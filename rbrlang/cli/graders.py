@@ -111,11 +111,10 @@ def grade_rows(
     """
     from rbrlang.grading.endpoint.account import together
     from rbrlang.grading.endpoint.cache import CacheError
-    from rbrlang.grading.judge import CalibratedGrader
     from rbrlang.grading.lazy import grade_lazily
     from rbrlang.grading.questions.layout import wanted
     from rbrlang.grading.questions.specs import RowsSpec
-    from rbrlang.grading.trust.calibrate import CalibrationError
+    from rbrlang.grading.trust.calibrate import CalibratedGrader, CalibrationError
     from rbrlang.reward.rows import response_ids
 
     spec = spec_of(options)
@@ -214,8 +213,8 @@ def make(options: argparse.Namespace, policy: Policy, items: Sequence[GradeItem]
 
     `need` is what needs such a grader, for the message. Raises `UsageError`.
     """
-    from rbrlang.grading.judge import CalibratedGrader
     from rbrlang.grading.questions.specs import LabelsSpec, RowsSpec, TableSpec
+    from rbrlang.grading.trust.calibrate import CalibratedGrader
 
     spec = spec_of(options)
     if isinstance(spec, RowsSpec | LabelsSpec | TableSpec):
@@ -230,8 +229,8 @@ def standing(options: argparse.Namespace, artefact: Artefact, patience: float) -
 
     `patience` are the seconds that one answer may take with all its attempts. Raises `UsageError`.
     """
-    from rbrlang.grading.judge import CalibratedGrader
     from rbrlang.grading.questions.specs import GraderError, LabelsSpec, OpenAISpec, RowsSpec, SystemOneSpec, TableSpec
+    from rbrlang.grading.trust.calibrate import CalibratedGrader
     from rbrlang.scoring.graders import check_sight
 
     spec = spec_of(options)

@@ -15,7 +15,6 @@ import numpy as np
 
 from rbrlang.grading.questions.layout import wanted
 from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, InvalidKind, Value, is_probability
-from rbrlang.grading.trust.calibrate import Calibration, corrected
 from rbrlang.reward.measure import measure_atoms
 from rbrlang.reward.numpy import NumpyReward
 
@@ -32,22 +31,6 @@ class Grader(Protocol):
     def answers(self, items: Sequence[GradeItem], wanted: Sequence[Sequence[int]]) -> Sequence[Mapping[int, Answer]]:
         """For each item the answer to each proposition (a number) that is wanted of it, in order."""
         ...
-
-
-class CalibratedGrader:
-    """A grader whose values are corrected. Raises `CalibrationError` where the calibration is of another."""
-
-    def __init__(self, grader: Grader, calibration: Calibration, names: Sequence[str]) -> None:
-        self._corrections = calibration.corrections(grader.identity, names)
-        self._grader = grader
-        self.identity = f"{grader.identity} calibration {calibration.identity}"
-
-    def answers(self, items: Sequence[GradeItem], wanted: Sequence[Sequence[int]]) -> list[dict[int, Answer]]:
-        """The grader's answers, corrected."""
-        return [
-            {p: corrected(self._corrections[p], answer) for p, answer in given.items()}
-            for given in self._grader.answers(items, wanted)
-        ]
 
 
 class JudgeError(ValueError):

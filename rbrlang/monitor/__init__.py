@@ -9,7 +9,8 @@
 `logs` reads what was written for `rbrc watch`. docs/monitoring.md is for users.
 """
 
-from rbrlang.monitor.monitor import Alarm, Monitor, Settings
+from rbrlang.monitor.alarms import Alarm
+from rbrlang.monitor.monitor import Monitor, Settings
 from rbrlang.monitor.sinks import Jsonl, Sink, TensorBoard, WeightsAndBiases
 from rbrlang.monitor.watched import Watched
 

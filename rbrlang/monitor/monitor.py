@@ -18,19 +18,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from rbrlang.logic.circuit import Circuit
+from rbrlang.monitor.alarms import Alarm, Kind
 from rbrlang.monitor.degenerate import is_degenerate
 from rbrlang.monitor.series import Detectors, Floats, Reference, upper
 from rbrlang.monitor.sinks import Sink
 from rbrlang.scoring.columns import Rollout, Unusable
 from rbrlang.scoring.metrics import batch_metrics
 from rbrlang.scoring.score import Scores, joined
-
-Kind = Literal["invalid", "degenerate", "saturated", "drift", "divergence"]
 
 _LEAST_SPREAD = 0.05  # a proposition that never varied has no variance to lose
 
@@ -52,19 +50,6 @@ class Settings:
     tolerated_degenerate: float = 0.05
     tolerated_drift: float = 0.03
     slack: float = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Alarm:
-    """An alarm, or with `over` its end. `about` is a proposition, or empty; `value` against `bound`."""
-
-    step: int
-    kind: Kind
-    about: str
-    value: float
-    bound: float
-    message: str
-    over: bool = False
 
 
 class Monitor:

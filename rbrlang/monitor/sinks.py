@@ -16,12 +16,10 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from rbrlang.logic.circuit import Circuit
-
-if TYPE_CHECKING:
-    from rbrlang.monitor.monitor import Alarm
+from rbrlang.monitor.alarms import Alarm
 
 
 class Sink(Protocol):

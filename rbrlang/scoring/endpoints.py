@@ -11,11 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rbrlang.grading.endpoint.account import Price, RunOptions
-from rbrlang.grading.endpoint.remote import Secret
 from rbrlang.grading.endpoint.run import StandingGrader
 from rbrlang.grading.endpoint.served import remote
 from rbrlang.grading.judge import Grader
-from rbrlang.grading.questions.specs import RemoteSpec
+from rbrlang.grading.questions.specs import RemoteSpec, Secret
 from rbrlang.grading.results import Answer, GradeItem
 from rbrlang.policy import Policy
 

@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 
 from rbrlang.grading.embedded.grader import EmbeddedGrader, NoEvidence
-from rbrlang.grading.judge import CalibratedGrader, Grader, Judge
+from rbrlang.grading.judge import Grader, Judge
 from rbrlang.grading.local import reading_grader
 from rbrlang.grading.questions.layout import wanted
 from rbrlang.grading.questions.specs import (
@@ -29,7 +29,7 @@ from rbrlang.grading.questions.specs import (
     parse_grader,
 )
 from rbrlang.grading.results import GradeItem
-from rbrlang.grading.trust.calibrate import from_json
+from rbrlang.grading.trust.calibrate import CalibratedGrader, from_json
 from rbrlang.logic.circuit import Circuit
 from rbrlang.policy import Policy, check
 from rbrlang.reward.artefact import Artefact

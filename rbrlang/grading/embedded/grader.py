@@ -35,7 +35,6 @@ from rbrlang.grading.embedded.heads import (
     HeadInfo,
     Heads,
     HeadsError,
-    Measured,
     Reading,
     Unmeasured,
     Weights,
@@ -46,6 +45,7 @@ from rbrlang.grading.embedded.heads import (
 )
 from rbrlang.grading.embedded.shots import ShotReader, both_sides
 from rbrlang.grading.results import Abstained, Answer, GradeItem, certain
+from rbrlang.grading.trust.agreement import Measured
 from rbrlang.lang.program import Proposition
 
 _BATCH = 256

@@ -34,12 +34,11 @@ from rbrlang.grading.embedded import evidence
 from rbrlang.grading.embedded.cues import NEUTRAL, CuePatterns, log_odds
 from rbrlang.grading.embedded.directions import Directions, Sparse
 from rbrlang.grading.embedded.evidence import BUCKETS, TRAITS, Evidence
+from rbrlang.grading.trust.agreement import FEWEST_OF_EACH, Measured
 from rbrlang.lang.program import Proposition
 from rbrlang.writing import write_bytes
 
 FORMAT = "rbrlang-heads 1"
-FEWEST_OF_EACH = 5
-"""Labels of either answer below which nothing is learned and nothing is claimed."""
 _MAX_BYTES = 256 << 20
 _MAX_HEADS = 4096
 
@@ -54,15 +53,6 @@ Floats = NDArray[np.float32]
 
 class HeadsError(ValueError):
     """Heads that cannot be used; the message says what does not fit and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """Cross-fitted worth: area under the ROC curve with its 95 % bootstrap interval over prompts."""
-
-    auc: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)

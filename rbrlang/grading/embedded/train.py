@@ -30,7 +30,6 @@ from rbrlang.grading.embedded.directions import sparse
 from rbrlang.grading.embedded.evidence import Evidence, observe
 from rbrlang.grading.embedded.grader import EmbeddedGrader, starting_cues
 from rbrlang.grading.embedded.heads import (
-    FEWEST_OF_EACH,
     Floats,
     HeadInfo,
     Heads,
@@ -44,6 +43,7 @@ from rbrlang.grading.embedded.heads import (
 from rbrlang.grading.embedded.shots import ShotReader
 from rbrlang.grading.results import GradeItem
 from rbrlang.grading.trust import agreement
+from rbrlang.grading.trust.agreement import FEWEST_OF_EACH
 from rbrlang.lang.program import Cue, Proposition
 
 FEWEST_LABELS = 20

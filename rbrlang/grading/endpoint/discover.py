@@ -15,9 +15,10 @@ import asyncio
 from dataclasses import replace
 
 from rbrlang.grading.endpoint.endpoint import ChatOptions
-from rbrlang.grading.endpoint.remote import Garbled, Secret, at, encoded, listed, parsed
+from rbrlang.grading.endpoint.remote import Garbled, at, encoded, listed, parsed
 from rbrlang.grading.endpoint.wire import Reply, clients, get, post
 from rbrlang.grading.questions.forms import FORMS
+from rbrlang.grading.questions.specs import Secret
 
 _LLAMA_TOP = 200
 _SECONDS = 10.0

@@ -18,25 +18,14 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 from urllib.parse import urlsplit
 
-from rbrlang.grading.endpoint.remote import (
-    Answered,
-    Garbled,
-    Reading,
-    Secret,
-    at,
-    encoded,
-    listed,
-    mapping,
-    parsed,
-    whole,
-)
+from rbrlang.grading.endpoint.remote import Answered, Garbled, Reading, at, encoded, listed, mapping, parsed, whole
 from rbrlang.grading.questions.forms import Limits, Token, read_tokens, tally, thinking, vote
 from rbrlang.grading.questions.layout import Ask, Plan
 from rbrlang.grading.questions.prompt import PROMPT_VERSION, Layout, Prompt, Question, assemble, item_text, question
+from rbrlang.grading.questions.specs import OPENAI_URL, Secret
 from rbrlang.grading.results import Answer, GradeItem, Invalid, Json, Usage
 from rbrlang.lang.program import Proposition
 
-OPENAI_URL = "https://api.openai.com/v1"
 THINKING_OFF = (("enable_thinking", False), ("thinking", False))
 _READING_VERSION = "1"
 

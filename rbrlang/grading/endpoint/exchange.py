@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from rbrlang.grading.endpoint.account import RunOptions, body_tokens
 from rbrlang.grading.endpoint.pace import Breaker, Pace, RetryBudget, backoff
-from rbrlang.grading.endpoint.remote import Garbled, Secret
+from rbrlang.grading.endpoint.remote import Garbled
 from rbrlang.grading.endpoint.wire import Lost, Reply, complaint, exhausted, post
+from rbrlang.grading.questions.specs import Secret
 from rbrlang.grading.results import Invalid
 
 if TYPE_CHECKING:

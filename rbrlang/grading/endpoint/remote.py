@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol, cast
 
 from rbrlang.grading.questions.layout import Ask
+from rbrlang.grading.questions.specs import Secret
 from rbrlang.grading.results import Answer, GradeItem, Usage
 
 
@@ -32,29 +33,6 @@ class Garbled:
 
 
 Reading = Answered | Garbled
-
-
-class Secret:
-    """A key that goes into a header and nowhere else: it does not print, compare, pickle or hash."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        """The key itself, for the header."""
-        return self._text
-
-    def redacted(self, text: str) -> str:
-        """A text from outside without the key in it (servers echo keys in their error messages)."""
-        return text.replace(self._text, "…") if self._text else text
-
-    def __repr__(self) -> str:
-        return "Secret(…)"
-
-    def __reduce__(self) -> str:
-        raise TypeError("a secret is not pickled")
 
 
 class Remote(Protocol):

@@ -13,12 +13,12 @@ from typing import assert_never
 
 from rbrlang.grading.endpoint.discover import discovered
 from rbrlang.grading.endpoint.endpoint import THINKING_OFF, ChatOptions, chat_endpoint
-from rbrlang.grading.endpoint.remote import Remote, Secret
+from rbrlang.grading.endpoint.remote import Remote
 from rbrlang.grading.endpoint.systemone import SystemOne
 from rbrlang.grading.questions.forms import Limits
 from rbrlang.grading.questions.layout import estimated_tokens, plan
 from rbrlang.grading.questions.prompt import Layout
-from rbrlang.grading.questions.specs import OpenAISpec, RemoteSpec, SystemOneSpec
+from rbrlang.grading.questions.specs import OpenAISpec, RemoteSpec, Secret, SystemOneSpec
 from rbrlang.grading.results import GradeItem
 from rbrlang.policy import Policy
 

@@ -18,9 +18,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rbrlang.grading.endpoint.remote import Answered, Garbled, Reading, Secret, at, encoded, mapping, parsed, whole
+from rbrlang.grading.endpoint.remote import Answered, Garbled, Reading, at, encoded, mapping, parsed, whole
 from rbrlang.grading.questions.layout import Ask
 from rbrlang.grading.questions.prompt import PROMPT_VERSION, item_text, neutral
+from rbrlang.grading.questions.specs import Secret
 from rbrlang.grading.results import Answer, GradeItem, Invalid, Json, Usage, certain, finite
 from rbrlang.lang.program import Proposition
 

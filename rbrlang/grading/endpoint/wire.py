@@ -12,7 +12,8 @@ import time
 from dataclasses import dataclass
 
 from rbrlang.grading.endpoint.pace import retry_after
-from rbrlang.grading.endpoint.remote import Garbled, Secret, at, parsed
+from rbrlang.grading.endpoint.remote import Garbled, at, parsed
+from rbrlang.grading.questions.specs import Secret
 
 try:
     import httpx

@@ -25,7 +25,6 @@ from typing import Any, Literal, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from rbrlang.grading.embedded.heads import FEWEST_OF_EACH, Measured
 from rbrlang.grading.trust.bootstrap import FEWEST_PROMPTS, Draws, Interval, Resampling, replicates, spread
 
 BINS = 10
@@ -35,6 +34,19 @@ _Z = 1.959963984540054  # two-sided 95 % of the normal distribution
 Bools = NDArray[np.bool_]
 Numbers = NDArray[np.floating]
 Metric = Literal["accuracy", "balanced_accuracy", "f1", "kappa"]
+
+
+FEWEST_OF_EACH = 5
+"""Labels of either answer below which nothing is learned and nothing is claimed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Cross-fitted worth: area under the ROC curve with its 95 % bootstrap interval over prompts."""
+
+    auc: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)

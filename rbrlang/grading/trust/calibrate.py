@@ -29,7 +29,8 @@ from typing import Any, assert_never, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from rbrlang.grading.results import Abstained, Answer, Invalid, Value
+from rbrlang.grading.judge import Grader
+from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, Value
 from rbrlang.grading.trust import agreement
 from rbrlang.writing import write_bytes
 
@@ -343,3 +344,19 @@ def _correction(plain: Mapping[str, Any]) -> Correction:
     if not x or len(x) != len(y) or not rising or not all(0 <= v <= 1 for v in (*x, *y)):
         raise CalibrationError("`isotonic` must be two lists of probabilities of one length, in ascending order")
     return Isotonic(x, y)
+
+
+class CalibratedGrader:
+    """A grader whose values are corrected. Raises `CalibrationError` where the calibration is of another."""
+
+    def __init__(self, grader: Grader, calibration: Calibration, names: Sequence[str]) -> None:
+        self._corrections = calibration.corrections(grader.identity, names)
+        self._grader = grader
+        self.identity = f"{grader.identity} calibration {calibration.identity}"
+
+    def answers(self, items: Sequence[GradeItem], wanted: Sequence[Sequence[int]]) -> list[dict[int, Answer]]:
+        """The grader's answers, corrected."""
+        return [
+            {p: corrected(self._corrections[p], answer) for p, answer in given.items()}
+            for given in self._grader.answers(items, wanted)
+        ]

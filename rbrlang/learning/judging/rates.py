@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from rbrlang.grading.embedded.heads import FEWEST_OF_EACH
+from rbrlang.grading.trust.agreement import FEWEST_OF_EACH
 from rbrlang.logic.circuit import AtomInfo, Circuit
 from rbrlang.rows.read import Row
 

@@ -6,12 +6,13 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rbrlang.cli import gate
 from rbrlang.cli import options as shared
+from rbrlang.cli.commands.grading.agree_outcome import Outcome, Training
 from rbrlang.cli.errors import UsageError
 from rbrlang.diagnostics import suggest
 
@@ -19,50 +20,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from rbrlang.grading.embedded.heads import Heads
-    from rbrlang.grading.embedded.train import Curve
     from rbrlang.grading.results import GradeItem
     from rbrlang.grading.trust.assessment import Assessment
-    from rbrlang.grading.trust.calibrate import Calibration
     from rbrlang.policy import Policy
     from rbrlang.rows.read import Row
 
 _METRICS = ("auc", "balanced_accuracy", "accuracy", "brier", "ece")
 PLOT_FORMATS = (".png", ".svg", ".pdf")
-
-
-@dataclass(frozen=True, slots=True)
-class Training:
-    """Heads learned from the file's labels, and what they are worth.
-
-    `before` [propositions] is the area under the ROC curve of what training starts with, NaN where unknown.
-    """
-
-    heads: Heads
-    curve: Curve
-    before: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """All that a run found. `p` [rows, propositions] is what was judged; `invalid` counts failures by reason.
-
-    `folds` is None where the grader was judged as it is, `notes` say what each proposition's answers rest on,
-    `applied` names the calibration that corrected P(yes), `calibration` is one that was learned.
-    """
-
-    grader: str
-    folds: int | None
-    rows: tuple[Row, ...]
-    labels: NDArray[np.float64]
-    p: NDArray[np.float64]
-    assessment: Assessment
-    notes: tuple[str, ...]
-    invalid: Counter[str]
-    unlabelled: int
-    applied: str | None
-    calibration: Calibration | None
-    training: Training | None
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

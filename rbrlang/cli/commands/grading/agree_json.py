@@ -10,7 +10,7 @@ from rbrlang.grading.trust.assessment import Disagreement, disagreements
 from rbrlang.grading.trust.calibrate import Calibrated, Correction, Isotonic, Platt, Temperature, Unchanged
 
 if TYPE_CHECKING:
-    from rbrlang.cli.commands.grading.agree import Outcome, Training
+    from rbrlang.cli.commands.grading.agree_outcome import Outcome, Training
     from rbrlang.policy import Policy
     from rbrlang.rows.read import Row
 

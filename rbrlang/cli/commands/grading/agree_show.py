@@ -18,7 +18,7 @@ from rbrlang.grading.trust.assessment import Assessment, Judged, ResponseClasses
 from rbrlang.grading.trust.bootstrap import FEWEST_PROMPTS, Interval
 
 if TYPE_CHECKING:
-    from rbrlang.cli.commands.grading.agree import Outcome, Training
+    from rbrlang.cli.commands.grading.agree_outcome import Outcome, Training
     from rbrlang.grading.trust.calibrate import Calibrated
     from rbrlang.policy import Policy
 
