@@ -21,6 +21,7 @@ from rbrlang.grading.endpoint.run import RemoteGrader, grade
 from rbrlang.grading.endpoint.systemone import SystemOne
 from rbrlang.grading.questions.forms import FORMS
 from rbrlang.grading.questions.layout import plan
+from rbrlang.grading.questions.prompt import Layout
 from rbrlang.grading.questions.specs import Secret
 from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, InvalidKind, Usage, Value
 
@@ -143,6 +144,35 @@ def test_a_passing_fault_is_tried_again_and_a_lasting_one_is_invalid(
     assert "tried 3 times" in got.reason
     assert sum(server.received.values()) == 3
     assert time.monotonic() - started < 2 * QUICK.patience
+
+
+LATE: list[tuple[str, Script]] = [
+    ("silence", always(Hang(30.0))),
+    ("a drip", always(Drip(b"{" * 4000, 0.02))),
+    ("answers, then silence", lambda body, before: Hang(30.0) if b"Long." in body else answer(body)),
+    ("errors, then silence", lambda body, before: Hang(30.0) if before else Say(b"oops", 500)),
+    ("come back later", always(Say(b"{}", 429, {"retry-after": "0.9"}))),
+]
+
+
+@pytest.mark.parametrize("layout", ["question-first", "conversation-first"])
+@pytest.mark.parametrize("script", [late[1] for late in LATE], ids=[late[0] for late in LATE])
+def test_patience_is_what_an_answer_takes_at_most(script: Script, layout: Layout) -> None:
+    # A timeout far beyond the patience, and asks that wait for the first of their group: neither may add to it.
+    options = replace(QUICK, timeout=60.0, attempts=6, patience=1.0)
+    started = time.monotonic()
+    grades, _ = run(script, 1, 3, options, ChatOptions("m", layout=layout))
+    assert time.monotonic() - started < 1.4 * options.patience
+    answers = list(grades.answers[0].values())
+    assert len(answers) == 3
+    assert any(isinstance(got, Invalid) for got in answers)
+    assert all(got.kind == "transport" for got in answers if isinstance(got, Invalid))
+
+
+def test_the_own_pace_does_not_wear_out_the_patience() -> None:
+    options = replace(QUICK, requests_per_minute=120.0, patience=0.3)
+    grades, _ = run(lambda body, before: answer(body), number=4, options=options)
+    assert all(isinstance(got, Value) for answers in grades.answers for got in answers.values())
 
 
 def test_the_value_is_the_share_of_all_forms_of_yes() -> None:

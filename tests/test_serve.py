@@ -249,7 +249,8 @@ def test_a_slow_client_is_told_and_holds_nobody_up(example: Server) -> None:
     row = {"prompt": "Hello?", "completion": "Hello.", "response_type": "comply"}
     with socket.create_connection(("127.0.0.1", example.port)) as slow:
         slow.sendall(
-            b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
+            b"POST /score HTTP/1.1\r\nHost: localhost:%d\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
+            % example.port
         )
         for _ in range(3):
             assert post(f"{example.url}/score", json={"rows": [row]}).status_code == 200
@@ -379,6 +380,23 @@ def test_a_token_is_needed_where_there_is_one(folder: Path) -> None:
         assert get(f"{url}/healthz").json() == {"status": "ok"}
         reply = post(f"{url}/score", json=body, headers={"authorization": f"bearer {token}"})
         assert reply.json()["rows"][0]["reward"] == pytest.approx(0.005)
+        assert server.end() == 0
+
+
+def test_on_loopback_only_its_own_names_are_answered(folder: Path) -> None:
+    options = ("--grader", "python:serve_grader.word", "--allow-host", "Trainer.example", "--allow-host", "other:80")
+    with start(folder / "tiny.rbrc", *options) as server:
+        url, body = f"http://127.0.0.1:{server.port}", {"rows": [tiny("word 5")]}
+        own = [f"{name}:{server.port}" for name in ("127.0.0.1", "localhost", "LocalHost", "[::1]")]
+        for host in (*own, "trainer.example", "trainer.example:9", "other:80"):
+            assert post(f"{url}/score", json=body, headers={"host": host}).status_code == 200, host
+        for host in ("rebound.example", "127.0.0.1", f"127.0.0.1:{server.port + 1}", "other:81", "[::1", ""):
+            for reply in (
+                post(f"{url}/score", json=body, headers={"host": host}),
+                get(f"{url}/healthz", headers={"host": host}),
+            ):
+                assert reply.status_code == 421, host
+                assert reply.json()["error"]["type"] == "wrong_host"
         assert server.end() == 0
 
 

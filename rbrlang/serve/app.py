@@ -12,6 +12,7 @@ import hmac
 import json
 import logging
 import math
+import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -36,6 +37,7 @@ from rbrlang.serve.meters import Meters
 
 _log = logging.getLogger("rbrlang")
 
+_PORT = re.compile(r":\d*\Z")
 _INLINE = 1 << 16  # bodies up to here are parsed on the event loop: a thread would cost more than it saves
 
 
@@ -55,7 +57,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What is served: a policy, its scoring, who grades, and the token that requests have to bear, if any."""
+    """What is served: a policy, its scoring, who grades, and the token that requests have to bear, if any.
+
+    `hosts` are the values of the `Host` header that are answered, each with its port or for any port; None answers all.
+    """
 
     circuit: Circuit
     score: Score
@@ -63,6 +68,7 @@ class Service:
     token: str | None = None
     reading: Reading = field(default_factory=Reading)
     limits: Limits = field(default_factory=Limits)
+    hosts: frozenset[str] | None = None
 
 
 class _Json(JSONResponse):
@@ -152,6 +158,7 @@ class _Server:
         async def handle(request: Request) -> Response:
             began = time.monotonic()
             try:
+                self._check_host(request)
                 if not open_to_all:
                     self._check_token(request)
                 response = await handler(request)
@@ -222,6 +229,18 @@ class _Server:
         except TimeoutError:
             raise RefusedError(408, "slow", f"the body took longer than {limits.seconds:g} s") from None
         return bytes(data)
+
+    def _check_host(self, request: Request) -> None:
+        """Turn away what a page in a browser asks under a name of its own that leads to this machine (DNS rebinding)."""
+        hosts = self._service.hosts
+        if hosts is None:
+            return
+        given = request.headers.get("host", "").strip().lower()
+        if given not in hosts and _PORT.sub("", given) not in hosts:
+            raise RefusedError(
+                421, "wrong_host", f"this server does not answer for `{given[:100]}`; start it with `--allow-host NAME`",
+                "host",
+            )  # fmt: skip
 
     def _check_token(self, request: Request) -> None:
         if self._token is None:

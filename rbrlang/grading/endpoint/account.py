@@ -19,7 +19,7 @@ from rbrlang.grading.results import Answer, GradeItem, InvalidKind, Usage
 class RunOptions:
     """How hard a run tries. Times are in seconds.
 
-    `timeout` limits one exchange, `patience` one request with all its attempts. `retries` is how many
+    `timeout` limits one exchange, `patience` one ask with all its requests and attempts. `retries` is how many
     retries the run may spend for each request, on average. `stop_after` failures in a row end the run.
     `limit` grades only the first items. `seed` is for the jitter of the waits.
     """

@@ -16,7 +16,7 @@ from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
 from rbrlang.grading.endpoint.account import RunOptions, body_tokens
-from rbrlang.grading.endpoint.pace import Breaker, Pace, RetryBudget, backoff
+from rbrlang.grading.endpoint.pace import Breaker, Pace, Patience, RetryBudget, backoff
 from rbrlang.grading.endpoint.remote import Garbled
 from rbrlang.grading.endpoint.wire import Lost, Reply, complaint, exhausted, post
 from rbrlang.grading.questions.specs import Secret
@@ -63,10 +63,18 @@ class Sender:
         if self._breaker.failed():
             self.stop(f"{self._options.stop_after} requests in a row failed, the last because {reason}")
 
-    async def exchange(self, http: httpx.AsyncClient, body: bytes, read: Callable[[bytes], R | Garbled]) -> R | Invalid:
-        """What `read` makes of the reply to a body, or why there is none."""
+    def patience(self) -> Patience:
+        """The patience of an ask that begins now."""
+        return Patience(self._options.patience, time.monotonic())
+
+    async def exchange(
+        self, http: httpx.AsyncClient, body: bytes, read: Callable[[bytes], R | Garbled], patience: Patience
+    ) -> R | Invalid:
+        """What `read` makes of the reply to a body, or why there is none.
+
+        No attempt outlasts `patience`, which those of the same ask share.
+        """
         options = self._options
-        deadline = time.monotonic() + options.patience
         failure = Invalid("stopped", "the run stopped before this was asked")
         for attempt in range(options.attempts):
             if attempt == 0:
@@ -75,11 +83,14 @@ class Sender:
                 self.retried += 1
             else:
                 return Invalid(failure.kind, f"{failure.reason} (the run has no retries left)")
-            await self._turn(body_tokens(body))
+            await self._turn(body_tokens(body), patience)
             if self.stopped is not None:
                 return failure
+            left = patience.left(time.monotonic())
+            if left <= 0:
+                return _late(failure, attempt)
             self.sent += 1
-            reply = await post(http, self._url, self._key, body, options.timeout)
+            reply = await post(http, self._url, self._key, body, min(options.timeout, left))
             if isinstance(reply, Reply) and reply.status == 200:
                 reading = read(reply.body)
                 if not isinstance(reading, Garbled):
@@ -92,10 +103,10 @@ class Sender:
             wait = backoff(attempt, options.first_wait, options.longest_wait, self._random)
             if isinstance(reply, Reply) and reply.wait is not None:
                 wait = max(wait, reply.wait)
-                if wait > max(options.longest_wait, deadline - time.monotonic()):
+                if wait > max(options.longest_wait, patience.left(time.monotonic())):
                     return Invalid(failure.kind, f"{failure.reason} (and asks to wait {reply.wait:.0f} s)")
                 self._pace.hold(time.monotonic() + wait)
-            if attempt + 1 < options.attempts and time.monotonic() + wait < deadline:
+            if attempt + 1 < options.attempts and wait < patience.left(time.monotonic()):
                 await self._sleep(wait)
             else:
                 return Invalid(failure.kind, f"{failure.reason} (tried {attempt + 1} times)")
@@ -113,10 +124,13 @@ class Sender:
             return Invalid("transport", said), True
         return Invalid("refused", said), False
 
-    async def _turn(self, tokens: int) -> None:
-        """Wait for this request's place in the minute, and for whatever holds everybody back."""
-        await self._sleep(self._pace.reserve(time.monotonic(), tokens) - time.monotonic())
-        while (wait := self._pace.held(time.monotonic())) > 0 and self.stopped is None:
+    async def _turn(self, tokens: int, patience: Patience) -> None:
+        """Wait for this request's place in the minute, and, while patience lasts, for whatever holds everybody back."""
+        now = time.monotonic()
+        own = self._pace.reserve(now, tokens) - now
+        patience.give_back(own)
+        await self._sleep(own)
+        while (wait := min(self._pace.held(now := time.monotonic()), patience.left(now))) > 0 and self.stopped is None:
             await self._sleep(wait)
 
     async def _sleep(self, seconds: float) -> None:
@@ -124,3 +138,10 @@ class Sender:
         if seconds > 0 and self.stopped is None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), seconds)
+
+
+def _late(failure: Invalid, attempts: int) -> Invalid:
+    """Why an ask has no reply whose patience was over before its next attempt."""
+    if attempts == 0:
+        return Invalid("transport", "no time was left to ask: what it had to wait for took all of its patience")
+    return Invalid(failure.kind, f"{failure.reason} (tried {attempts} time{'s' if attempts > 1 else ''})")

@@ -39,6 +39,24 @@ class Pace:
         return self._held_until - now
 
 
+class Patience:
+    """Until when one ask may be worked on, whatever requests and attempts that takes.
+
+    What the run's own pace makes a request wait is not the server's doing, and is given back.
+    """
+
+    def __init__(self, seconds: float, now: float) -> None:
+        self._until = now + seconds
+
+    def left(self, now: float) -> float:
+        """Seconds that remain; 0 or less when it is over."""
+        return self._until - now
+
+    def give_back(self, seconds: float) -> None:
+        """So much more."""
+        self._until += max(0.0, seconds)
+
+
 class RetryBudget:
     """Retries that a run may still spend: a few at once, and `per_request` for each request sent."""
 

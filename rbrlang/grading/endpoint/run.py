@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from rbrlang.grading.endpoint.account import Grades, Price, Progress, RunOptions, Summary, limited
 from rbrlang.grading.endpoint.cache import AnswerCache, cache_key
 from rbrlang.grading.endpoint.exchange import Sender
+from rbrlang.grading.endpoint.pace import Patience
 from rbrlang.grading.endpoint.remote import Remote
 from rbrlang.grading.endpoint.wire import clients
 from rbrlang.grading.questions.layout import Ask
@@ -150,6 +151,9 @@ class _Run:
         self.total = sum(len(group) for group in remote.groups(wanted))
         self.ready: deque[Ask] = deque()
         self.following: dict[Ask, tuple[Ask, ...]] = {}
+        self.waited: dict[
+            Ask, Patience
+        ] = {}  # those that waited in vain for the first of their group
         self.changed = asyncio.Condition()
         self.sender = Sender(remote.url, remote.key, options)
         self.counts = _Counts()
@@ -160,9 +164,14 @@ class _Run:
     async def work(self, http: httpx.AsyncClient) -> None:
         """One worker: asks until there are no more."""
         while (ask := await self._next()) is not None:
-            await self._ask(http, ask)
+            patience = self.waited.pop(ask, None) or self.sender.patience()
+            replied = await self._ask(http, ask, patience)
             async with self.changed:
-                self.ready.extend(self.following.pop(ask, ()))
+                following = self.following.pop(ask, ())
+                if not replied:
+                    # They waited for it in vain: a patience of their own would make the last answer take twice as long.
+                    self.waited.update(dict.fromkeys(following, patience))
+                self.ready.extend(following)
                 self.changed.notify_all()
             await asyncio.sleep(0)  # a run from the cache alone would never yield
 
@@ -182,7 +191,8 @@ class _Run:
 
     # --- one ask ---
 
-    async def _ask(self, http: httpx.AsyncClient, ask: Ask) -> None:
+    async def _ask(self, http: httpx.AsyncClient, ask: Ask, patience: Patience) -> bool:
+        """Answer an ask; whether usable replies were had."""
         readings: list[tuple[Answer, ...]] = []
         cached = True
         for body in self.remote.bodies(ask, self.items[ask.item]):
@@ -193,15 +203,16 @@ class _Run:
                 readings.append(known.answers)
                 continue
             cached = False
-            outcome = await self.sender.exchange(http, body, partial(self.remote.read, ask))
+            outcome = await self.sender.exchange(http, body, partial(self.remote.read, ask), patience)
             if isinstance(outcome, Invalid):
                 self._finish(ask, (outcome,) * len(ask.propositions), cached)
-                return
+                return False
             self.counts.usage += outcome.usage
             if not any(isinstance(a, Invalid) and a.kind not in _KEPT for a in outcome.answers):
                 self.cache.put(key, outcome)
             readings.append(outcome.answers)
         self._finish(ask, self.remote.combine(readings), cached)
+        return True
 
     def _finish(self, ask: Ask, answers: Sequence[Answer], cached: bool) -> None:
         self.answers[ask.item].update(zip(ask.propositions, answers, strict=True))

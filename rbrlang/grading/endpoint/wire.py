@@ -88,7 +88,7 @@ async def _exchange(http: httpx.AsyncClient, request: httpx.Request, seconds: fl
             finally:
                 await response.aclose()
     except TimeoutError:
-        return Lost(f"no complete reply from {where} within {seconds:g} s")
+        return Lost(f"no complete reply from {where} within {seconds:.3g} s")
     except httpx.ConnectError:
         return Lost(f"cannot connect to {where}")
     except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):

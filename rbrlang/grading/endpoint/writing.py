@@ -184,7 +184,7 @@ class _Writing:
             await asyncio.sleep(0)  # a run from the cache alone would never yield
 
     async def _ask(self, http: httpx.AsyncClient, key: bytes, body: bytes) -> Written | Invalid:
-        outcome = await self.sender.exchange(http, body, read_text)
+        outcome = await self.sender.exchange(http, body, read_text, self.sender.patience())
         if isinstance(outcome, Invalid):
             if outcome.kind != "stopped":
                 self.sender.failed(outcome.reason)

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -50,6 +51,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--token-file", metavar="FILE", type=Path,
         help="requests have to bear the token in this file (default: RBRC_TOKEN, if set); "
         "needed to listen on anything but loopback",
+    )  # fmt: skip
+    where.add_argument(
+        "--allow-host", dest="hosts", action="append", default=[], metavar="NAME",
+        help="answer requests for this host too, on any port, or NAME:PORT; on loopback others than its own names are "
+        "turned away",
     )  # fmt: skip
     limits = parser.add_argument_group("limits")
     for name, kind, default, unit, meaning in _LIMITS:
@@ -104,6 +110,7 @@ def run(options: argparse.Namespace) -> int:
         )
     service = _service(options, token)
     listening = _listen(options.host, options.port)
+    service = replace(service, hosts=_hosts(options, listening.getsockname()[1]))
     config = uvicorn.Config(
         application(service), log_config=None, access_log=False, server_header=False, ws="none", http="httptools",
         timeout_keep_alive=75, timeout_graceful_shutdown=options.grace, lifespan="on",
@@ -166,6 +173,15 @@ def _token(options: argparse.Namespace) -> str | None:
             "such as `openssl rand -hex 32` prints"
         )
     return found
+
+
+def _hosts(options: argparse.Namespace, port: int) -> frozenset[str] | None:
+    """What a request may call this server; None for anything, where a token guards it and no name was given."""
+    if not _is_loopback(options.host) and not options.hosts:
+        return None
+    address = f"[{options.host}]" if ":" in options.host else options.host
+    own = {"127.0.0.1", "localhost", "[::1]", address.lower()}
+    return frozenset({f"{name}:{port}" for name in own} | {name.lower() for name in options.hosts})
 
 
 def _is_loopback(host: str) -> bool:
