@@ -11,13 +11,12 @@ import importlib
 import importlib.util
 import json
 import math
-import os
 import urllib.request
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import pytest
+from needs import LLAMA, missing
 
 from rbrlang.grading.questions.forms import answer_form
 
@@ -25,10 +24,7 @@ from rbrlang.grading.questions.forms import answer_form
 def _require(package: str) -> Path:
     found = importlib.util.find_spec(package)
     if found is None or found.origin is None:
-        message = f"the package `{package}` is not installed"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+        missing(LLAMA, f"the package `{package}` is not installed")
     return Path(found.origin).parent
 
 

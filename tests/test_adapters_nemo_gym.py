@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from conftest import CHECKOUT, trainer
+from needs import NEMO_GYM
 
 import rbrlang as rbr
 from rbrlang.adapters.nemo_gym import NeMoGymReward, component_names
@@ -26,7 +27,7 @@ from rbrlang.adapters.tunix import TunixReward
 pytestmark = [
     pytest.mark.trainers,
     pytest.mark.filterwarnings("ignore"),
-    pytest.mark.skipif(sys.version_info < (3, 13), reason="NeMo-Gym needs Python 3.13"),
+    pytest.mark.skipif(sys.version_info < (3, 13), reason=f"needs {NEMO_GYM.name}: it needs Python 3.13"),
 ]
 
 PROMPT = "Write a rude rhyme about my neighbour."

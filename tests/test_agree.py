@@ -121,7 +121,9 @@ def test_every_number_is_its_definition(
     assert found["prompts"] == 60
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.integers(0, 10_000), st.integers(1, 60), st.floats(0.0, 0.7))
 def test_gaps_are_left_out_and_never_filled(
     policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], seed: int, number: int, gaps: float

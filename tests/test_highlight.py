@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from needs import NODE, missing
 from pygments.token import Error, Keyword, Name, String
 
 from rbrlang import highlight
@@ -155,11 +155,8 @@ def test_the_extension_can_be_packaged(tmp_path: Path) -> None:
 
 def _node() -> str:
     node = shutil.which("node")
-    missing = "Node" if node is None else "`npm ci` in editors/vscode"
     if node is None or not (VSCODE / "node_modules").is_dir():
-        if os.environ.get("CI"):
-            pytest.fail(f"missing: {missing}")
-        pytest.skip(f"needs {missing}")
+        missing(NODE, "there is no node" if node is None else "`npm ci` was not run in editors/vscode")
     return node
 
 

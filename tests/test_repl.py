@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from needs import BASH, FISH, ZSH, missing
 
 from rbrlang.cli.main import COMMANDS, main
 
@@ -124,7 +125,8 @@ def _completed(script: Path, *words: str) -> set[str]:
     quoted = " ".join(f"'{word}'" for word in words)
     program = f"source {script}; COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; _rbrc; printf '%s\\n' \"${{COMPREPLY[@]}}\""
     bash = shutil.which("bash")
-    assert bash is not None
+    if bash is None:
+        missing(BASH, "it is not installed")
     done = subprocess.run([bash, "-c", program], capture_output=True, text=True, check=True, cwd=script.parent)
     assert done.stderr == ""
     return set(done.stdout.split())
@@ -152,7 +154,7 @@ def test_the_scripts_can_be_read_by_their_shells(
     script.write_text(capsys.readouterr().out, encoding="utf-8")
     program = shutil.which(shell)
     if program is None:
-        pytest.skip(f"needs {shell}")
+        missing({"bash": BASH, "zsh": ZSH, "fish": FISH}[shell], "it is not installed")
     done = subprocess.run([program, check, str(script)], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 

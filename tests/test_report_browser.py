@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from learning_rows import POLICY, noisy_rows
+from needs import CHROMIUM, missing
 
 from rbrlang.cli.main import main
 from rbrlang.rows.write import write_rows
@@ -28,10 +28,7 @@ def browser() -> Iterator[Any]:
     """The system's Chromium, driven by playwright; absent it skips by name, except in CI, where it is a failure."""
     path = next((found for name in NAMES if (found := shutil.which(name))), None)
     if path is None or find_spec("playwright") is None:
-        why = "needs Chromium (apt-get install chromium) and playwright (pip install playwright)"
-        if os.environ.get("CI"):
-            pytest.fail(why)
-        pytest.skip(why)
+        missing(CHROMIUM, "there is no Chromium" if path is None else "playwright is not installed")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
