@@ -72,7 +72,7 @@ def test_the_underlining_fits_wide_combining_and_tabbed_text() -> None:
     assert marked("a漢字b", 1, 3) == ["  |", "1 | a漢字b", "  |  ^^^^"]
     assert marked("e\u0301x", 2, 3) == ["  |", "1 | e\u0301x", "  |  ^"]
     assert marked("\ta", 1, 2) == ["  |", "1 |     a", "  |     ^"]
-    assert marked("a\x1b[31mb", 0, 1) == ["  |", "1 | a�[31mb", "  | ^"]
+    assert marked("a\x1b[31mb", 0, 1) == ["  |", "1 | a\\u001b[31mb", "  | ^"]
 
 
 def test_a_span_of_several_lines_is_marked_on_its_first() -> None:

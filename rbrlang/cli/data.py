@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.terminal import warn
 from rbrlang.rows.read import BadRow, Row, Rows, RowsError, filled_in, read_rows
 
 EXIT_SOME_INVALID = 3
@@ -34,7 +34,7 @@ def read_joined(path: str, more: Sequence[str]) -> Rows:
         if not matched:
             raise UsageError(f"no row of `{name}` speaks of a completion of `{path}`; rows are matched by `id` or text")
         if matched < len(rows):
-            sys.stderr.write(f"{name}: nothing about {len(rows) - matched} of the {len(rows)} rows of {path}\n")
+            warn(f"{name}: nothing about {len(rows) - matched} of the {len(rows)} rows of {path}")
     return Rows(rows, tuple(bad))
 
 
@@ -53,9 +53,9 @@ def class_names(text: str) -> dict[str, str]:
 def name_bad(bad: Sequence[BadRow]) -> None:
     """Name rows that could not be used."""
     for row in bad:
-        sys.stderr.write(f"{row}\n")
+        warn(f"{row}")
     if bad:
-        sys.stderr.write(f"{len(bad)} row{'s' if len(bad) > 1 else ''} could not be used\n")
+        warn(f"{len(bad)} row{'s' if len(bad) > 1 else ''} could not be used")
 
 
 def check_response_types(rows: Sequence[Row], ids: Sequence[int], path: str, known: Sequence[str]) -> int:
@@ -67,8 +67,8 @@ def check_response_types(rows: Sequence[Row], ids: Sequence[int], path: str, kno
             what = what if row.response_type or row.category else "neither `response_type` nor `category`"
             unknown.setdefault(what, []).append(row.id)
     for what, found in unknown.items():
-        sys.stderr.write(
+        warn(
             f"{path}: {len(found)} row{'s' if len(found) > 1 else ''} with {what}, which the policy does not map "
-            f"(first: {found[0]}); it knows {', '.join(known)}\n"
+            f"(first: {found[0]}); it knows {', '.join(known)}"
         )
     return sum(len(found) for found in unknown.values())

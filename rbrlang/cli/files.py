@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import codecs
-import sys
 from pathlib import Path
 
+from rbrlang.cli.terminal import write_data
 from rbrlang.writing import write_bytes
 
 
 def write_text(path: str, text: str) -> None:
     """Write a text file at once; `-` is standard output. Raises OSError."""
     if path == "-":
-        sys.stdout.write(text)
+        write_data(text.encode("utf-8", "surrogatepass"))
     else:
         write_bytes(path, text.encode())
 

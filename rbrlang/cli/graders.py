@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.options import policy_of
+from rbrlang.cli.terminal import console, warn
 from rbrlang.policy import Policy
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def grade_rows(
             raise UsageError(str(error)) from error
         except KeyboardInterrupt:
             if options.cache and Path(options.cache).is_file():
-                sys.stderr.write(f"what was answered is in `{options.cache}`; the same command goes on from there\n")
+                warn(f"what was answered is in `{options.cache}`; the same command goes on from there")
             raise
     return GradedRows(identity, _filled(rows, names, answers), answers, together(summaries), calibration, lazy)
 
@@ -180,9 +181,9 @@ def _calibration(
     if not corrected and calibration.grader == identity:
         return calibration
     if options.grader != "labels" and set(before) != {calibration.identity}:
-        sys.stderr.write(
+        warn(
             f"the artefact's calibration {calibration.identity} is of `{calibration.grader}`; it was not applied to "
-            + ("rows that another calibration corrected\n" if corrected else f"answers of `{identity}`\n")
+            + ("rows that another calibration corrected" if corrected else f"answers of `{identity}`")
         )
     return None
 
@@ -358,13 +359,12 @@ class Bar:
     """A progress bar on standard error when it is a terminal: rate, cost so far, estimate. Shown once it moves."""
 
     def __init__(self, what: str = "grading") -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Rich
 
         self._progress = Rich(
             TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"),
-            TimeRemainingColumn(), console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True,
+            TimeRemainingColumn(), console=console(sys.stderr), disable=not sys.stderr.isatty(), transient=True,
         )  # fmt: skip
         self._task = self._progress.add_task("", total=None, note="")
 

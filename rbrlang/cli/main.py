@@ -13,9 +13,11 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from types import ModuleType
+from typing import NoReturn
 
 from rbrlang import __version__
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.terminal import guarded, shown, warn
 
 COMMANDS = {
     "new": "a small project that checks, tests, fits and scores as it stands",
@@ -74,10 +76,17 @@ def _columns() -> int:
         return 80
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what was wrong with the arguments in one line, whatever is in them."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(shown(message))
+
+
 def _parser(command: str | None, only: bool) -> argparse.ArgumentParser:
     """The parser of the command line; `only` leaves out the other commands, whose parsers take time to make."""
     shape = partial(argparse.HelpFormatter, width=_columns() - 2)
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="rbrc",
         formatter_class=shape,
         description="Rule-based rewards as a language: check, fit and apply .rbr policies.",
@@ -97,6 +106,15 @@ def _parser(command: str | None, only: bool) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `rbrc`; returns the exit code."""
+    try:
+        with guarded():
+            return _run(argv)
+    except OSError as error:
+        warn(f"rbrc: standard output: {error.strerror or error}")
+        return 2
+
+
+def _run(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = next((a for a in arguments if a in COMMANDS), None)
     parser = _parser(command, only=arguments[:1] == [command])
@@ -104,15 +122,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except UsageError as error:
-        print(f"rbrc {options.command}: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        warn(f"rbrc {options.command}: {error}")
         return 2
     except OSError as error:
         name = f"`{error.filename}`: " if error.filename else ""
-        print(f"rbrc {options.command}: {name}{error.strerror or error}", file=sys.stderr)
+        warn(f"rbrc {options.command}: {name}{error.strerror or error}")
         return 2
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        warn("interrupted")
         return 130

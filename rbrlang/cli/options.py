@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from rbrlang.checking import Checked, check
 from rbrlang.cli.errors import UsageError
-from rbrlang.cli.render import pretty, use_colour
+from rbrlang.cli.render import show
+from rbrlang.cli.terminal import warn
 from rbrlang.lang.load import Parser
 from rbrlang.lang.parse import parse
 
@@ -243,8 +244,8 @@ def policy(options: argparse.Namespace, path: str) -> Policy | None:
         return Policy(result)
     for diagnostic in result.diagnostics:
         if diagnostic.severity == "error":
-            sys.stderr.write(pretty(diagnostic, colour=use_colour(sys.stderr)))
-    print(f"rbrc: `{path}` has errors; nothing was done", file=sys.stderr)
+            show(diagnostic, sys.stderr)
+    warn(f"rbrc: `{path}` has errors; nothing was done")
     return None
 
 

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any, TextIO
 
+from rbrlang.cli.terminal import painted, shown
 from rbrlang.diagnostics import Diagnostic, Fix
 from rbrlang.source import Source, Span
 
@@ -35,9 +36,9 @@ def _width(text: str) -> int:
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def visible(text: str) -> str:
-    """A source line safe to print: tabs as blanks, control characters as a replacement."""
-    return "".join("    " if c == "\t" else c if c.isprintable() else "�" for c in text)
+def _visible(text: str) -> str:
+    """A source line safe to print: tabs as blanks, control characters as their codes."""
+    return shown(text.replace("\t", "    "))
 
 
 _MAX_LINE = 160
@@ -51,11 +52,11 @@ def _excerpt(source: Source, span: Span) -> tuple[int, str, str]:
     stop = end_column - 1 if end_line == line else len(text)
     start = column - 1
     cut = max(0, start - 60) if len(text) > _MAX_LINE else 0
-    shown = text[cut : cut + _MAX_LINE]
+    seen = text[cut : cut + _MAX_LINE]
     lead = "…" if cut else ""
-    before = _width(visible(lead + text[cut:start]))
-    marked = max(1, _width(visible(text[start : min(stop, cut + _MAX_LINE)])))
-    return line, lead + visible(shown) + ("…" if cut + _MAX_LINE < len(text) else ""), " " * before + "^" * marked
+    before = _width(_visible(lead + text[cut:start]))
+    marked = max(1, _width(_visible(text[start : min(stop, cut + _MAX_LINE)])))
+    return line, lead + _visible(seen) + ("…" if cut + _MAX_LINE < len(text) else ""), " " * before + "^" * marked
 
 
 def witness_text(witness: Iterable[tuple[str, bool]]) -> str:
@@ -70,29 +71,36 @@ def mass_text(mass: float) -> str:
     return f"{100 * mass:.3g} %" if mass >= 1e-5 else f"{mass:.1e}"
 
 
+def show(diagnostic: Diagnostic, stream: TextIO) -> None:
+    """Write a finding, in colours where the stream is a terminal."""
+    painted(stream, pretty(diagnostic, colour=use_colour(stream)))
+
+
 def pretty(diagnostic: Diagnostic, *, colour: bool = False) -> str:
-    """A finding as several lines of text, ending in a newline."""
+    """A finding as several lines of text, ending in a newline; what is not the project's own in it is escaped."""
     paint = _Paint(colour)
     source, span = diagnostic.span.source, diagnostic.span
-    line, shown, marks = _excerpt(source, span)
+    line, seen, marks = _excerpt(source, span)
     column = source.position(span.start)[1]
     related = [(message, s, *_excerpt(s.source, s)) for message, s in diagnostic.related]
     gutter = len(str(max([line, *(entry[2] for entry in related)])))
     blank, bar = " " * gutter, paint("frame", "|")
     head = paint(diagnostic.severity, f"{diagnostic.severity}[{diagnostic.code.id}]")
     out = [
-        f"{head}{paint('bold', ': ' + diagnostic.message)}",
-        f"{blank}{paint('frame', '-->')} {source.name}:{line}:{column}",
+        f"{head}{paint('bold', ': ' + shown(diagnostic.message))}",
+        f"{blank}{paint('frame', '-->')} {shown(source.name)}:{line}:{column}",
     ]
-    if shown.strip():
+    if seen.strip():
         out.append(f"{blank} {bar}")
-        out.append(f"{paint('frame', str(line).rjust(gutter))} {bar} {shown}")
+        out.append(f"{paint('frame', str(line).rjust(gutter))} {bar} {seen}")
         out.append(f"{blank} {bar} {paint(diagnostic.severity, marks)}")
     for message, s, number, text, under in related:
         if s.source is not source:
-            out.append(f"{blank}{paint('frame', ':::')} {s.source.name}:{number}:{s.source.position(s.start)[1]}")
+            out.append(
+                f"{blank}{paint('frame', ':::')} {shown(s.source.name)}:{number}:{s.source.position(s.start)[1]}"
+            )
         out.append(f"{paint('frame', str(number).rjust(gutter))} {bar} {text}")
-        out.append(f"{blank} {bar} {paint('frame', under.replace('^', '-'))} {paint('frame', message)}")
+        out.append(f"{blank} {bar} {paint('frame', under.replace('^', '-'))} {paint('frame', shown(message))}")
     notes: list[tuple[str, str]] = []
     if diagnostic.witness is not None:
         notes.append(("witness", witness_text(diagnostic.witness) or "every completion"))
@@ -104,7 +112,7 @@ def pretty(diagnostic: Diagnostic, *, colour: bool = False) -> str:
         notes.append(("fix", _fix_text(fix)))
     for name, text in notes:
         out.append(
-            f"{blank} {paint('frame', '=')} {paint('help' if name in ('help', 'fix') else 'bold', name + ':')} {text}"
+            f"{blank} {paint('frame', '=')} {paint('help' if name in ('help', 'fix') else 'bold', name + ':')} {shown(text)}"
         )
     return "\n".join(out) + "\n"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.render import use_colour
+from rbrlang.cli.terminal import painted, say, unread
 
 _PAUSE = 0.3  # seconds between two looks; a look is one `stat` a file
 
@@ -28,7 +29,7 @@ def _stamp(files: Collection[Path]) -> Stamp:
 
 
 def watch(named: Collection[Path], run: Callable[[], tuple[int, Collection[Path]]]) -> int:
-    """Run, wait for a change, run again, until interrupted; the exit code of the last run.
+    """Run, wait for a change, run again, until interrupted or until nobody reads on; the exit code of the last run.
 
     `run` gives its exit code and the files that it read. A run that fails (a file is gone, or just being replaced)
     says so, and those `named` on the command line are watched until it works again.
@@ -38,18 +39,20 @@ def watch(named: Collection[Path], run: Callable[[], tuple[int, Collection[Path]
         while True:
             began, before = time.time_ns(), _stamp(files)
             if use_colour(sys.stdout):
-                sys.stdout.write("\x1b[2J\x1b[H")  # a fresh screen
+                painted(sys.stdout, "\x1b[2J\x1b[H")  # a fresh screen
             try:
                 code, read = run()
                 files |= dict.fromkeys(read)  # those of earlier runs stay: what is gone may come back
             except (UsageError, OSError) as error:
                 code = 2
-                sys.stdout.write(f"{error}\n")
+                say(f"{error}")
             late = {file: stamp for file, stamp in _stamp(files).items() if file not in before}
             changed = any(stamp is not None and stamp[0] >= began for stamp in late.values())
             before |= late
-            sys.stdout.write(f"watching {len({file.resolve() for file in files})} files; Ctrl-C ends\n")
+            say(f"watching {len({file.resolve() for file in files})} files; Ctrl-C ends")
             sys.stdout.flush()
+            if unread():
+                return code
             while not changed:
                 time.sleep(_PAUSE)
                 changed = _stamp(before) != before

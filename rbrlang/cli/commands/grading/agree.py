@@ -14,6 +14,7 @@ from rbrlang.cli import gate
 from rbrlang.cli import options as shared
 from rbrlang.cli.commands.grading.agree_outcome import Outcome, Training
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.terminal import console, warn
 from rbrlang.diagnostics import suggest
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         agree_show.show(outcome, policy, options)
     for line in unmet:
-        sys.stderr.write(f"{line}\n")
+        warn(f"{line}")
     if unmet:
         return 1
     return data.EXIT_SOME_INVALID if unknown or found.bad or outcome.invalid else 0
@@ -173,13 +174,13 @@ def _labelled(rows: Sequence[Row], policy: Policy, path: str) -> tuple[Row, ...]
             why = "is no proposition of the policy, so its labels are not used" + (
                 f"; did you mean `{near}`?" if near else ""
             )
-        sys.stderr.write(f"{path}: `{name}` (labelled in {count} rows) {why}\n")
+        warn(f"{path}: `{name}` (labelled in {count} rows) {why}")
     kept = tuple(row for row in rows if any(row.labels.get(name) is not None for name in known))
     if not kept:
         names = ", ".join(sorted(known))
         raise UsageError(f"`{path}` has no label of a proposition of the policy; `labels` of a row may name {names}")
     if len(kept) < len(rows):
-        sys.stderr.write(f"{path}: {len(rows) - len(kept)} of {len(rows)} rows have no labels and take no part\n")
+        warn(f"{path}: {len(rows) - len(kept)} of {len(rows)} rows have no labels and take no part")
     return kept
 
 
@@ -246,7 +247,6 @@ def _number(value: float | None) -> float:
 def _cross_validated(
     policy: Policy, items: Sequence[GradeItem], labels: NDArray[np.float64], seed: int, folds: int
 ) -> tuple[str, NDArray[np.float64]]:
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from rbrlang.grading.embedded import evidence
@@ -254,7 +254,7 @@ def _cross_validated(
 
     bar = Progress(
         TextColumn("learning, fold by fold"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True,
+        console=console(sys.stderr), disable=not sys.stderr.isatty(), transient=True,
     )  # fmt: skip
     task = bar.add_task("", total=folds)
     try:

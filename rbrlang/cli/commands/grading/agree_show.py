@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rbrlang.cli.commands.grading.agree_json import describe, last_turn
 from rbrlang.cli.tables import show as table
+from rbrlang.cli.terminal import say, shown
 from rbrlang.grading.trust.agreement import Agreement, TooLittle
 from rbrlang.grading.trust.assessment import Assessment, Judged, ResponseClasses, disagreements, wrong
 from rbrlang.grading.trust.bootstrap import FEWEST_PROMPTS, Interval
@@ -42,7 +43,7 @@ def show(outcome: Outcome, policy: Policy, options: argparse.Namespace) -> None:
     _head(outcome)
     _propositions(outcome, options.bootstrap)
     _classes(found, outcome)
-    _say("")
+    say("")
     if options.details:
         _details(found)
     if outcome.training is not None:
@@ -51,24 +52,21 @@ def show(outcome: Outcome, policy: Policy, options: argparse.Namespace) -> None:
         _calibration(outcome.calibration.propositions, options.calibrate)
     _disagreements(outcome, policy, options.disagreements)
     if options.plot:
-        _say(f"drew {options.plot}\n")
+        say(f"drew {options.plot}")
+        say("")
     steps = _next_steps(outcome, options)
     if steps:
-        _say("What to do next")
+        say("What to do next")
         for step in steps:
             _wrapped(step, "  - ", "    ")
 
 
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-
-
 def _wrapped(text: str, first: str = "", after: str = "") -> None:
-    _say(
-        textwrap.fill(
-            text, _WIDTH, initial_indent=first, subsequent_indent=after, break_on_hyphens=False, break_long_words=False
-        )
+    lines = textwrap.wrap(
+        text, _WIDTH, initial_indent=first, subsequent_indent=after, break_on_hyphens=False, break_long_words=False
     )
+    for line in lines or ("",):
+        say(line)
 
 
 def _two(value: float) -> str:
@@ -104,12 +102,12 @@ def _head(outcome: Outcome) -> None:
             "where these rows are among those that the heads were learned from, the numbers flatter: judge the way "
             "of learning with --cross-validate 5"
         )
-    _say(
+    say(
         f"{found.rows} labelled rows of {found.prompts} prompts, seed {found.seed}, {found.resamples} resamples of prompts"
     )
     for reason, count in outcome.invalid.most_common(5):
         _wrapped(f"{count} answers are invalid and take no part: {reason}", after="  ")
-    _say("")
+    say("")
 
 
 def _standing(note: str) -> str:
@@ -161,7 +159,7 @@ def _propositions(outcome: Outcome, resamples: int) -> None:
     few = [judged.name for judged, r in told if resamples and math.isnan(r.auc.low)]
     if few:
         _wrapped(f"no intervals, as fewer than {FEWEST_PROMPTS} prompts are labelled: {', '.join(few)}")
-    _say(_LEGEND if rows else "")
+    sys.stdout.write(f"{_LEGEND}\n" if rows else "\n")
 
 
 def _of(share: Interval, rows: int) -> str:
@@ -213,7 +211,7 @@ def _details(found: Assessment) -> None:
 def _classes(found: Assessment, outcome: Outcome) -> None:
     accuracy = found.class_accuracy
     if accuracy is None:
-        _say("Classes: not judged: no row has a class by its labels and one by the grader's answers")
+        say("Classes: not judged: no row has a class by its labels and one by the grader's answers")
     else:
         always = sum(c.most_frequent for c in found.classes) / found.class_rows
         _wrapped(
@@ -221,7 +219,7 @@ def _classes(found: Assessment, outcome: Outcome) -> None:
             f"{found.class_rows} rows; always saying each response type's most frequent class would be right "
             f"{always:.3f}"
         )
-        _say("")
+        say("")
     for response in found.classes:
         if response.rows:
             _confusion(response)
@@ -230,13 +228,13 @@ def _classes(found: Assessment, outcome: Outcome) -> None:
             (sum(response.open_given), "the grader's answers leave the class open"),
         ):
             if count:
-                _say(f"{response.name}: {count} rows take no part: {why}")
+                say(f"{response.name}: {count} rows take no part: {why}")
         if response.impossible:
             first = outcome.rows[response.impossible[0]].id
-            _say(f"{response.name}: the labels of {len(response.impossible)} rows contradict an axiom (first: {first})")
+            say(f"{response.name}: the labels of {len(response.impossible)} rows contradict an axiom (first: {first})")
     known = sum(c.rows + c.open_truth + sum(c.open_given) + len(c.impossible) for c in found.classes)
     if found.rows > known:
-        _say(f"{found.rows - known} rows have no response type of the policy, and so no class")
+        say(f"{found.rows - known} rows have no response type of the policy, and so no class")
 
 
 def _confusion(response: ResponseClasses) -> None:
@@ -255,7 +253,8 @@ def _confusion(response: ResponseClasses) -> None:
     table(f"{response.name}: {response.right} of {response.rows} right", head, rows)
     never = [f"{j + 1} {response.classes[j]}" for j in used if j not in seen]
     if never:
-        _say(f"given, but never labelled: {', '.join(never)}\n")
+        say(f"given, but never labelled: {', '.join(never)}")
+        say("")
 
 
 # --- what was learned ---------------------------------------------------------------------------
@@ -285,7 +284,7 @@ def _training(training: Training, found: Assessment, file: str) -> None:
         f"wrote {file}: heads learned from all {found.rows} rows, calibrated, and locked to the propositions' texts "
         f"and to this version's evidence"
     )
-    _say("")
+    say("")
 
 
 def _calibration(corrections: tuple[Calibrated, ...], file: str) -> None:
@@ -303,7 +302,8 @@ def _calibration(corrections: tuple[Calibrated, ...], file: str) -> None:
         rows.append((f"mean of {len(gains)}", "", *(f"{sum(part) / len(gains):.3f}" for part in parts), ""))
     head = ("proposition", "labels", "Brier", "after", "ECE", "after", "correction")
     table("Calibration, before and after, on prompts that the correction never saw", head, rows, narrow=True)
-    _say(f"wrote {file}, which holds for this grader only\n")
+    say(f"wrote {file}, which holds for this grader only")
+    say("")
 
 
 # --- text ---------------------------------------------------------------------------------------
@@ -311,7 +311,7 @@ def _calibration(corrections: tuple[Calibrated, ...], file: str) -> None:
 
 def excerpt(text: str, length: int = _EXCERPT) -> str:
     """A text on one line, safe to print, its middle left out where it is long."""
-    line = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
+    line = shown(" ".join(text.split()))
     return line if len(line) <= length else f"{line[: length * 2 // 3]} … {line[-length // 3 :]}"
 
 
@@ -320,14 +320,15 @@ def _disagreements(outcome: Outcome, policy: Policy, limit: int) -> None:
     if not found:
         return
     total = int(wrong(outcome.labels, outcome.p).sum())
-    _say(f"Disagreements, the most confident first ({len(found)} of {total}; --disagreements N shows more)\n")
+    say(f"Disagreements, the most confident first ({len(found)} of {total}; --disagreements N shows more)")
+    say("")
     for one in found:
         row = outcome.rows[one.row]
         name = policy.circuit.propositions[one.proposition]
-        _say(f"  {name}: people say {'yes' if one.label else 'no'}, the grader P(yes) = {one.p:.2f}  [{row.id}]")
+        say(f"  {name}: people say {'yes' if one.label else 'no'}, the grader P(yes) = {one.p:.2f}  [{row.id}]")
         for who, text in (("asked:    ", last_turn(row)), ("answered: ", row.completion_text)):
             _wrapped(excerpt(text) or "(nothing)", f"    {who}", " " * 14)
-        _say("")
+        say("")
 
 
 def _next_steps(outcome: Outcome, options: argparse.Namespace) -> list[str]:

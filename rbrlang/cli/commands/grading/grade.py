@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.terminal import say, warn
 
 if TYPE_CHECKING:
     from rbrlang.cli.graders import GradedRows, Lazily
@@ -78,9 +78,9 @@ def run(options: argparse.Namespace) -> int:
         out.append(graded.row(at, **columns))
     write_rows(options.output, out)
     total = sum(len(answers) for answers in graded.answers)
-    sys.stderr.write(f"{graded.identity}: {total} answers for {len(out)} rows, {reasons.total()} invalid\n")
+    warn(f"{graded.identity}: {total} answers for {len(out)} rows, {reasons.total()} invalid")
     for reason, count in reasons.most_common(10):
-        sys.stderr.write(f"  {count} × {reason}\n")
+        warn(f"  {count} × {reason}")
     tell(graded, options.cache)
     return data.EXIT_SOME_INVALID if reasons or unknown or found.bad else 0
 
@@ -104,15 +104,13 @@ def tell(graded: GradedRows, cache: str | None) -> None:
 
     methods = Counter(a.method for answers in graded.answers for a in answers.values() if isinstance(a, Value))
     if methods:
-        sys.stderr.write("read by " + ", ".join(f"{name} {count}" for name, count in methods.most_common()) + "\n")
+        warn("read by " + ", ".join(f"{name} {count}" for name, count in methods.most_common()))
     if graded.calibration is not None:
-        sys.stderr.write(f"corrected by calibration {graded.calibration.identity}\n")
+        warn(f"corrected by calibration {graded.calibration.identity}")
     if graded.lazy is not None:
         lazy = graded.lazy
         saved = 1 - lazy.asked / lazy.wanted if lazy.wanted else 0.0
-        sys.stderr.write(
-            f"lazy: asked {lazy.asked} of {lazy.wanted} propositions in {lazy.rounds} rounds, {saved:.0%} saved\n"
-        )
+        warn(f"lazy: asked {lazy.asked} of {lazy.wanted} propositions in {lazy.rounds} rounds, {saved:.0%} saved")
     if graded.summary is not None:
         tell_costs(graded.summary, cache)
 
@@ -120,15 +118,15 @@ def tell(graded: GradedRows, cache: str | None) -> None:
 def tell_costs(summary: Summary, cache: str | None) -> None:
     """Requests, tokens and cost of a run, and how to go on with one that ended early, on standard error."""
     used = summary.usage
-    sys.stderr.write(
+    warn(
         f"P(yes) from {summary.reading}; sent {summary.sent} requests ({summary.retried} again, {summary.from_cache} "
         f"more answered from the cache) in {summary.seconds:.1f} s: {used.prompt} prompt tokens ({used.cached} from the "
-        f"server's cache), {used.completion} answer tokens, cost {summary.cost:.4f}\n"
+        f"server's cache), {used.completion} answer tokens, cost {summary.cost:.4f}"
     )
     if summary.stopped:
-        sys.stderr.write(f"the run ended early: {summary.stopped}\n")
+        warn(f"the run ended early: {summary.stopped}")
         if cache:
-            sys.stderr.write(f"what was answered is in `{cache}`; run the same command with --resume to continue\n")
+            warn(f"what was answered is in `{cache}`; run the same command with --resume to continue")
 
 
 def _dry_run(options: argparse.Namespace, spec: GraderSpec, policy: Policy, items: Any) -> int:
@@ -141,14 +139,14 @@ def _dry_run(options: argparse.Namespace, spec: GraderSpec, policy: Policy, item
     every = tuple(range(len(policy.circuit.propositions)))
     asked = (every,) * len(items) if options.all else wanted(policy.circuit, items)
     if not isinstance(spec, OpenAISpec | SystemOneSpec):
-        sys.stdout.write(f"{sum(len(w) for w in asked)} answers for {len(items)} rows, nothing to pay\n")
+        say(f"{sum(len(w) for w in asked)} answers for {len(items)} rows, nothing to pay")
         return 0
     remote = graders.remote_of(options, spec, policy, items)
     path = Path(options.cache) if options.cache and Path(options.cache).is_file() else None
     with AnswerCache(path) as cache:
         found = estimate(remote, items, asked, cache, graders.price_of(options))
-    sys.stdout.write(
+    say(
         f"{found.requests} requests, {found.from_cache} of them answered already; at most about "
-        f"{found.usage.prompt} prompt tokens and {found.usage.completion} answer tokens, cost {found.cost:.4f}\n"
+        f"{found.usage.prompt} prompt tokens and {found.usage.completion} answer tokens, cost {found.cost:.4f}"
     )
     return 0

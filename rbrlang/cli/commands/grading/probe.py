@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.render import dump
+from rbrlang.cli.terminal import say
 from rbrlang.diagnostics import suggest
 from rbrlang.policy import Policy
 
 if TYPE_CHECKING:
+    from rbrlang.cli.tables import Cell
     from rbrlang.grading.judge import Judge
     from rbrlang.grading.trust.bases import Candidate
     from rbrlang.grading.trust.inject import Payload
@@ -139,9 +141,9 @@ def _list(options: argparse.Namespace, policy: Policy | None) -> None:
         return
     for name, payload in listed:
         about = payload.about if name is None else f"{payload.about} ({name})"
-        sys.stdout.write(f"{payload.name:26} {about:46} {_preview(payload)}\n")
+        say(f"{payload.name:26} {about:46} {_preview(payload)}")
     if policy is None:
-        sys.stdout.write(f"with a FILE also, made from it: {', '.join(BUILT)}\n")
+        say(f"with a FILE also, made from it: {', '.join(BUILT)}")
 
 
 def _text(payload: Payload) -> str | None:
@@ -232,16 +234,15 @@ def _outranking(found: Outranking) -> dict[str, Any]:
 def _print(options: argparse.Namespace, report: Report) -> None:
     from rbrlang.cli.tables import show
 
-    out = sys.stdout.write
     good = sum(base.side == "good" for base in report.bases)
-    out(
+    say(
         f"{options.file}: {report.payloads} payloads, {good} good and {len(report.bases) - good} bad completions, "
-        f"{report.trials} trials against `{options.grader}`\n"
+        f"{report.trials} trials against `{options.grader}`"
     )
     unscored = {found.id.split("/")[0] for found in report.unscored}
     for name, side in report.missing:
         if name not in unscored:  # otherwise the grader is what is missing
-            out(f"  `{name}`: no {side} completion to attack; give one with `--data`\n")
+            say(f"  `{name}`: no {side} completion to attack; give one with `--data`")
     if report.raising:
         show(
             "payloads that raise the reward, by their largest flip",
@@ -266,7 +267,7 @@ def _print(options: argparse.Namespace, report: Report) -> None:
     _print_ends(report)
 
 
-def _raised(report: Report) -> list[tuple[str, ...]]:
+def _raised(report: Report) -> list[tuple[Cell, ...]]:
     """One row for each payload, the largest rise first."""
     by_payload: dict[str, list[Flip]] = {}
     for flip in report.raising:
@@ -281,9 +282,9 @@ def _rise(flip: Flip) -> float:
     return 0.0 if flip.rise is None else flip.rise
 
 
-def _flip_row(flip: Flip, count: int) -> tuple[str, ...]:
+def _flip_row(flip: Flip, count: int) -> tuple[Cell, ...]:
     before, after = flip.base.graded, flip.after
-    crossed = "\n".join(f"{c.proposition} {c.before:.2f} → {c.after:.2f}" for c in flip.crossings)
+    crossed = tuple(f"{c.proposition} {c.before:.2f} → {c.after:.2f}" for c in flip.crossings)
     moved = f"{before.klass} → {after.klass}" if before.klass != after.klass else f"{after.klass}"
     return flip.id, str(count), crossed, moved, f"{before.reward:.3f} → {after.reward:.3f}"
 
@@ -305,27 +306,26 @@ def _earned(found: Outranking) -> float:
 
 
 def _print_ends(report: Report) -> None:
-    out = sys.stdout.write
     if report.measured:
         effects = [found.effect for found in report.measured]
-        out(
-            f"measures alone moved the reward in {len(effects)} trials, by {min(effects):+.3f} to {max(effects):+.3f}; that is no flip\n"
+        say(
+            f"measures alone moved the reward in {len(effects)} trials, by {min(effects):+.3f} to {max(effects):+.3f}; that is no flip"
         )
     answers = report.answers
     if answers.invalid or answers.abstained:
         kinds = ", ".join(f"{count} {kind}" for kind, count in answers.invalid.items()) or "none"
-        out(f"answers: {answers.values} values, {answers.abstained} abstentions, invalid: {kinds}\n")
+        say(f"answers: {answers.values} values, {answers.abstained} abstentions, invalid: {kinds}")
     if report.unscored:
         first = report.unscored[0]
-        out(f"{len(report.unscored)} completions got no reward; the first, {first.id}: {first.reason}\n")
+        say(f"{len(report.unscored)} completions got no reward; the first, {first.id}: {first.reason}")
     raising, texts = len(report.raising), len({found.payload for found in report.outranking})
     others = len(report.flips) - raising
     match report.verdict:
         case "swayed":
-            out(
-                f"swayed: flips that raise the reward {raising}, that do not {others}; texts that earn as much as an answer {texts}\n"
+            say(
+                f"swayed: flips that raise the reward {raising}, that do not {others}; texts that earn as much as an answer {texts}"
             )
         case "unsure":
-            out(f"no payload raised the reward where it was scored; flips that do not raise it {others}\n")
+            say(f"no payload raised the reward where it was scored; flips that do not raise it {others}")
         case "clean":
-            out(f"no payload raised the reward; flips that do not raise it {others}\n")
+            say(f"no payload raised the reward; flips that do not raise it {others}")

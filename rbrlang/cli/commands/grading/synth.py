@@ -6,7 +6,6 @@ What belongs to a model alone is in `synth_llm`.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from rbrlang.cli import options as shared
 from rbrlang.cli.commands.grading import synth_llm
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.terminal import warn
 
 if TYPE_CHECKING:
     from rbrlang.policy import Policy
@@ -94,7 +94,7 @@ def _from_rules(options: argparse.Namespace, policy: Policy, prompts: int | Sequ
     )
     _write(options, policy, drawn.rows)
     for missing in drawn.impossible:
-        sys.stderr.write(f"`{missing.response}.{missing.klass}` has no completion under the priors and axioms\n")
+        warn(f"`{missing.response}.{missing.klass}` has no completion under the priors and axioms")
     return int(bool(drawn.impossible))
 
 
@@ -111,7 +111,7 @@ def _from_templates(options: argparse.Namespace, policy: Policy, prompts: int | 
     counts = _write(options, policy, made.rows)
     for missing in made.missing:
         to = f"requests of the kind `{missing.scene}`" if missing.scene else "requests that the bank does not know"
-        sys.stderr.write(f"{missing.count} × `{missing.response}.{missing.klass}` to {to}: the phrases cannot say it\n")
+        warn(f"{missing.count} × `{missing.response}.{missing.klass}` to {to}: the phrases cannot say it")
     return int(any(not counts[missing.response, missing.klass] for missing in made.missing))
 
 
@@ -122,6 +122,6 @@ def _write(options: argparse.Namespace, policy: Policy, rows: Sequence[Row]) -> 
     counts = Counter((row.response_type, row.klass) for row in rows)
     for response in policy.circuit.responses:
         parts = ", ".join(f"{counts[response.name, name]} {name}" for name in response.classes)
-        sys.stderr.write(f"{response.name}: {parts}\n")
-    sys.stderr.write(f"wrote {len(rows)} rows to {options.output} (seed {options.seed})\n")
+        warn(f"{response.name}: {parts}")
+    warn(f"wrote {len(rows)} rows to {options.output} (seed {options.seed})")
     return counts

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.terminal import say, warn
 
 if TYPE_CHECKING:
     from rbrlang.grading.endpoint.account import Summary
@@ -74,7 +75,7 @@ def compose(options: argparse.Namespace, policy: Policy, prompts: int | Sequence
         write_rows(options.keep_rejected, [row.raw for row in composed.rejected])
     if options.format == "json":
         json.dump(_as_json(composed, options.seed), sys.stdout, indent=2)
-        sys.stdout.write("\n")
+        say("")
     else:
         _report(composed)
     _tell(options, composed, summary)
@@ -144,9 +145,9 @@ def _dry_run(options: argparse.Namespace, writer: WriterOptions, orders: Sequenc
     from rbrlang.grading.endpoint.writing import order_tokens
 
     used = order_tokens(writer, orders)
-    sys.stdout.write(
+    say(
         f"{len(orders)} texts in the first of at most {options.attempts} rounds: about {used.prompt} prompt tokens and at "
-        f"most {used.completion} answer tokens, cost {graders.price_of(options).of(used):.4f}; the grader comes on top\n"
+        f"most {used.completion} answer tokens, cost {graders.price_of(options).of(used):.4f}; the grader comes on top"
     )
     return 0
 
@@ -187,31 +188,31 @@ def _report(composed: Composed) -> None:
                 f"  {kept.proposition:<{width}} {'yes' if kept.answer else 'no':<3}  {kept.followed:>5} of {kept.told:<5} "
                 f"{_share(kept.followed, kept.told)}" + (f", {kept.unknown} unknown" if kept.unknown else "")
             )
-    sys.stderr.write("\n".join(lines) + "\n")
+    for line in lines:
+        warn(line)
 
 
 def _tell(options: argparse.Namespace, composed: Composed, summary: Summary | None) -> None:
-    say = sys.stderr.write
     for missing in composed.impossible:
-        say(f"`{missing.response}.{missing.klass}` has no completion under the priors and axioms\n")
+        warn(f"`{missing.response}.{missing.klass}` has no completion under the priors and axioms")
     if composed.empty:
-        say(f"{composed.empty} × the model wrote nothing\n")
+        warn(f"{composed.empty} × the model wrote nothing")
     for reason, count in list(composed.failures.items())[:10]:
-        say(f"{count} × {reason}\n")
+        warn(f"{count} × {reason}")
     if summary is not None:
         used = summary.usage
-        say(
+        warn(
             f"sent {summary.sent} requests ({summary.retried} again, {summary.from_cache} more answered from the cache) in "
             f"{summary.seconds:.1f} s: {used.prompt} prompt tokens, {used.completion} answer tokens, cost {summary.cost:.4f}\n"
         )
         if summary.stopped:
-            say(f"the run ended early: {summary.stopped}\n")
+            warn(f"the run ended early: {summary.stopped}")
     if any(tally.open for tally in composed.tallies) and options.cache:
-        say(f"what arrived is in `{options.cache}`; run the same command with --resume to continue\n")
+        warn(f"what arrived is in `{options.cache}`; run the same command with --resume to continue")
     if composed.rows or not composed.failures:
         rejected = f", {len(composed.rejected)} rejected" + (
             f" in {options.keep_rejected}" if options.keep_rejected else ""
         )
-        say(f"wrote {len(composed.rows)} rows to {options.output}{rejected} (seed {options.seed})\n")
+        warn(f"wrote {len(composed.rows)} rows to {options.output}{rejected} (seed {options.seed})")
     else:
-        say("nothing arrived, so nothing was written\n")
+        warn("nothing arrived, so nothing was written")

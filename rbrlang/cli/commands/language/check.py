@@ -13,7 +13,8 @@ from rbrlang import codes
 from rbrlang.checking import Checked
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
-from rbrlang.cli.render import dump, mass_text, pretty, to_json, use_colour
+from rbrlang.cli.render import dump, mass_text, show, to_json
+from rbrlang.cli.terminal import say, shown
 from rbrlang.diagnostics import Diagnostic, suggest
 from rbrlang.lang.load import Parser
 from rbrlang.lang.parse import parse
@@ -113,13 +114,13 @@ def _write(
         sys.stdout.write(dump(_report(results, found)))
         return
     if format == "pretty":
-        colour = use_colour(sys.stdout)
         shown: set[Diagnostic] = set()
         for result in results:
             for diagnostic in result.checked.diagnostics:
                 if diagnostic not in shown:
                     shown.add(diagnostic)
-                    sys.stdout.write(pretty(diagnostic, colour=colour) + "\n")
+                    show(diagnostic, sys.stdout)
+                    say("")
             sys.stdout.write(_summary(result))
         return
     from rbrlang.cli import formats
@@ -136,7 +137,7 @@ def _summary(result: _Result) -> str:
     checked = result.checked
     counts = {s: sum(d.severity == s for d in checked.diagnostics) for s in ("error", "warning", "note")}
     found = ", ".join(f"{n} {s}{'s' if n > 1 else ''}" for s, n in counts.items() if n)
-    lines = [f"{result.file}: {found or 'no findings'}"]
+    lines = [f"{shown(result.file)}: {found or 'no findings'}"]
     if result.fixed:
         lines[0] += f" · {len(result.fixed)} fixed"
     if checked.ok:

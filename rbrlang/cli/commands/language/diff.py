@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.render import dump, mass_text, witness_text
+from rbrlang.cli.terminal import say
 from rbrlang.diagnostics import suggest
 from rbrlang.logic.diff import DiffError, PolicyDiff, ResponseDiff, Side, diff, renames
 from rbrlang.policy import Policy
@@ -99,7 +100,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         _show(found, rows)
         for line in broken:
-            sys.stdout.write(line + "\n")
+            say(line)
     return 1 if broken else 3 if rows is not None and rows.bad else 0
 
 
@@ -201,25 +202,25 @@ def _broken(guards: list[_Guard], found: PolicyDiff, rows: RowDiff | None) -> li
 def _show(found: PolicyDiff, rows: RowDiff | None) -> None:
     out = sys.stdout.write
     if found.same_logic:
-        out(f"same logic: both have the fingerprint {found.fingerprints[0][:12]}\n")
+        say(f"same logic: both have the fingerprint {found.fingerprints[0][:12]}")
     else:
-        out(f"the logic differs: fingerprint {found.fingerprints[0][:12]} → {found.fingerprints[1][:12]}\n")
+        say(f"the logic differs: fingerprint {found.fingerprints[0][:12]} → {found.fingerprints[1][:12]}")
     for title, names in (("new", found.added), ("gone", found.removed), ("asked in other words", found.reworded)):
         if names:
-            out(f"{title}: {', '.join(f'`{name}`' for name in names)}\n")
+            say(f"{title}: {', '.join(f'`{name}`' for name in names)}")
     for before, after in found.renamed:
-        out(f"renamed: `{before}` → `{after}`\n")
+        say(f"renamed: `{before}` → `{after}`")
     for what, names in (("new", found.new_responses), ("gone", found.lost_responses)):
         out("".join(f"response type `{name}` is {what}\n" for name in names))
     for name, before, after in found.categories:
-        out(f'category "{name}": {_type(before)} → {_type(after)}\n')
+        say(f'category "{name}": {_type(before)} → {_type(after)}')
     for verb, part in (("exclude", found.axioms.excluded), ("allow", found.axioms.allowed)):
         if part is not None:
-            out(f"axioms now {verb} {mass_text(part[0])} more of completions, such as {witness_text(part[1])}\n")
+            say(f"axioms now {verb} {mass_text(part[0])} more of completions, such as {witness_text(part[1])}")
     for item in found.responses:
         _show_response(item, rows)
     if rows is not None:
-        out(f"rows: {rows.used} compared, {rows.skipped} not comparable\n")
+        say(f"rows: {rows.used} compared, {rows.skipped} not comparable")
 
 
 def _type(name: str | None) -> str:
@@ -240,7 +241,7 @@ def _show_response(item: ResponseDiff, rows: RowDiff | None) -> None:
         f"({after - before:+.4f})\n"
     )
     for change in item.regraded:
-        sys.stdout.write(f"  {change}\n")
+        say(f"  {change}")
     if item.moved:
         table = [
             (name, *("·" if mass == 0 else mass_text(mass) for mass in row))
@@ -248,9 +249,9 @@ def _show_response(item: ResponseDiff, rows: RowDiff | None) -> None:
         ]
         show("", ("was ╲ is", *item.after), table)
     for cell in item.moved:
-        sys.stdout.write(
+        say(
             f"  {cell.before} → {cell.after}: {mass_text(cell.mass)}, reward {cell.reward:+.2f}, "
-            f"when {witness_text(cell.witness) or 'always'}\n"
+            f"when {witness_text(cell.witness) or 'always'}"
         )
     if by_rows is not None:
         sys.stdout.write(f"  rows: {by_rows.moved} of {by_rows.total} move")

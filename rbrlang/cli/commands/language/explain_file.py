@@ -10,6 +10,7 @@ from rbrlang.cli import options as shared
 from rbrlang.cli.commands.language.graph import response_named
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.render import dump, witness_text
+from rbrlang.cli.terminal import say, warn
 from rbrlang.lang.program import TruthTest
 from rbrlang.logic.audit import assignment
 from rbrlang.logic.explain import Explanation, Facts, explain, names
@@ -42,11 +43,11 @@ def run(options: argparse.Namespace) -> int:
     found = explain(checked.compiled.bdd, item, checked.compiled.axioms, case.true)
     if found is None:
         broken = [
-            axiom.formula.span.text for axiom, edge in
+            " ".join(axiom.formula.span.text.split()) for axiom, edge in
             zip(checked.program.axioms, checked.compiled.axiom_edges, strict=True)
             if not checked.compiled.bdd.holds(edge, case.true)
         ]  # fmt: skip
-        sys.stderr.write(f"rbrc explain: the axioms exclude this: it breaks {' and '.join(f'`{b}`' for b in broken)}\n")
+        warn(f"rbrc explain: the axioms exclude this: it breaks {' and '.join(f'`{b}`' for b in broken)}")
         return 1
     if options.format == "json":
         sys.stdout.write(dump(_report(case, found)))
@@ -143,13 +144,13 @@ def _text(facts: Facts, policy: Policy) -> str:
 def _show(case: _Case, found: Explanation) -> None:
     response = case.policy.program.responses[case.response]
     out = sys.stdout.write
-    out(f"{response.name}: {response.classes[found.klass]}\n")
-    out(f"  because {_text(found.reason, case.policy) or 'every completion is'}\n")
+    say(f"{response.name}: {response.classes[found.klass]}")
+    say(f"  because {_text(found.reason, case.policy) or 'every completion is'}")
     for name, flip in zip(response.classes, found.flips, strict=True):
         if flip is None:
-            out(f"  {name}: no completion is\n")
+            say(f"  {name}: no completion is")
         elif flip:
-            out(f"  {name} if {_text(flip, case.policy)}\n")
+            say(f"  {name} if {_text(flip, case.policy)}")
     if case.graded:
         chances = case.graded["class_probs"]
         out("  graded: " + ", ".join(f"{name} {p:.3f}" for name, p in chances.items() if p >= 0.0005) + "\n")
@@ -160,7 +161,7 @@ def _show(case: _Case, found: Explanation) -> None:
     else:
         parts = [(name, value, value * weight) for name, value, weight in found.addends]
         total = found.reward
-    out(f"  reward {total:+.3f} with default weights\n")
+    say(f"  reward {total:+.3f} with default weights")
     for name, value, addend in parts:
         if addend:
             out(f"    {addend:+.3f}  {name}" + ("" if value == 1.0 else f" × {value:.3f}") + "\n")

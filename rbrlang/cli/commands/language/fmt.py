@@ -10,7 +10,8 @@ from pathlib import Path
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.files import replace_text
-from rbrlang.cli.render import dump, pretty, to_json, use_colour
+from rbrlang.cli.render import dump, show, to_json
+from rbrlang.cli.terminal import say, warn, write_data
 from rbrlang.diagnostics import Diagnostic, PolicyError
 from rbrlang.lang.format import formatted
 from rbrlang.source import Source
@@ -44,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
             continue
         states[file] = "unchanged" if after == before else "would change" if look else "formatted"
         if file == "-" and not look:
-            sys.stdout.write(after)
+            write_data(after.encode())
         elif options.diff and options.format == "pretty":
             lines = difflib.unified_diff(
                 before.splitlines(keepends=True), after.splitlines(keepends=True), file, f"{file} (formatted)"
@@ -79,11 +80,12 @@ def _report(options: argparse.Namespace, states: dict[str, str], findings: list[
         sys.stdout.write(dump({"files": files, "diagnostics": [to_json(d) for d in findings]}))
         return
     for finding in findings:
-        sys.stderr.write(pretty(finding, colour=use_colour(sys.stderr)) + "\n")
+        show(finding, sys.stderr)
+        warn("")
     for file, state in states.items():
         if state == "unreadable":
-            sys.stderr.write(f"{file}: cannot be formatted before its errors are mended\n")
+            warn(f"{file}: cannot be formatted before its errors are mended")
         elif state != "unchanged" and file != "-" and not options.diff:
-            sys.stdout.write(f"{file}: {state}\n")
+            say(f"{file}: {state}")
     if states.get("-") == "would change" and not options.diff:
-        sys.stdout.write("standard input: would change\n")
+        say("standard input: would change")

@@ -9,7 +9,8 @@ from pathlib import Path
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.files import write_text
-from rbrlang.cli.render import pretty, use_colour
+from rbrlang.cli.render import show
+from rbrlang.cli.terminal import warn
 from rbrlang.imports.openai_rbr import ImportFormatError, import_openai_rbr
 from rbrlang.policy import check_text
 
@@ -39,12 +40,12 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(str(error)) from error
     result = check_text(text, name=options.output)
     write_text(options.output, text)
-    colour = use_colour(sys.stderr)
     for diagnostic in result.diagnostics:
-        sys.stderr.write(pretty(diagnostic, colour=colour) + "\n")
+        show(diagnostic, sys.stderr)
+        warn("")
     program = result.program
-    sys.stderr.write(
+    warn(
         f"imported {len(program.propositions)} propositions, {len(program.definitions)} derived ones and "
-        f"{len(program.responses)} response types to {options.output}\n"
+        f"{len(program.responses)} response types to {options.output}"
     )
     return 0 if result.ok else 1

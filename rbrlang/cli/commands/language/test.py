@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 from rbrlang import codes
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
-from rbrlang.cli.render import dump, pretty, to_json, use_colour
+from rbrlang.cli.render import dump, show, to_json
+from rbrlang.cli.terminal import warn
 from rbrlang.diagnostics import Diagnostic
 from rbrlang.lang.program import TextTest, TruthTest
 from rbrlang.policy import Checked, Policy, check_text
@@ -125,7 +126,7 @@ def _once(options: argparse.Namespace, wanted: re.Pattern[str]) -> tuple[int, li
         sys.stdout.write(dump({"files": reports}))
     if not selected and not failed:
         reason = f"no test's title matches `{options.pattern}`" if options.pattern else "there are no tests"
-        sys.stderr.write(f"rbrc test: {reason}; a run without tests proves nothing\n")
+        warn(f"rbrc test: {reason}; a run without tests proves nothing")
         return 1, read
     return int(failed > 0), read
 
@@ -150,7 +151,7 @@ def _measure(
         text = test_measure.suggestion(found)
         sys.stdout.write(text)
         for problem in test_measure.unusable(found, text, lambda t: _again(options, file, t)) if text else ():
-            sys.stderr.write(f"{file}: before these cases can be used: {problem.message}; {problem.help}\n")
+            warn(f"{file}: before these cases can be used: {problem.message}; {problem.help}")
     if options.threshold is not None and found.share < options.threshold:
         out.write(f"{file}: {100 * found.share:.1f} % is below the threshold of {100 * options.threshold:g} %\n")
         return 1
@@ -239,12 +240,13 @@ def _plain(graded: Graded) -> dict[str, Any]:
 
 
 def _show(file: str, broken: list[Diagnostic], outcomes: list[_Outcome], verbose: bool, out: TextIO) -> None:
-    colour = use_colour(out)
     for diagnostic in broken:
-        out.write(pretty(diagnostic, colour=colour) + "\n")
+        show(diagnostic, out)
+        out.write("\n")
     for outcome in outcomes:
         if outcome.failure is not None:
-            out.write(pretty(outcome.failure, colour=colour) + "\n")
+            show(outcome.failure, out)
+            out.write("\n")
         elif verbose:
             out.write(f"  {outcome.state:8} {outcome.response}: {outcome.title}\n")
     counts = {state: sum(o.state == state for o in outcomes) for state in ("passed", "failed", "skipped")}

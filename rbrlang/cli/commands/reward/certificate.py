@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.terminal import say
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -51,9 +52,9 @@ def show(found: Certificates) -> None:
     base = found.base_range
     for response in found.responses:
         if response.impossible:
-            sys.stdout.write(f"{response.name}: no assignment is {', '.join(response.impossible)}\n")
+            say(f"{response.name}: no assignment is {', '.join(response.impossible)}")
         if not response.leads:
-            sys.stdout.write(f"{response.name}: nothing to prove: no two classes of different rank\n")
+            say(f"{response.name}: nothing to prove: no two classes of different rank")
             continue
         head = ("better", "over worse", "least lead", "rules alone")
         extra = () if base is None else (f"with base rewards {base[0]:g} … {base[1]:g}",)
@@ -79,14 +80,14 @@ def _row(lead: Lead, base: BaseRange | None) -> tuple[str, ...]:
 def _explain(response: ResponseCertificate, base: BaseRange | None) -> None:
     worst = response.leads[0]
     if not worst.holds:
-        sys.stdout.write(
+        say(
             f"broken: a completion that is {worst.better} can earn {worst.better_reward:+.4g} where one that is "
-            f"{worst.worse} earns {worst.worse_reward:+.4g}\n"
+            f"{worst.worse} earns {worst.worse_reward:+.4g}"
         )
     elif base is not None and worst.overridden(base):
-        sys.stdout.write(
+        say(
             f"the base reward overrides the rules: a completion that is {worst.worse} with base reward "
-            f"{base[0] + worst.lead:.4g} or more outranks one that is {worst.better} with {base[0]:g}\n"
+            f"{base[0] + worst.lead:.4g} or more outranks one that is {worst.better} with {base[0]:g}"
         )
     else:
         sys.stdout.write("proved for every assignment that satisfies the axioms\n\n")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from rbrlang.cli import options as shared
+from rbrlang.cli.terminal import warn
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,5 +36,5 @@ def run(options: argparse.Namespace) -> int:
     how = "default weights" if given is None else f"weights of {options.weights}"
     provenance = {"weights": "default" if given is None else "given"}
     write_artefact(options.output, Artefact(circuit, weights, policy.sources, None, provenance))
-    sys.stderr.write(f"wrote {options.output}: {how}, fingerprint {circuit.fingerprint}\n")
+    warn(f"wrote {options.output}: {how}, fingerprint {circuit.fingerprint}")
     return 0

@@ -13,6 +13,7 @@ from rbrlang.cli import gate
 from rbrlang.cli import options as shared
 from rbrlang.cli.commands.reward import certificate, eval_gates
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.terminal import warn
 
 if TYPE_CHECKING:
     from rbrlang.learning.judging.evaluate import RulesAlone
@@ -128,12 +129,12 @@ def run(options: argparse.Namespace) -> int:
     judged = eval_gates.Judged(artefact.circuit, result, acts, proof)
     unmet = gate.failures(options.gate, eval_gates.values(judged), eval_gates.reasons(judged))
     for line in unmet:
-        sys.stderr.write(f"{line}\n")
+        warn(f"{line}")
     if unmet:
         return 1
     apart = sum(sum(response.set_apart.values()) for response in result.responses)
     if apart == len(rows) and not any(row.probs for row in rows):
-        sys.stderr.write("no row carries `probs`; name a grader with `--grader`, or their file with `--with`\n")
+        warn("no row carries `probs`; name a grader with `--grader`, or their file with `--with`")
     return data.EXIT_SOME_INVALID if unknown or found.bad or apart else 0
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from rbrlang.cli.tables import show
+from rbrlang.cli.terminal import say
 from rbrlang.learning.judging.behaviour import Behaviour
 from rbrlang.learning.judging.evaluate import Evaluation, ResponseEvaluation
 from rbrlang.learning.judging.mining import Suggestions
@@ -19,12 +20,11 @@ _MOST_PAIRS = 5
 
 def show_evaluation(result: Evaluation) -> None:
     """Errors, where they are, what would be picked, histograms, and known against most probable class."""
-    out = sys.stdout.write
-    out(f"classes from {result.class_source}; rules alone with weights {_weights(result.rules_source)}\n")
-    out(f"95 % intervals from {result.resamples} resamples of prompts, seed {result.seed}\n")
+    say(f"classes from {result.class_source}; rules alone with weights {_weights(result.rules_source)}")
+    say(f"95 % intervals from {result.resamples} resamples of prompts, seed {result.seed}")
     for reason, count in result.set_apart.items():
-        out(f"{_rows(count)} set apart: {reason}\n")
-    out("\n")
+        say(f"{_rows(count)} set apart: {reason}")
+    say("")
     known = [response for response in result.responses if response.error is not None]
     errors: list[tuple[str, ...]] = []
     for response in known:
@@ -63,13 +63,12 @@ def _picks(responses: Sequence[ResponseEvaluation]) -> None:
 
 
 def _response(response: ResponseEvaluation, *, confusion: bool) -> None:
-    out = sys.stdout.write
     if response.error is None:
-        out(f"{response.name}: not evaluated: {response.reason}\n")
+        say(f"{response.name}: not evaluated: {response.reason}")
     elif response.error.both.refused not in (None, "not asked for"):
-        out(f"{response.name}: no interval: {response.error.both.refused}\n")
+        say(f"{response.name}: no interval: {response.error.both.refused}")
     for reason, count in response.set_apart.items():
-        out(f"{response.name}: {_rows(count)} set apart: {reason}\n")
+        say(f"{response.name}: {_rows(count)} set apart: {reason}")
     wrong = [pair for pair in response.class_pairs if pair.error.both.value > 0.0 or pair.error.rules.value > 0.0]
     wrong.sort(key=lambda pair: (-pair.error.both.value, -pair.error.rules.value))
     if wrong:
@@ -129,15 +128,15 @@ def show_behaviour(found: Behaviour, *, asked: bool) -> None:
             if rates.not_unsafe is not None or rates.not_overrefuse is not None
         ])  # fmt: skip
     unsafe = f"`{meaning.unsafe}`" if meaning.unsafe else "classes of the worst rank"
-    sys.stdout.write(
+    say(
         f"unsafe: {unsafe}, of {', '.join(meaning.refusing) or 'no response type'}; "
-        f"refusal: {meaning.refusal or 'not known'}, of {', '.join(meaning.complying) or 'no response type'}\n"
+        f"refusal: {meaning.refusal or 'not known'}, of {', '.join(meaning.complying) or 'no response type'}"
     )
     for reason in found.refused:
-        sys.stdout.write(f"{reason}\n")
+        say(f"{reason}")
     if found.unknown:
-        sys.stdout.write(f"{_rows(found.unknown)} neither labelled nor graded on this took no part\n")
-    sys.stdout.write("\n")
+        say(f"{_rows(found.unknown)} neither labelled nor graded on this took no part")
+    say("")
 
 
 def show_noise(noise: Noise) -> None:
@@ -148,13 +147,13 @@ def show_noise(noise: Noise) -> None:
         (r.name, f"{r.accuracy:.3f}", _number(r.error), _number(r.perfect_error), f"{r.contradictory:.1%}")
         for r in noise.responses
     ])  # fmt: skip
-    out(f"class accuracy exact, ranking error from {noise.draws} draws a row, seed {noise.seed}\n")
+    say(f"class accuracy exact, ranking error from {noise.draws} draws a row, seed {noise.seed}")
     drawn = [r.name for r in noise.responses if r.truth != "labels"]
     if drawn:
-        out(f"truth drawn from the rules, for want of labels: {', '.join(drawn)}\n")
+        say(f"truth drawn from the rules, for want of labels: {', '.join(drawn)}")
     if declared:
-        out(f"error rates declared by the policy, for want of labels: {', '.join(declared)}\n")
-    out("\n")
+        say(f"error rates declared by the policy, for want of labels: {', '.join(declared)}")
+    say("")
     rates = {rate.proposition: rate for rate in noise.rates}
     best = most_worth(noise)[:_MOST_WORTH]
     if best:
@@ -172,17 +171,17 @@ def show_suggestions(found: Suggestions) -> None:
     out = sys.stdout.write
     out("what the rows suggest\n\n")
     for one in found.axioms:
-        out(f"- {_holds(one.rows, one.violations)} ({one.low:.1%} … {one.high:.1%}); "
-            f"if unrelated, {one.expected:.0f} would break it\n")  # fmt: skip
+        say(f"- {_holds(one.rows, one.violations)} ({one.low:.1%} … {one.high:.1%}); "
+            f"if unrelated, {one.expected:.0f} would break it")  # fmt: skip
         if one.breaks:
-            out(f"  not an axiom of this policy: it would make {', '.join(one.breaks)} impossible: {one.line}\n")
+            say(f"  not an axiom of this policy: it would make {', '.join(one.breaks)} impossible: {one.line}")
         else:
-            out(f"  add: {one.line}\n")
+            say(f"  add: {one.line}")
         if one.examples:
-            out(f"  look first at: {', '.join(one.examples)}; the axiom would rule out what they are labelled\n")
+            say(f"  look first at: {', '.join(one.examples)}; the axiom would rule out what they are labelled")
     for constant in found.constant:
-        out(f"- `{constant.proposition}` is {str(constant.value).lower()} in all {constant.rows} labelled rows: "
-            f"these rows cannot tell what it is worth; label some where it is {str(not constant.value).lower()}\n")  # fmt: skip
+        say(f"- `{constant.proposition}` is {str(constant.value).lower()} in all {constant.rows} labelled rows: "
+            f"these rows cannot tell what it is worth; label some where it is {str(not constant.value).lower()}")  # fmt: skip
     for weight in found.maybe_zero:
         out(f"- the weight of `{weight.feature}` for {weight.response} may be 0 ({weight.low:+.2f} … {weight.high:+.2f})\n"
             f"  add to `reward {weight.response}`: {weight.line}\n")  # fmt: skip
@@ -191,9 +190,9 @@ def show_suggestions(found: Suggestions) -> None:
             (one.id, one.response, one.klass, str(one.pairs), f"{one.influence:.3f}") for one in found.influential
         ])  # fmt: skip
     if not (found.axioms or found.constant or found.maybe_zero or found.influential):
-        out("- nothing\n")
+        say("- nothing")
     for reason in found.refused:
-        out(f"not looked for: {reason}\n")
+        say(f"not looked for: {reason}")
 
 
 def _holds(rows: int, violations: int) -> str:

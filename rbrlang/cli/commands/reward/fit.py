@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rbrlang.cli import options as shared
 from rbrlang.cli.commands.reward import certificate
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.terminal import say
 
 if TYPE_CHECKING:
     from rbrlang.learning.fitting.fitted import Errors, Fit, ResponseFit
@@ -114,7 +115,7 @@ def run(options: argparse.Namespace) -> int:
         show(result)
         if proof is not None:
             certificate.show(proof)
-        sys.stdout.write(f"wrote {options.output}\n")
+        say(f"wrote {options.output}")
     return data.EXIT_SOME_INVALID if unknown or any(part.bad for part in found) else 0
 
 
@@ -140,7 +141,8 @@ def show(result: Fit) -> None:
     _set_apart(result.set_apart)
     for outcome in result.responses:
         if not isinstance(outcome, ResponseFit):
-            sys.stdout.write(f"{outcome.name}: not fitted, keeps its default weights: {outcome.reason}\n\n")
+            say(f"{outcome.name}: not fitted, keeps its default weights: {outcome.reason}")
+            say("")
             continue
         title = (
             f"{outcome.name}: {outcome.pairs} pairs of {outcome.prompts} prompts, "
@@ -155,12 +157,10 @@ def show(result: Fit) -> None:
             )
         table(title, ("feature", "weight", "95 % interval"), rows)
         if outcome.intervals_refused:
-            sys.stdout.write(f"no intervals: {outcome.intervals_refused}\n")
+            say(f"no intervals: {outcome.intervals_refused}")
         _set_apart(outcome.set_apart)
         held = "" if outcome.loss_held_out is None else f", held out {outcome.loss_held_out:.4f}"
-        sys.stdout.write(
-            f"mean loss {outcome.loss_train:.4f}{held}; no weights are better by more than {100 * outcome.gap:.2g} %\n"
-        )
+        say(f"mean loss {outcome.loss_train:.4f}{held}; no weights are better by more than {100 * outcome.gap:.2g} %")
         _certainty(outcome)
     fitted = [outcome for outcome in result.responses if isinstance(outcome, ResponseFit)]
     table(
@@ -187,7 +187,8 @@ def _certainty(outcome: ResponseFit) -> None:
     if outcome.base_spread is not None:
         lines.append(f"base rewards of one prompt differ by {outcome.base_spread:.3g} (standard deviation)")
     lines += [f"note: {note}" for note in outcome.notes]
-    sys.stdout.write("".join(f"{line}\n" for line in (*lines, "")) if lines else "")
+    for line in (*lines, "") if lines else ():
+        say(line)
 
 
 def _error_rows(outcome: ResponseFit) -> list[tuple[str, ...]]:
@@ -204,4 +205,4 @@ def _errors(errors: Errors) -> tuple[str, ...]:
 def _set_apart(counts: object) -> None:
     if isinstance(counts, dict):
         for reason, count in counts.items():
-            sys.stdout.write(f"{count} rows set apart: {reason}\n")
+            say(f"{count} rows set apart: {reason}")

@@ -7,7 +7,8 @@ import sys
 from typing import assert_never
 
 from rbrlang.cli import options as shared
-from rbrlang.cli.render import dump, visible
+from rbrlang.cli.render import dump
+from rbrlang.cli.terminal import say, shown
 from rbrlang.reward.record import Recorded, ResponseWeights, Weight, recorded
 
 
@@ -52,11 +53,12 @@ def run(options: argparse.Namespace) -> int:
     sys.stdout.write(
         f"{options.artefact}: fingerprint {circuit.fingerprint}\n"
         f"class probabilities {circuit.class_probability} · {len(circuit.propositions)} propositions · "
-        f"sources {', '.join(visible(s.name) for s in artefact.sources)} · "
+        f"sources {', '.join(shown(s.name) for s in artefact.sources)} · "
         f"{'calibrated' if artefact.calibration is not None else 'not calibrated'}\n"
     )
     record = recorded(artefact)
-    sys.stdout.write("".join(f"{visible(line)}\n" for line in _origin(record).splitlines()))
+    for line in _origin(record).splitlines():
+        say(line)
     for response, known in zip(circuit.responses, record.responses, strict=True):
         ranks = " > ".join("{" + ", ".join(t) + "}" if len(t) > 1 else ", ".join(t) for t in response.ranks)
         rows = [
@@ -101,7 +103,7 @@ def _origin(record: Recorded) -> str:
 
 
 def _fitted(known: ResponseWeights) -> str:
-    lines = [f"no intervals: {visible(known.no_intervals)}"] if known.no_intervals else []
+    lines = [f"no intervals: {shown(known.no_intervals)}"] if known.no_intervals else []
     if (held := known.held_out) is not None:
         base = "" if held.base is None else f", base reward alone {held.base:.3f}"
         lines.append(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import sys
 from pathlib import Path
 
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.terminal import say, warn
 
 NEEDED = ("jinja2", "matplotlib")
 HOW_TO_GET = "pip install 'rbrlang[report]'"
@@ -78,8 +78,9 @@ def run(options: argparse.Namespace) -> int:
     write_text(options.output, render(findings, options.title))
     if options.output != "-":
         said = verdict(findings)
-        sys.stdout.write(f"{said.headline}\n{said.detail}\nwrote {options.output}\n")
+        for line in (said.headline, said.detail, f"wrote {options.output}"):
+            say(line)
     apart = sum(response.set_apart for response in findings.coverage.responses)
     if apart == len(rows) and not any(row.probs for row in rows):
-        sys.stderr.write("no row carries `probs`; name a grader with `--grader`, or their file with `--with`\n")
+        warn("no row carries `probs`; name a grader with `--grader`, or their file with `--with`")
     return data.EXIT_SOME_INVALID if unknown or found.bad or apart else 0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 
 from rbrlang.cli import options as shared
+from rbrlang.cli.terminal import warn
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -75,15 +75,15 @@ def run(options: argparse.Namespace) -> int:
         out.append(graded.row(at, **columns))
     write_rows(options.output, out)
     invalid = sum(not row["valid"] for row in out)
-    sys.stderr.write(f"scored {len(out) - invalid} of {len(out)} rows\n")
+    warn(f"scored {len(out) - invalid} of {len(out)} rows")
     tell(graded, options.cache)
     if invalid:
         first = next(row for row in out if not row["valid"])
-        sys.stderr.write(
-            f"{invalid} {'row has' if invalid == 1 else 'rows have'} no reward; the first, {first.get('id', '(no id)')}: {first['reason']}\n"
+        warn(
+            f"{invalid} {'row has' if invalid == 1 else 'rows have'} no reward; the first, {first.get('id', '(no id)')}: {first['reason']}"
         )
         if not any(row.probs for row in rows):
-            sys.stderr.write("no row carries `probs`; name a grader with `--grader`\n")
+            warn("no row carries `probs`; name a grader with `--grader`")
     return data.EXIT_SOME_INVALID if invalid or found.bad else 0
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.terminal import warn
 
 if TYPE_CHECKING:
     from rbrlang.serve.app import Service
@@ -122,7 +123,7 @@ def run(options: argparse.Namespace) -> int:
     _tell(options, service, listening)
     with listening:
         uvicorn.Server(config).run(sockets=[listening])
-    sys.stderr.write("ended\n")
+    warn("ended")
     return 0
 
 

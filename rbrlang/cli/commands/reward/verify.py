@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from rbrlang.cli import options as shared
+from rbrlang.cli.terminal import say
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -19,8 +19,6 @@ def run(options: argparse.Namespace) -> int:
     """Check every hash and the policy itself: its sources must compile to what the artefact holds."""
     artefact = shared.artefact(options.artefact)
     size = Path(options.artefact).stat().st_size
-    sys.stdout.write(
-        f"{options.artefact}: intact, {size} bytes, fingerprint {artefact.circuit.fingerprint}\n"
-        "every member has the hash that the manifest lists; the artefact is not signed\n"
-    )
+    say(f"{options.artefact}: intact, {size} bytes, fingerprint {artefact.circuit.fingerprint}")
+    say("every member has the hash that the manifest lists; the artefact is not signed")
     return 0

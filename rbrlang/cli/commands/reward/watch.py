@@ -11,6 +11,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from rbrlang.cli import options as shared
+from rbrlang.cli import terminal
+from rbrlang.cli.terminal import shown
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -34,13 +36,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Show until interrupted; the exit code says whether an alarm is active."""
-    from rich.console import Console
-
     from rbrlang.monitor.logs import Log
 
     log = Log(options.log, options.last)
     log.read()
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = terminal.console(sys.stdout, None if sys.stdout.isatty() else 120)
     if options.format == "json":
         sys.stdout.write(json.dumps(_json(log), ensure_ascii=False) + "\n")
     elif options.once or not sys.stdout.isatty():
@@ -65,18 +65,20 @@ def frame(log: Log, width: int) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    policy = f" · policy {_plain(log.fingerprint[:12])}" if log.fingerprint else ""
+    policy = f" · policy {shown(log.fingerprint[:12])}" if log.fingerprint else ""
     parts: list[RenderableType] = [
-        Text(f"{log.path}{policy} · " + (f"step {log.step}" if log.step >= 0 else "no step yet"), style="bold")
+        Text(f"{shown(log.path)}{policy} · " + (f"step {log.step}" if log.step >= 0 else "no step yet"), style="bold")
     ]
     if log.unreadable:
         parts.append(Text(f"{log.unreadable} lines are not a monitor's and were passed over", style="yellow"))
     active = log.active
     for event in active.values():
-        parts.append(Text(f"ALARM  since step {event.step}  {event.kind}: {_plain(event.message)}", style="bold red"))
+        parts.append(
+            Text(f"ALARM  since step {event.step}  {shown(event.kind)}: {shown(event.message)}", style="bold red")
+        )
     past = [event for event in log.events if (event.kind, event.about) not in active][-5:]
     for event in past:
-        parts.append(Text(f"       step {event.step}  {_plain(event.kind)}: {_plain(event.message)}", style="dim"))
+        parts.append(Text(f"       step {event.step}  {shown(event.kind)}: {shown(event.message)}", style="dim"))
     if not log.events:
         parts.append(Text("no alarm", style="green"))
     table = Table(box=None, pad_edge=False)
@@ -87,7 +89,7 @@ def frame(log: Log, width: int) -> RenderableType:
     for name in _in_order(list(log.curves)):
         values = [value for _, value in log.curves[name]]
         numbers = (f"{number:.3f}" for number in (values[-1], min(values), max(values)))
-        table.add_row(Text(_plain(name)), *numbers, Text(sparkline(values, max(10, min(60, width - 70)))))
+        table.add_row(Text(shown(name)), *numbers, Text(sparkline(values, max(10, min(60, width - 70)))))
     return Group(*parts, table)
 
 
@@ -110,10 +112,6 @@ def _in_order(names: list[str]) -> list[str]:
     """Rewards and rates first, then classes, then propositions."""
     first = ("rbr/reward/", "rbr/rules/", "rbr/invalid_rate", "rbr/degenerate_rate", "rbr/answer_mass/", "rbr/class/")
     return sorted(names, key=lambda n: (next((i for i, p in enumerate(first) if n.startswith(p)), len(first)), n))
-
-
-def _plain(text: str) -> str:
-    return "".join(c if c.isprintable() else "·" for c in text)
 
 
 def _json(log: Log) -> dict[str, object]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.render import use_colour
+from rbrlang.cli.terminal import escaped, painted, say, warn
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ def run(options: argparse.Namespace) -> int:
         _announce(number, len(plan), step)
         code = run_step(step)
         if code:
-            sys.stderr.write(f"rbrc demo: step `{step.name}` ended with exit code {code}\n")
+            warn(f"rbrc demo: step `{step.name}` ended with exit code {code}")
             return code
         if step.name == options.until:
             break
@@ -123,7 +124,7 @@ def _announce(number: int, total: int, step: Step) -> None:
     line = f"{number}/{total}  {step.why}"
     if use_colour(sys.stdout):
         line = f"\x1b[1m{line}\x1b[0m"
-    sys.stdout.write(f"\n{line}\n$ {program} {shlex.join(step.arguments)}\n\n")
+    painted(sys.stdout, f"\n{line}\n$ {program} {escaped(shlex.join(step.arguments))}\n\n")
     sys.stdout.flush()
 
 
@@ -136,7 +137,7 @@ def run_step(step: Step) -> int:
     from rbrlang.cli.main import main
 
     if step.name == "report" and report.missing():
-        sys.stdout.write(f"left out: the page needs {' and '.join(report.missing())}: {report.HOW_TO_GET}\n")
+        say(f"left out: the page needs {' and '.join(report.missing())}: {report.HOW_TO_GET}")
         return 0
     return main(step.arguments)
 

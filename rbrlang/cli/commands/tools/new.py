@@ -12,6 +12,7 @@ from pathlib import Path
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.render import dump
+from rbrlang.cli.terminal import say
 
 # What each file of the template is called in the project.
 _FILES = {
@@ -58,7 +59,8 @@ def run(options: argparse.Namespace) -> int:
     if options.format == "json":
         sys.stdout.write(dump({"folder": str(target), "files": files}))
     else:
-        sys.stdout.write(f"{target}: {', '.join(files)}\nnext: cd {target} && rbrc test policy.rbr --coverage\n")
+        say(f"{target}: {', '.join(files)}")
+        say(f"next: cd {target} && rbrc test policy.rbr --coverage")
     return 0
 
 

@@ -13,6 +13,7 @@ from rbrlang.cli import options as shared
 from rbrlang.cli.commands.language.graph import response_named
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.render import witness_text
+from rbrlang.cli.terminal import say, warn
 from rbrlang.diagnostics import suggest
 from rbrlang.policy import Policy
 
@@ -208,7 +209,7 @@ def run(options: argparse.Namespace) -> int:
     terminal = sys.stdin.isatty()
     if terminal:
         _complete(session)
-        sys.stdout.write("`help` says what can be said; an empty line shows the state\n")
+        say("`help` says what can be said; an empty line shows the state")
     sys.stdout.write(session.show())
     failed = False
     while True:
@@ -225,7 +226,7 @@ def run(options: argparse.Namespace) -> int:
         except _Misunderstood as error:
             failed = True
             sys.stdout.flush()
-            sys.stderr.write(f"{error}\n")
+            warn(f"{error}")
     return int(failed and not terminal)
 
 
