@@ -137,21 +137,26 @@ class _Auditor:
             yield from self._overlaps(item, spans)
         for at, class_name in enumerate(classes):
             if bdd.conjoin(context, item.classes[at]) == FALSE:
-                if response.cascade:
-                    reason = "earlier lines or the axioms leave nothing for it"
-                elif item.classes[at] == FALSE:
-                    reason = "its rule contradicts itself; change it, or remove the class"
-                else:
-                    reason = "the axioms exclude all that its rule describes; change one of them"
                 yield Diagnostic(
-                    codes.IMPOSSIBLE_CLASS,
-                    f"no completion can be `{name}.{class_name}`",
-                    spans[class_name],
-                    help=reason,
-                )
+                    codes.IMPOSSIBLE_CLASS, f"no completion can be `{name}.{class_name}`", spans[class_name],
+                    help=self._why_impossible(item, at),
+                )  # fmt: skip
         if response.cascade:
             with bdd.scratch():
                 yield from tuple(self._unreachable(item))
+
+    def _why_impossible(self, item: CompiledResponse, at: int) -> str:
+        """What leaves nothing to a class: its own rule, the axioms, or what other rules take before it."""
+        mine = [rule for rule in item.rules if rule.class_index == at]
+        asked = TRUE if any(rule.otherwise for rule in mine) else self.bdd.disjoin_all(r.condition for r in mine)
+        others = "earlier lines" if item.response.cascade else "the other rules"
+        if asked == FALSE:
+            return "its rule contradicts itself; change it, or remove the class"
+        if self.bdd.conjoin(self.compiled.axioms, asked) == FALSE:
+            return "the axioms exclude all that its rule describes; change one of them"
+        if item.classes[at] == FALSE:
+            return f"{others} leave nothing for it; change one of them, or remove the class"
+        return f"{others} and the axioms leave nothing for it; change one of them, or remove the class"
 
     def _overlaps(self, item: CompiledResponse, spans: dict[str, Span]) -> Iterator[Diagnostic]:
         response, context, bdd = item.response, item.context, self.bdd
@@ -176,9 +181,13 @@ class _Auditor:
                 )  # fmt: skip
                 if both in (inside[first], inside[second]):
                     inner, outer = (a, b) if both == inside[first] else (b, a)
-                    says = "says the same as" if inside[first] == inside[second] else "is contained in"
+                    same = inside[first] == inside[second]
+                    says = "says the same as" if same else "is contained in"
+                    outside = bdd.conjoin(item.classes[classes.index(inner)], item.classes[classes.index(outer)] ^ 1)
+                    always = item.classes[first] == item.classes[second] if same else outside == FALSE
+                    reason = "" if always else " under the axioms"
                     yield Diagnostic(
-                        codes.IMPLIED_RULE, f"the rule of `{inner}` {says} that of `{outer}`", spans[inner],
+                        codes.IMPLIED_RULE, f"the rule of `{inner}` {says} that of `{outer}`{reason}", spans[inner],
                         related=((f"`{outer}` is ruled here", spans[outer]),),
                         help=f"if `{inner}` should win, add `!(…)` to `{outer}`, or write a cascade",
                     )  # fmt: skip
@@ -189,14 +198,20 @@ class _Auditor:
         for rule, line in zip(item.rules, item.response.rules, strict=True):
             try:
                 reached = self.bdd.conjoin(remaining, rule.condition) != FALSE
+                allowed = self.bdd.conjoin(self.compiled.axioms, rule.condition) != FALSE
                 remaining = self.bdd.conjoin(remaining, rule.condition ^ 1)
             except NodeBudget:
                 return
             possible = self.bdd.conjoin(item.context, item.classes[rule.class_index]) != FALSE
             if not reached and possible:  # else the class is reported as impossible
+                if rule.condition == FALSE:
+                    help = "it contradicts itself; change it, or remove it"
+                elif not allowed:
+                    help = "the axioms exclude all that it describes; remove it, or change one of them"
+                else:
+                    help = "earlier lines leave nothing to it; remove it" + ", or move it up" * (not rule.otherwise)
                 yield Diagnostic(
-                    codes.UNREACHABLE_LINE, f"this line of `{item.response.name}` is never reached", line.span,
-                    help="remove it, or move it up",
+                    codes.UNREACHABLE_LINE, f"this line of `{item.response.name}` is never reached", line.span, help=help,
                 )  # fmt: skip
 
     def summary(self, item: CompiledResponse, findings: list[Diagnostic]) -> ResponseAudit:

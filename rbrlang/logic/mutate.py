@@ -1,15 +1,17 @@
 """If one literal of a rule were wrong, would anybody notice?
 
 Every literal of the root file's rules and definitions is negated once, and dropped once where others are joined with
-it. A mutant that changes no class is no mutant. The others are caught by the proofs (rules that no longer partition),
-or by tests, properties and monotonicity claims; one that survives shows what the checks do not pin down
+it. A literal is a piece of the text: where it means something in several formulas (a rule for every response type, the
+member of a group) it changes in all of them, and in the axioms and properties that it belongs to. A mutant that means
+the same is no mutant. The others are caught by the proofs (rules that no longer partition), or by tests, properties
+and monotonicity claims; one that survives shows what the checks do not pin down
 (DeMillo, Lipton & Sayward, Hints on Test Data Selection, 1978).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, assert_never
 
 from rbrlang import codes
@@ -27,6 +29,7 @@ from rbrlang.lang.program import (
     Program,
     Ref,
     Var,
+    walk,
 )  # fmt: skip
 from rbrlang.logic.audit import audit
 from rbrlang.logic.compile import compile_program
@@ -35,75 +38,129 @@ from rbrlang.source import Span
 
 _CHECKS = (codes.TEST_FAILED, codes.PROPERTY_VIOLATED, codes.NOT_MONOTONE)
 
+Change = Literal["negated", "dropped"]
 Fate = Literal["checks", "proofs", "survived"]
 
 
 class Mutant(NamedTuple):
-    """One changed literal: of which definition or class, where it stands, what was done to it, what caught it."""
+    """One changed literal: of which definitions and classes, where it stands, what was done to it, what caught it."""
 
     owner: str
     span: Span
-    change: Literal["negated", "dropped"]
+    change: Change
     fate: Fate
 
 
 def mutants(program: Program, root: str) -> Iterator[Mutant]:
     """Every mutant of the rules and definitions of the file `root`, judged; the program has no errors."""
     original = fingerprint(program, compile_program(program))
-    for owner, span, change, mutated in _mutated(program, root):
-        compiled = compile_program(mutated)
-        if None in compiled.responses or fingerprint(mutated, compiled) == original:
-            continue
-        errors = [d.code for d in audit(mutated, compiled, whole=False).diagnostics if d.severity == "error"]
-        fate: Fate = "checks" if any(code in _CHECKS for code in errors) else "proofs" if errors else "survived"
-        yield Mutant(owner, span, change, fate)
+    for span, literal in _literals(program, root).items():
+        changes: list[Change] = ["negated", "dropped"] if literal.droppable else ["negated"]
+        for change in changes:
+            mutated = _changed(program, span, change)
+            compiled = compile_program(mutated)
+            if None in compiled.responses or fingerprint(mutated, compiled) == original:
+                continue
+            errors = [d.code for d in audit(mutated, compiled, whole=False).diagnostics if d.severity == "error"]
+            fate: Fate = "checks" if any(code in _CHECKS for code in errors) else "proofs" if errors else "survived"
+            yield Mutant(", ".join(literal.owners), span, change, fate)
 
 
-def _mutated(program: Program, root: str) -> Iterator[tuple[str, Span, Literal["negated", "dropped"], Program]]:
-    for number, definition in enumerate(program.definitions):
-        if definition.formula.span.source.name == root:
-            for span, change, formula in _variants(definition.formula):
-                definitions = list(program.definitions)
-                definitions[number] = definition._replace(formula=formula)
-                yield definition.name, span, change, replace(program, definitions=tuple(definitions))
-    for number, response in enumerate(program.responses):
-        for at, rule in enumerate(response.rules):
-            if not isinstance(rule.formula, Otherwise) and rule.formula.span.source.name == root:
-                for span, change, formula in _variants(rule.formula):
-                    rules = (*response.rules[:at], rule._replace(formula=formula), *response.rules[at + 1 :])
-                    responses = list(program.responses)
-                    responses[number] = replace(response, rules=rules)
-                    yield f"{response.name}.{rule.name}", span, change, replace(program, responses=tuple(responses))
+@dataclass(slots=True)
+class _Places:
+    """Where a literal is used: the names of definitions and classes, and whether others are joined with it everywhere."""
+
+    owners: dict[str, None]
+    droppable: bool
 
 
-def _variants(formula: Formula) -> Iterator[tuple[Span, Literal["negated", "dropped"], Formula]]:
-    """The formula with one literal changed, once for each literal and change."""
+def _literals(program: Program, root: str) -> dict[Span, _Places]:
+    """The literals of a file's rules and definitions, in the order of the program."""
+    found: dict[Span, _Places] = {}
+    owned = [(d.name, d.formula) for d in program.definitions]
+    for response in program.responses:
+        rules = ((f"{response.name}.{rule.name}", rule.formula) for rule in response.rules)
+        owned += [(name, formula) for name, formula in rules if not isinstance(formula, Otherwise)]
+    for owner, formula in owned:
+        for literal, joined in _inside(formula, False):
+            if literal.span.source.name == root:
+                found.setdefault(literal.span, _Places({}, True)).owners[owner] = None
+                found[literal.span].droppable &= joined
+    others = [axiom.formula for axiom in program.axioms if not axiom.implied]
+    others += [item.formula for item in program.properties]
+    for literal, joined in (each for formula in others for each in _inside(formula, False)):
+        if literal.span in found:
+            found[literal.span].droppable &= joined
+    return found
+
+
+def _is_literal(formula: Formula) -> bool:
+    """A name, a comparison (whose thresholds stand in one place of the text), or the negation of either."""
+    ends = [part for part in walk(formula) if isinstance(part, Var | Ref | Const | ClassRef)]
+    named = any(isinstance(part, Var | Ref) for part in ends)
+    return named and len({part.span for part in ends}) == 1
+
+
+def _inside(formula: Formula, joined: bool) -> Iterator[tuple[Formula, bool]]:
+    """The literals of a formula, each with whether others are joined with it by `&` or `|`."""
+    if _is_literal(formula):
+        yield formula, joined
+        return
     match formula:
-        case Var() | Ref():
-            yield formula.span, "negated", Not(formula, formula.span)
-        case Not():
-            if isinstance(formula.operand, Var | Ref):
-                yield formula.span, "negated", formula.operand
-            else:
-                for span, change, inner in _variants(formula.operand):
-                    yield span, change, formula._replace(operand=inner)
         case And() | Or() | AtLeast():
-            operands = formula.operands
-            for at, operand in enumerate(operands):
-                for span, change, inner in _variants(operand):
-                    yield span, change, formula._replace(operands=(*operands[:at], inner, *operands[at + 1 :]))
-                if _literal(operand) and len(operands) > 1 and not isinstance(formula, AtLeast):
-                    yield operand.span, "dropped", formula._replace(operands=(*operands[:at], *operands[at + 1 :]))
+            several = len(formula.operands) > 1 and not isinstance(formula, AtLeast)
+            for operand in formula.operands:
+                yield from _inside(operand, several)
+        case Not():
+            yield from _inside(formula.operand, False)
         case Implies() | Iff():
-            for span, change, inner in _variants(formula.left):
-                yield span, change, formula._replace(left=inner)
-            for span, change, inner in _variants(formula.right):
-                yield span, change, formula._replace(right=inner)
-        case Const() | ClassRef():
+            yield from _inside(formula.left, False)
+            yield from _inside(formula.right, False)
+        case Var() | Ref() | Const() | ClassRef():
             pass
         case _:
             assert_never(formula)
 
 
-def _literal(formula: Formula) -> bool:
-    return isinstance(formula.operand if isinstance(formula, Not) else formula, Var | Ref)
+def _changed(program: Program, span: Span, change: Change) -> Program:
+    """The program with the literal at one place of the text changed wherever it means something."""
+
+    def of(formula: Formula) -> Formula:
+        return _replaced(formula, span, change)
+
+    return replace(
+        program,
+        definitions=tuple(d._replace(formula=of(d.formula)) for d in program.definitions),
+        axioms=tuple(a if a.implied else a._replace(formula=of(a.formula)) for a in program.axioms),
+        properties=tuple(item._replace(formula=of(item.formula)) for item in program.properties),
+        responses=tuple(
+            replace(response, rules=tuple(
+                rule if isinstance(rule.formula, Otherwise) else rule._replace(formula=of(rule.formula))
+                for rule in response.rules
+            ))
+            for response in program.responses
+        ),
+    )  # fmt: skip
+
+
+def _replaced(formula: Formula, span: Span, change: Change) -> Formula:
+    """A formula with the literal at this place negated, or taken out of what joins it with others."""
+    if _is_literal(formula):
+        if formula.span != span:
+            return formula
+        return formula.operand if isinstance(formula, Not) else Not(formula, span)
+    match formula:
+        case And() | Or() | AtLeast():
+            dropped = change == "dropped" and not isinstance(formula, AtLeast)
+            kept = (o for o in formula.operands if not (dropped and o.span == span and _is_literal(o)))
+            return formula._replace(operands=tuple(_replaced(operand, span, change) for operand in kept))
+        case Not():
+            return formula._replace(operand=_replaced(formula.operand, span, change))
+        case Implies() | Iff():
+            return formula._replace(
+                left=_replaced(formula.left, span, change), right=_replaced(formula.right, span, change)
+            )
+        case Var() | Ref() | Const() | ClassRef():
+            return formula
+        case _:
+            assert_never(formula)

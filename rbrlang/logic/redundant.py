@@ -6,6 +6,9 @@ exactly when it is constant on it (Savoj & Brayton, The Use of Observability and
 Simplification of Multi-Level Networks, 1990). One pass, with as many conjunctions as there are operands.
 
     a & (b | a):  `(b | a)` matters only where `a` holds, and is true there
+
+What a rule says matters only where the axioms hold. A definition may be part of an axiom, which then is another without
+the operand; so of a definition only those axioms are assumed that do not mention it, directly or through others.
 """
 
 from __future__ import annotations
@@ -44,6 +47,7 @@ class _Written(NamedTuple):
 
     formula: Formula
     silent: frozenset[int]  # atoms that are reported on their own
+    axioms: tuple[int, ...]  # edges of what holds whatever the formula says
 
 
 def redundant(program: Program, compiled: Compiled) -> Iterator[Diagnostic]:
@@ -72,10 +76,14 @@ def redundant(program: Program, compiled: Compiled) -> Iterator[Diagnostic]:
     for number, response in enumerate(program.responses):
         for rule in response.rules:
             if not isinstance(rule.formula, Otherwise) and number in silent:
-                written.setdefault(rule.formula.span, []).append(_Written(rule.formula, silent[number]))
+                entry = _Written(rule.formula, silent[number], compiled.axiom_edges)
+                written.setdefault(rule.formula.span, []).append(entry)
+    mentioned = [_definitions_of(axiom.formula, program) for axiom in program.axioms]
     for number, definition in enumerate(program.definitions):
         if number in compiled.definitions:
-            written.setdefault(definition.formula.span, []).append(_Written(definition.formula, frozenset()))
+            others = (e for e, names in zip(compiled.axiom_edges, mentioned, strict=True) if number not in names)
+            entry = _Written(definition.formula, frozenset(), tuple(others))
+            written.setdefault(definition.formula.span, []).append(entry)
     edges = edge_of(compiled, program)  # every definition below is compiled already
     for span, formulas in written.items():
         if span.source.name == root:
@@ -88,26 +96,33 @@ def redundant(program: Program, compiled: Compiled) -> Iterator[Diagnostic]:
                 yield found
 
 
+def _definitions_of(formula: Formula, program: Program) -> set[int]:
+    """The derived propositions that a formula mentions, directly or through others."""
+    entered: set[int] = set()
+    for _ in walk(formula, program.definitions, entered):
+        pass
+    return entered
+
+
 def _first(
     program: Program, compiled: Compiled, edges: Callable[[Formula], int], formulas: Sequence[_Written]
 ) -> Diagnostic | None:
     """The last operand that is needless in every response type in which the formula stands."""
     compiled.bdd.budget = len(compiled.bdd) + compiled.budget
-    for care, reason in ((TRUE, ""), (compiled.axioms, " under the axioms")):
-        if care == TRUE and _reads_once(formulas[0].formula):
+    for reason in ("", " under the axioms"):
+        if not reason and _reads_once(formulas[0].formula):
             continue
         found: dict[Span, _Operand] | None = None
-        for formula, silent in formulas:
+        for formula, silent, axioms in formulas:
             here = {
                 operand.span: operand
-                for operand in _needless(compiled.bdd, edges, formula, care)
-                if not atoms_of(operand.formula, program.definitions) & silent
-            }
+                for operand in _needless(compiled.bdd, edges, formula, compiled.bdd.conjoin_all(axioms) if reason else TRUE)
+                if operand.span.source is formula.span.source  # not what `super` brings from another file
+                and not atoms_of(operand.formula, program.definitions) & silent
+            }  # fmt: skip
             found = here if found is None else {span: found[span] for span in found.keys() & here.keys()}
         if found:
             return _finding(program, formulas[0].formula, found[max(found, key=lambda span: span.start)], reason)
-        if compiled.axioms == TRUE:
-            break
     return None
 
 
