@@ -124,7 +124,7 @@ OVERLAP = _code(
 )  # fmt: skip
 IMPOSSIBLE_CLASS = _code(
     "RBR3003", "error", "impossible class",
-    "No completion can ever be in this class: its rule contradicts itself or the axioms.",
+    "No completion can ever be in this class: its own rule, the axioms or the other rules leave nothing for it.",
 )  # fmt: skip
 CONTRADICTORY_AXIOMS = _code(
     "RBR3004", "error", "contradictory axioms",
@@ -145,7 +145,7 @@ TOO_LARGE = _code(
 )  # fmt: skip
 UNREACHABLE_LINE = _code(
     "RBR3009", "warning", "cascade line never reached",
-    "Earlier lines already take every completion that this line describes.",
+    "Earlier lines, or the axioms, leave it none of the completions that it describes.",
 )  # fmt: skip
 NOT_MONOTONE = _code(
     "RBR3010", "error", "monotone claim violated",

@@ -151,9 +151,7 @@ class _Run:
         self.total = sum(len(group) for group in remote.groups(wanted))
         self.ready: deque[Ask] = deque()
         self.following: dict[Ask, tuple[Ask, ...]] = {}
-        self.waited: dict[
-            Ask, Patience
-        ] = {}  # those that waited in vain for the first of their group
+        self.waited: dict[Ask, Patience] = {}  # those that waited in vain for the first of their group
         self.changed = asyncio.Condition()
         self.sender = Sender(remote.url, remote.key, options)
         self.counts = _Counts()
