@@ -15,8 +15,7 @@ from rbrlang.learning.fitting.fit import fit as fit_circuit
 from rbrlang.learning.fitting.fitted import Fit
 from rbrlang.learning.fitting.ties import Tie
 from rbrlang.policy import Policy
-from rbrlang.reward.artefact import Artefact, read_artefact
-from rbrlang.reward.export import write_artefact
+from rbrlang.reward.artefact import Artefact, read_artefact, write_artefact
 from rbrlang.reward.reward import RuleReward
 from rbrlang.rows.read import Row
 
@@ -63,7 +62,12 @@ def fit(
 
 
 def write(path: str | os.PathLike[str], policy: Policy, reward: RuleReward) -> None:
-    """Write an artefact: the reward, the policy's sources, and a StableHLO export. Raises OSError."""
+    """Write an artefact: the reward and the policy's sources.
+
+    Raises ValueError for the reward of another policy, or for sources whose names no artefact may carry; OSError.
+    """
+    if reward.circuit != policy.compiled(reward.circuit.class_probability):
+        raise ValueError("the reward was compiled from another policy than the one given")
     write_artefact(
         path,
         Artefact(
@@ -72,5 +76,6 @@ def write(path: str | os.PathLike[str], policy: Policy, reward: RuleReward) -> N
             sources=policy.sources,
             calibration=None,
             provenance={},
+            params=policy.params,
         ),
     )

@@ -16,10 +16,11 @@ from pathlib import Path
 from rbrlang import codes
 from rbrlang.diagnostics import Diagnostic, has_errors
 from rbrlang.lang import allow
+from rbrlang.lang.carried import load_carried
 from rbrlang.lang.elaborate import elaborate
 from rbrlang.lang.load import LoadedModule, Parser, Reader, load, load_text, read_file
 from rbrlang.lang.parse import parse
-from rbrlang.lang.program import Program
+from rbrlang.lang.program import Program, SourceFile
 from rbrlang.logic.audit import Audit, audit
 from rbrlang.logic.compile import BUDGET, Compiled, compile_program
 from rbrlang.logic.fingerprint import fingerprint
@@ -28,13 +29,14 @@ from rbrlang.source import Span
 
 @dataclass(frozen=True)
 class Checked:
-    """Everything known about a policy file after checking it, mistakes included."""
+    """Everything known about a policy file after checking it, mistakes included; `params` as they were given."""
 
     modules: tuple[LoadedModule, ...]
     program: Program
     compiled: Compiled
     audit: Audit
     diagnostics: tuple[Diagnostic, ...]
+    params: tuple[tuple[str, float], ...]
 
     @property
     def ok(self) -> bool:
@@ -62,7 +64,7 @@ def _check(
     diagnostics = allow.apply(modules, dict.fromkeys((*found, *problems, *result.diagnostics)))
     order = {module.module.source: number for number, module in enumerate(modules)}
     diagnostics = tuple(sorted(diagnostics, key=lambda d: (-order.get(d.span.source, 0), d.span.start, d.code.id)))
-    return Checked(modules, program, compiled, result, diagnostics)
+    return Checked(modules, program, compiled, result, diagnostics, tuple(sorted((params or {}).items())))
 
 
 def check(
@@ -83,4 +85,12 @@ def check_text(
 ) -> Checked:  # fmt: skip
     """Check a policy given as text; `name` stands for it in messages, and imports are looked up beside it."""
     modules, found = load_text(text, name, roots=roots)
+    return _check(modules, found, params, budget)
+
+
+def check_sources(
+    sources: Sequence[SourceFile], *, params: Mapping[str, float] | None = None, budget: int = BUDGET
+) -> Checked:
+    """Check a policy from the texts that it carries, the root last; see `rbrlang.lang.carried`. Raises `CarriedError`."""
+    modules, found = load_carried(sources)
     return _check(modules, found, params, budget)

@@ -10,18 +10,19 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from os import PathLike
 from pathlib import Path
 from typing import Literal
 
-from rbrlang.checking import Checked, check, check_text
+from rbrlang.checking import Checked, check, check_sources, check_text
 from rbrlang.diagnostics import Diagnostic, PolicyError
+from rbrlang.lang.carried import carried_name
 from rbrlang.lang.program import Program, SourceFile
 from rbrlang.logic.assemble import assemble
 from rbrlang.logic.circuit import Circuit
 
-__all__ = ["Checked", "Policy", "check", "check_text", "load", "loads"]
+__all__ = ["Checked", "Policy", "check", "check_text", "load", "load_sources", "loads"]
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,14 @@ class Policy:
         """The files of the policy under names that do not depend on where they lie: relative to the root's folder."""
         folder = os.path.dirname(self.program.sources[-1].name)
         return tuple(
-            source if source.name.startswith("std/") else SourceFile(_below(source.name, folder), source.text)
-            for source in self.program.sources
+            source if module.standard else source._replace(name=_below(source.name, folder))
+            for source, module in zip(self.program.sources, self.checked.modules, strict=True)
         )
+
+    @property
+    def params(self) -> tuple[tuple[str, float], ...]:
+        """The parameters that were given other values than the policy's own, by name."""
+        return self.checked.params
 
     @cached_property
     def circuit(self) -> Circuit:
@@ -65,7 +71,7 @@ class Policy:
 
 
 def _below(name: str, folder: str) -> str:
-    return Path(os.path.relpath(name, folder or ".")).as_posix()
+    return carried_name(Path(os.path.relpath(name, folder or ".")).as_posix(), standard=False)
 
 
 def load(path: str | PathLike[str], *, params: Mapping[str, float] | None = None, roots: Sequence[Path] = ()) -> Policy:
@@ -76,6 +82,15 @@ def load(path: str | PathLike[str], *, params: Mapping[str, float] | None = None
 def loads(text: str, *, name: str = "policy.rbr", params: Mapping[str, float] | None = None) -> Policy:
     """Load a policy from text. Raises `PolicyError` with all diagnostics when it has errors."""
     return _accepted(check_text(text, name=name, params=params))
+
+
+@lru_cache(maxsize=8)
+def load_sources(sources: tuple[SourceFile, ...], params: tuple[tuple[str, float], ...]) -> Policy:
+    """Load a policy from `Policy.sources` and `Policy.params`, without a file system; what was loaded last is kept.
+
+    Raises `PolicyError` when it has errors, `CarriedError` when these are not the sources of one policy.
+    """
+    return _accepted(check_sources(sources, params=dict(params)))
 
 
 def _accepted(checked: Checked) -> Policy:

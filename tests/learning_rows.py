@@ -9,6 +9,8 @@ import numpy as np
 
 import rbrlang
 from rbrlang.logic.circuit import Circuit
+from rbrlang.reward.artefact import Artefact
+from rbrlang.reward.weights import default_weights
 from rbrlang.rows.read import Row, row_from
 
 POLICY = """
@@ -39,6 +41,12 @@ FEATURES = ("ideal", "curt", "preachy", "complying", "polite", "lectures", "emoj
 def circuit(reward: str = "") -> Circuit:
     """The policy's circuit with more lines in its reward block."""
     return rbrlang.loads(POLICY.replace("REWARD", reward)).circuit
+
+
+def artefact(provenance: Mapping[str, Any] | None = None) -> Artefact:
+    """The policy with its default weights, as it is written to a file."""
+    policy = rbrlang.loads(POLICY.replace("REWARD", ""))
+    return Artefact(policy.circuit, default_weights(policy.circuit), policy.sources, None, provenance or {})
 
 
 def row(prompt: object, klass: str | None, probs: Mapping[str, float | None], **columns: Any) -> Row:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,38 +17,92 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reward_circuits import cases, random_case
+from reward_circuits import cases
 from safetensors.numpy import save
 
+from rbrlang.cli.main import main
+from rbrlang.lang.load import standard_library
 from rbrlang.lang.program import SourceFile
-from rbrlang.logic.circuit import AtomInfo
+from rbrlang.logic.circuit import Circuit
+from rbrlang.policy import load_sources
 from rbrlang.reward import container
-from rbrlang.reward.artefact import Artefact, ArtefactError, artefact_bytes, read_artefact, write_bytes
+from rbrlang.reward.artefact import (
+    Artefact,
+    ArtefactError,
+    artefact_bytes,
+    read_artefact,
+    write_artefact,
+    write_bytes,
+)
 from rbrlang.reward.codec import DecodeError, circuit_from_json, circuit_to_json, dump_json, load_json
 from rbrlang.reward.container import pack, unpack
-from rbrlang.reward.export import export_reward, write_artefact
+from rbrlang.reward.export import export_reward
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.reward import RuleReward
-from rbrlang.reward.weights import WeightError
+from rbrlang.reward.weights import WeightError, default_weights
 
-CASE = random_case(5, axioms=True)
+SHARED = """rbr 1
+param least = 2
+prop warm "# ünïcode: the response is warm."
+prop honest "The response is honest."
+axiom !(warm & honest & words > least)
+"""
+ROOT = """rbr 1
+use std.style.tone (lecturing)
+use "é shared.rbr" as shared
+prop polite "The response is polite."
+response r0 ranks ideal > {curt, cold} > bad
+r0.ideal := polite & !lecturing & shared.warm
+r0.curt  := !lecturing & !polite
+r0.cold  := !lecturing & polite & !shared.warm
+r0.bad   := otherwise
+response r1 ranks good > bad { good if shared.honest | count("a+") > 3
+  bad otherwise }
+category "x" -> r0
+category "y" -> r1
+reward r0 { features classes, polite
+  weight ideal <= 5
+  weight bad <= 5
+  weight polite = 0.25 }
+reward r1 { features classes
+  weight good <= 5 }
+"""
+SOURCES = (
+    SourceFile("std/style/tone.rbr", (standard_library() / "style" / "tone.rbr").read_text()),
+    SourceFile("../é shared.rbr", SHARED),
+    SourceFile("policy.rbr", ROOT, (0, 1)),
+)
+PARAMS = (("shared.least", 3.0),)
 
 
 def example() -> Artefact:
     """An artefact with everything in it."""
-    atoms = (*CASE.circuit.atoms[:-1], AtomInfo("long", 0.5, 0.0, 0.0, 1.0, ("count", "a+", 3)))
-    response = CASE.circuit.responses[0]
-    bounded = replace(response, bounds=((-math.inf, 5.0),) * len(response.features))
-    circuit = replace(CASE.circuit, atoms=atoms, responses=(bounded, CASE.circuit.responses[1]))
-    return Artefact(
-        circuit,
-        CASE.weights,
-        (SourceFile("std.safety", "rbr 1\n"), SourceFile("../é policy.rbr", "# ünïcode\nrbr 1\n")),
-        {"polite": [1.0, -0.5]},
-        {"grader": "embedded", "seed": 3},
-    )
+    circuit = load_sources(SOURCES, PARAMS).circuit
+    weights = default_weights(circuit)
+    weights[:, 0] = 1.5
+    return Artefact(circuit, weights, SOURCES, {"polite": [1.0, -0.5]}, {"grader": "embedded", "seed": 3}, PARAMS)
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows for the example: probs [12, atoms] with unknowns, ids [12], base rewards [12]."""
+
+    circuit: Circuit
+    weights: np.ndarray
+    probs: np.ndarray
+    ids: np.ndarray
+    base: np.ndarray
+
+
+def _rows() -> Rows:
+    made, rng = example(), np.random.default_rng(5)
+    probs = rng.uniform(0.0, 1.0, (12, len(made.circuit.atoms))).astype(np.float32)
+    probs[rng.random(probs.shape) < 0.2] = np.nan
+    ids = rng.integers(0, 2, 12).astype(np.int32)
+    return Rows(made.circuit, made.weights, probs, ids, rng.normal(size=12).astype(np.float32))
+
+
+CASE = _rows()
 DATA = artefact_bytes(example())
 
 
@@ -100,7 +153,7 @@ def test_another_process_writes_the_same_bytes_and_reads_the_same_rewards(tmp_pa
     write_artefact(here, example())
     program = (
         "import sys, hashlib\nfrom test_artefact import example, CASE\n"
-        "from rbrlang.reward.export import write_artefact\n"
+        "from rbrlang.reward.artefact import write_artefact\n"
         "from rbrlang.reward.artefact import read_artefact\nfrom rbrlang.reward.reward import RuleReward\n"
         "import numpy as np\n"
         "write_artefact(sys.argv[1], example())\n"
@@ -114,7 +167,15 @@ def test_another_process_writes_the_same_bytes_and_reads_the_same_rewards(tmp_pa
     assert str(Path(__file__).parent.parent).encode() not in here.read_bytes()
 
 
-def test_the_program_inside_runs_with_jax_alone(tmp_path: Path) -> None:
+def test_rbrc_export_writes_the_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_bytes(tmp_path / "p.rbrc", DATA)
+    assert main(["export", str(tmp_path / "p.rbrc"), "-o", str(tmp_path / "reward.stablehlo")]) == 0
+    program = export_reward(example())
+    assert (tmp_path / "reward.stablehlo").read_bytes() == program.data
+    assert f"made by JAX {program.jax_version}" in capsys.readouterr().err
+
+
+def test_the_program_runs_with_jax_alone(tmp_path: Path) -> None:
     file = tmp_path / "reward.stablehlo"
     file.write_bytes(export_reward(example()).data)
     np.savez(tmp_path / "rows.npz", probs=CASE.probs, ids=CASE.ids, base=CASE.base)
@@ -168,11 +229,12 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None
 def test_the_manifest_says_what_is_inside() -> None:
     members = unpack("x", DATA)
     manifest = json.loads(members["manifest.json"])
-    assert manifest["format"] == 1
+    assert manifest["format"] == 2
     assert manifest["fingerprint"] == CASE.circuit.fingerprint
     assert manifest["grader"] == "embedded"
     assert manifest["calibration"] == hashlib.sha256(members["calibration.json"]).hexdigest()
-    assert manifest["signature"] is None
+    assert manifest["sources"][2] == ["policy.rbr", [0, 1]]
+    assert manifest["params"] == [["shared.least", 3.0]]
     assert [name for name, _, _ in manifest["members"]] == list(members)[1:]
 
 
@@ -283,7 +345,7 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_members_that_do_not_belong_or_are_missing(tmp_path: Path) -> None:
     assert refused(tmp_path, forged(evil__py=b"x")).member == "evil.py"
-    for name in ("policy.json", "weights.safetensors", "source/001.rbr"):
+    for name in ("policy.json", "weights.safetensors", "source/002.rbr"):
         error = refused(tmp_path, forged(**{name: None}))
         assert (error.member, error.cause) == (name, "is missing")
     assert "no `manifest.json`" in refused(tmp_path, pack({"policy.json": b"{}"})).cause
@@ -317,7 +379,7 @@ def _edited(member: str, edit: Callable[[Any], object]) -> bytes:
     return forged(**{member: dump_json(document)})
 
 
-@pytest.mark.parametrize("version", [0, 2, 10**9])
+@pytest.mark.parametrize("version", [0, 1, 3, 10**9])
 def test_other_format_versions(tmp_path: Path, version: int) -> None:
     members = unpack("x", DATA)
     manifest = {"format": version, "something": "new"}

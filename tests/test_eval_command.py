@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from learning_rows import POLICY, circuit, noisy_rows
+from learning_rows import POLICY, artefact, noisy_rows
 
 import rbrlang
 from rbrlang.cli.main import main
-from rbrlang.reward.artefact import Artefact, artefact_bytes, write_bytes
-from rbrlang.reward.weights import default_weights
+from rbrlang.reward.artefact import write_artefact
 from rbrlang.rows.write import write_rows
 
 
@@ -37,8 +36,7 @@ Run = Callable[..., Ran]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """An artefact `p.rbrc` of the small policy and labelled, graded rows `rows.jsonl`."""
-    policy = circuit()
-    write_bytes(tmp_path / "p.rbrc", artefact_bytes(Artefact(policy, default_weights(policy), (), None, {})))
+    write_artefact(tmp_path / "p.rbrc", artefact())
     data = [dict(row.raw) for row in noisy_rows(20, 5, seed=0)]
     for row in data:
         klass = row["class"]

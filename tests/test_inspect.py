@@ -10,16 +10,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reward_circuits import random_case
+from learning_rows import artefact
 
 from rbrlang.cli.main import main
 from rbrlang.reward.artefact import Artefact, artefact_bytes, write_bytes
 from rbrlang.reward.record import recorded
 
-CASE = random_case(5, axioms=True)
-PLAIN = Artefact(CASE.circuit, CASE.weights, (), None, {})
-NAME = CASE.circuit.responses[0].name
-FEATURE = CASE.circuit.responses[0].features[0].name
+PLAIN = artefact()
+NAME = PLAIN.circuit.responses[0].name
+FEATURE = PLAIN.circuit.responses[0].features[0].name
 FIT = {
     "grader": "embedded", "rows": 1200, "data": "ab" * 32, "seed": 7, "loss": "hinge", "class_source": "labels",
     "base_reward": "score",
@@ -33,10 +32,10 @@ FIT = {
 }  # fmt: skip
 
 
-def shown(artefact: Artefact, folder: Path, capsys: pytest.CaptureFixture[str], *options: str) -> str:
+def shown(made: Artefact, folder: Path, capsys: pytest.CaptureFixture[str], *options: str) -> str:
     """What the command prints; it must succeed."""
     file = folder / "x.rbrc"
-    write_bytes(file, artefact_bytes(artefact))
+    write_bytes(file, artefact_bytes(made))
     assert main(["inspect", str(file), *options]) == 0
     return capsys.readouterr().out
 
@@ -82,5 +81,5 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 @given(JSON)
 def test_a_provenance_of_any_shape_is_read(fit: Any) -> None:
     found = recorded(replace(PLAIN, provenance={"fit": fit}))
-    assert [r.name for r in found.responses] == [r.name for r in CASE.circuit.responses]
-    assert all(len(r.weights) == len(c.features) for r, c in zip(found.responses, CASE.circuit.responses, strict=True))
+    assert [r.name for r in found.responses] == [r.name for r in PLAIN.circuit.responses]
+    assert all(len(r.weights) == len(c.features) for r, c in zip(found.responses, PLAIN.circuit.responses, strict=True))

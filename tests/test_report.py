@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from learning_rows import circuit, noisy_rows
+from learning_rows import artefact, noisy_rows
 
 from rbrlang.cli.commands.reward import report
 from rbrlang.cli.commands.tools import demo
 from rbrlang.cli.main import main
-from rbrlang.reward.artefact import Artefact, artefact_bytes, write_bytes
-from rbrlang.reward.weights import default_weights
+from rbrlang.reward.artefact import write_artefact
 from rbrlang.rows.write import write_rows
 
 HOSTILE = "</div><script>alert(1)</script><img src=x onerror=alert(2)> {{ 7 * 7 }} \u202eabc\u2066 \x00 \ud800"
@@ -28,8 +27,7 @@ Write = Callable[..., Path]
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An artefact `p.rbrc` of the small policy; commands run in its folder."""
-    policy = circuit()
-    write_bytes(tmp_path / "p.rbrc", artefact_bytes(Artefact(policy, default_weights(policy), (), None, {})))
+    write_artefact(tmp_path / "p.rbrc", artefact())
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

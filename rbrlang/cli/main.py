@@ -36,7 +36,8 @@ COMMANDS = {
     "fit": "fit the reward's weights to ranked rows and write the artefact",
     "compile": "write the artefact with default or given weights",
     "inspect": "show what an artefact holds",
-    "verify": "check an artefact's integrity",
+    "export": "the reward as a StableHLO program, for programs that have JAX and not rbrlang",
+    "verify": "compile an artefact's sources again, and compare",
     "score": "add rewards to rows",
     "eval": "ranking error of an artefact on ranked rows",
     "report": "one self-contained page about an artefact on ranked rows",
@@ -53,7 +54,7 @@ COMMANDS = {
 _ROOMS = {
     "language": ("check", "fmt", "diff", "test", "explain", "graph", "import"),
     "grading": ("plan", "grade", "agree", "probe", "synth"),
-    "reward": ("fit", "compile", "inspect", "verify", "score", "eval", "report", "serve", "watch"),
+    "reward": ("fit", "compile", "inspect", "export", "verify", "score", "eval", "report", "serve", "watch"),
     "tools": ("new", "lsp", "repl", "completion", "demo"),
 }
 

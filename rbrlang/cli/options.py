@@ -225,6 +225,17 @@ def artefact(path: str) -> Artefact:
         raise UsageError(str(error)) from error
 
 
+def write_artefact(path: str, artefact: Artefact) -> None:
+    """Write what a command made. Raises `UsageError` for sources whose names no artefact may carry, OSError."""
+    from rbrlang.lang.carried import CarriedError
+    from rbrlang.reward import artefact as artefacts
+
+    try:
+        artefacts.write_artefact(path, artefact)
+    except CarriedError as error:
+        raise UsageError(f"`{path}` was not written: {error}; rename the file") from error
+
+
 def checked(options: argparse.Namespace, path: str, parser: Parser = parse) -> Checked:
     """Check the policy file a command was given; `parser` gives the tree of each of its files."""
     try:

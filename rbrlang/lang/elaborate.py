@@ -102,9 +102,16 @@ class _Elaborator:
             monotones=monotones,
             params=tuple(sorted((name, value) for (key, name), value in self.params.items() if key == self.root.key)),
             unused=tuple(unused(self.root, self.modules, self.scope, formulas.used)),
-            sources=tuple(SourceFile(m.module.source.name, m.module.source.text) for m in self.modules.values()),
+            sources=self._sources(),
         )
         return program, self._reported()
+
+    def _sources(self) -> tuple[SourceFile, ...]:
+        number = {key: at for at, key in enumerate(self.modules)}
+        return tuple(
+            SourceFile(m.module.source.name, m.module.source.text, tuple(number[target] for _, target in m.imports))
+            for m in self.modules.values()
+        )
 
     def _reported(self) -> tuple[Diagnostic, ...]:
         """Every finding once: not where what it misses could not be read, nor for every use of one unknown name."""

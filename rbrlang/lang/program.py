@@ -330,10 +330,14 @@ class Unused(NamedTuple):
 
 
 class SourceFile(NamedTuple):
-    """One file of the program: what it is called in messages, and its text."""
+    """One file of the program: what it is called in messages, its text, and what each of its `use` means.
+
+    `imports` are the numbers of other sources of the program, all of them before this one.
+    """
 
     name: str
     text: str
+    imports: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,24 @@
 """What is in a `policy.rbrc`, and may it be believed?
 
-An artefact carries a compiled policy from where it is written to where it rewards: the circuit, its
-weights, the sources it came from, the calibration of the grader, and how the weights were obtained.
+An artefact carries a policy from where it is written to where it rewards: its sources, what they compiled to, its
+weights, the calibration of the grader, and how the weights were obtained.
 
 | member | is |
 | --- | --- |
 | `manifest.json` | format version, fingerprint, size and SHA-256 of every other member, versions, provenance |
 | `policy.json` | the circuit, see `codec` |
-| `source/000.rbr` … | the sources; their names are in the manifest |
+| `source/000.rbr` … | the sources; their names, and what each `use` of theirs means, are in the manifest |
 | `weights.safetensors` | one float32 tensor `weights` [responses, max features] |
 | `calibration.json` | calibration of the grader's probabilities; only if there is one |
-| `reward.stablehlo` | only for callers that have JAX and not rbrlang, see `export`; never read here |
 
 The reader takes the file for hostile: it bounds sizes, demands the one form of container that is written
 (`container`), checks every hash, and decodes strictly. The hashes find damage, not forgery: whoever can
-change a member can change the manifest too. Neither reading nor writing these bytes needs JAX.
+change a member can change the manifest too. So nothing that follows from the sources is believed. They are compiled
+again, in memory, and what comes out is what rewards; the circuit, its fingerprint and bounds in the file must be the
+very same, since the weights were obtained for those. What does not follow from the sources (weights within their
+bounds, calibration, provenance) is a claim of whoever wrote the file; a signature says who that was.
+
+Neither reading nor writing needs JAX, and nothing in an artefact is ever executed.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
 import safetensors
@@ -33,8 +37,11 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 import rbrlang
+from rbrlang.diagnostics import PolicyError
+from rbrlang.lang.carried import CarriedError, check_names
 from rbrlang.lang.program import SourceFile
 from rbrlang.logic.circuit import Circuit
+from rbrlang.policy import Policy, load_sources
 from rbrlang.reward.codec import (
     DecodeError,
     Field,
@@ -42,38 +49,40 @@ from rbrlang.reward.codec import (
     circuit_from_json,
     circuit_to_json,
     dump_json,
+    first_difference,
     load_json,
 )
-from rbrlang.reward.container import AGAIN, ArtefactError, pack, read_bounded, unpack
+from rbrlang.reward.container import AGAIN, MAX_MEMBERS, ArtefactError, pack, read_bounded, unpack
 from rbrlang.reward.weights import WeightError, Weights, checked_weights
 from rbrlang.writing import write_bytes
 
-__all__ = ["Artefact", "ArtefactError", "StableHlo", "artefact_bytes", "read_artefact", "write_bytes"]
+__all__ = ["Artefact", "ArtefactError", "artefact_bytes", "read_artefact", "write_artefact", "write_bytes"]
 
 T = TypeVar("T")
 
-FORMAT = 1
+FORMAT = 2
 """Version of the artefact's format; a reader refuses any other."""
 
 MANIFEST, POLICY, WEIGHTS = "manifest.json", "policy.json", "weights.safetensors"
-CALIBRATION, STABLEHLO = "calibration.json", "reward.stablehlo"
+CALIBRATION = "calibration.json"
 
 _MAX_BYTES = {
     MANIFEST: 1 << 20,
     POLICY: 64 << 20,
     WEIGHTS: 16 << 20,
     CALIBRATION: 16 << 20,
-    STABLEHLO: 128 << 20,
 }
 _MAX_SOURCE = 4 << 20
+"""Of each source and of all together."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Artefact:
     """A policy ready to be used: float32 weights [responses, max features] and where all of it came from.
 
-    `provenance` is JSON that the caller vouches for, such as `grader`, `seed` and `data` of the fit; its
-    `grader` is repeated in the manifest's identity of grader and calibration.
+    `sources` and `params` are those of the `Policy` that `circuit` was compiled from. `provenance` is JSON that the
+    caller vouches for, such as `grader`, `seed` and `data` of the fit; its `grader` is repeated in the manifest's
+    identity of grader and calibration. `version` is that of the rbrlang that wrote the file, as the file says.
     """
 
     circuit: Circuit
@@ -81,61 +90,92 @@ class Artefact:
     sources: tuple[SourceFile, ...]
     calibration: Mapping[str, Json] | None
     provenance: Mapping[str, Json]
+    params: tuple[tuple[str, float], ...] = ()
+    version: str = rbrlang.__version__
 
 
-@dataclass(frozen=True, slots=True)
-class StableHlo:
-    """The reward as a serialised `jax.export` and the version of JAX that made it."""
+def artefact_bytes(artefact: Artefact) -> bytes:
+    """The file's content: the same for the same artefact and version, wherever it is made.
 
-    data: bytes
-    jax_version: str
-
-
-def artefact_bytes(artefact: Artefact, program: StableHlo | None = None) -> bytes:
-    """The file's content: the same for the same artefact, program and versions, wherever it is made.
-
-    Raises `WeightError` for weights that do not fit the circuit.
+    Raises `WeightError` for weights that do not fit the circuit, `CarriedError` for sources whose names no artefact
+    may carry.
     """
     weights = checked_weights(artefact.circuit, artefact.weights)
+    check_names([source.name for source in artefact.sources])
     members: dict[str, bytes] = {POLICY: dump_json(circuit_to_json(artefact.circuit))}
     for name, source in zip(_source_names(len(artefact.sources)), artefact.sources, strict=True):
         members[name] = source.text.encode("utf-8", "surrogatepass")
     members[WEIGHTS] = save_tensors({"weights": weights})
     if artefact.calibration is not None:
         members[CALIBRATION] = dump_json(artefact.calibration)
-    if program is not None:
-        members[STABLEHLO] = program.data
-    return pack({MANIFEST: dump_json(_manifest(artefact, members, program)), **members})
+    return pack({MANIFEST: dump_json(_manifest(artefact, members)), **members})
+
+
+def write_artefact(path: str | os.PathLike[str], artefact: Artefact) -> None:
+    """Writes an artefact at once or not at all. Raises as `artefact_bytes` does, and OSError."""
+    write_bytes(path, artefact_bytes(artefact))
+
+
+def policy_of(artefact: Artefact) -> Policy:
+    """The policy that the sources of an artefact compile to. Raises `PolicyError` and `CarriedError` if to none."""
+    return load_sources(artefact.sources, artefact.params)
 
 
 def read_artefact(path: str | os.PathLike[str]) -> Artefact:
-    """Reads and checks an artefact. Raises `ArtefactError`, whatever the file holds."""
+    """Reads an artefact and compiles its sources again; its circuit is the one that this gives.
+
+    Raises `ArtefactError`, whatever the file holds.
+    """
     where = Path(path)
     file = str(where)
     members = unpack(file, read_bounded(where))
     _check_sizes(file, members)
     manifest = _read_manifest(file, members)
-    names = _check_members(file, members, manifest)
-    circuit = _decode(file, POLICY, members, circuit_from_json)
+    _check_members(file, members, manifest)
+    claimed = _decode(file, POLICY, members, circuit_from_json)
     for key, value in (
-        ("fingerprint", circuit.fingerprint),
-        ("class_probability", circuit.class_probability),
+        ("fingerprint", claimed.fingerprint),
+        ("class_probability", claimed.class_probability),
     ):
         if manifest[key] != value:
             raise ArtefactError(file, MANIFEST, f"names another {key.replace('_', ' ')} than the policy", AGAIN)
     calibration = None
     if CALIBRATION in members:
         calibration = _decode(file, CALIBRATION, members, _object)
-    return Artefact(
-        circuit,
-        _read_weights(file, members[WEIGHTS], circuit),
-        tuple(
-            SourceFile(name, _text(file, member, members[member]))
-            for member, name in zip(_source_names(len(names)), names, strict=True)
-        ),
-        calibration,
-        _object(manifest["provenance"]),
+    sources = tuple(
+        SourceFile(name, _text(file, member, members[member]), tuple(imports))
+        for member, (name, imports) in zip(_source_names(len(manifest["sources"])), manifest["sources"], strict=True)
     )
+    params = tuple((name, value) for name, value in manifest["params"])
+    circuit = _recompiled(file, sources, params, claimed, manifest["rbrlang"])
+    weights = _read_weights(file, members[WEIGHTS], circuit)
+    provenance = _object(manifest["provenance"])
+    return Artefact(circuit, weights, sources, calibration, provenance, params, manifest["rbrlang"])
+
+
+def _recompiled(
+    file: str,
+    sources: tuple[SourceFile, ...],
+    params: tuple[tuple[str, float], ...],
+    claimed: Circuit,
+    version: str,
+) -> Circuit:
+    """What the sources compile to, if that is what the file claims."""
+    again = AGAIN
+    if version != rbrlang.__version__:
+        again = f"rbrlang {version} wrote it and this is {rbrlang.__version__}: compile or fit the policy again"
+    try:
+        circuit = load_sources(sources, params).compiled(claimed.class_probability)
+    except CarriedError as error:
+        raise ArtefactError(file, MANIFEST, str(error), AGAIN) from error
+    except PolicyError as error:
+        first = next(d for d in error.diagnostics if d.severity == "error")
+        cause = f"the source `{first.span.source.name}` does not compile: {first.message}"
+        raise ArtefactError(file, None, cause, again) from error
+    if circuit != claimed:
+        place = first_difference(circuit_to_json(claimed), circuit_to_json(circuit))
+        raise ArtefactError(file, POLICY, f"is not what the sources compile to: `{place}` differs", again)
+    return circuit
 
 
 # --- the manifest -----------------------------------------------------------------------------
@@ -143,33 +183,30 @@ def read_artefact(path: str | os.PathLike[str]) -> Artefact:
 _KEYS = (
     "format",
     "rbrlang",
-    "jax",
     "fingerprint",
     "class_probability",
     "grader",
     "calibration",
     "members",
     "sources",
+    "params",
     "provenance",
-    "signature",
 )
 
 
-def _manifest(artefact: Artefact, members: Mapping[str, bytes], program: StableHlo | None) -> Json:
+def _manifest(artefact: Artefact, members: Mapping[str, bytes]) -> Json:
     calibration = members.get(CALIBRATION)
     return {
         "format": FORMAT,
         "rbrlang": rbrlang.__version__,
-        "jax": None if program is None else program.jax_version,
         "fingerprint": artefact.circuit.fingerprint,
         "class_probability": artefact.circuit.class_probability,
         "grader": artefact.provenance.get("grader"),
         "calibration": None if calibration is None else hashlib.sha256(calibration).hexdigest(),
         "members": [[name, len(data), hashlib.sha256(data).hexdigest()] for name, data in members.items()],
-        "sources": [source.name for source in artefact.sources],
+        "sources": [[source.name, list(source.imports)] for source in artefact.sources],
+        "params": [[name, value] for name, value in artefact.params],
         "provenance": artefact.provenance,
-        # A signature is over the manifest with this field null, and so over every member.
-        "signature": None,
     }
 
 
@@ -196,20 +233,26 @@ def _read_manifest(file: str, members: Mapping[str, bytes]) -> dict[str, Any]:
             name.text()
             size.integer(0, 1 << 31)
             digest.text()
+        fields["rbrlang"].text()
         for item in fields["sources"].items():
-            item.text()
+            name, imports = item.items(2)
+            name.text(empty=True)
+            for number in imports.items():
+                number.integer(0, MAX_MEMBERS)
+        for item in fields["params"].items():
+            name, value = item.items(2)
+            name.text()
+            value.number()
         return {key: field.value for key, field in fields.items()}
 
     return _decode(file, MANIFEST, members, read)
 
 
-def _check_members(file: str, members: Mapping[str, bytes], manifest: Mapping[str, Any]) -> list[str]:
-    """Checks that the file has exactly the members that the manifest lists; the names of the sources."""
-    sources = cast(list[str], manifest["sources"])
-    expected = [POLICY, *_source_names(len(sources)), WEIGHTS]
-    for optional in (CALIBRATION, STABLEHLO):
-        if optional in members:
-            expected.append(optional)
+def _check_members(file: str, members: Mapping[str, bytes], manifest: Mapping[str, Any]) -> None:
+    """Checks that the file has exactly the members that the manifest lists."""
+    expected = [POLICY, *_source_names(len(manifest["sources"])), WEIGHTS]
+    if CALIBRATION in members:
+        expected.append(CALIBRATION)
     for name in members:
         if name != MANIFEST and name not in expected:
             raise ArtefactError(file, name, "does not belong in an artefact", AGAIN)
@@ -225,7 +268,6 @@ def _check_members(file: str, members: Mapping[str, bytes], manifest: Mapping[st
     calibration = hashlib.sha256(members[CALIBRATION]).hexdigest() if CALIBRATION in members else None
     if manifest["calibration"] != calibration:
         raise ArtefactError(file, MANIFEST, "names another calibration than the file has", AGAIN)
-    return sources
 
 
 # --- members ----------------------------------------------------------------------------------
@@ -236,6 +278,9 @@ def _check_sizes(file: str, members: Mapping[str, bytes]) -> None:
         limit = _MAX_BYTES.get(name, _MAX_SOURCE)
         if len(data) > limit:
             raise ArtefactError(file, name, f"has {len(data)} bytes, more than the {limit} allowed", AGAIN)
+    together = sum(len(data) for name, data in members.items() if name not in _MAX_BYTES)
+    if together > _MAX_SOURCE:
+        raise ArtefactError(file, None, f"has {together} bytes of sources, more than the {_MAX_SOURCE} allowed", AGAIN)
 
 
 def _decode(file: str, name: str, members: Mapping[str, bytes], read: Callable[[Json], T]) -> T:

@@ -67,6 +67,21 @@ def load_json(data: bytes) -> Json:
         raise DecodeError("", "is not JSON") from error
 
 
+def first_difference(one: Json, other: Json, place: str = "") -> str:
+    """The place of the first difference between two JSON values that are not the same."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping) and list(one) == list(other):
+        return next(
+            first_difference(one[key], other[key], f"{place}.{key}".lstrip("."))
+            for key in one
+            if one[key] != other[key]
+        )
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return next(
+            first_difference(a, b, f"{place}[{at}]") for at, (a, b) in enumerate(zip(one, other, strict=True)) if a != b
+        )
+    return place
+
+
 # --- writing ----------------------------------------------------------------------------------
 
 

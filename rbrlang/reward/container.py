@@ -22,18 +22,25 @@ MAX_MEMBERS = 1024
 _NAME = re.compile(r"[a-z0-9_][a-z0-9_.-]*(/[a-z0-9_][a-z0-9_.-]*)*")
 _TIME = (1980, 1, 1, 0, 0, 0)
 _MODE = 0o100644 << 16
+_MOST = 400  # characters of a message
 
 
 class ArtefactError(ValueError):
     """A file that is no acceptable artefact: which file and member, what is wrong, what to do next."""
 
     def __init__(self, file: str, member: str | None, cause: str, next_step: str) -> None:
-        where = f"`{file}`" if member is None else f"`{member}` in `{file}`"
-        super().__init__(f"{where}: {cause}; {next_step}")
         self.file = file
         self.member = member
-        self.cause = cause
-        self.next_step = next_step
+        self.cause = _one_line(cause)
+        self.next_step = _one_line(next_step)
+        where = f"`{file}`" if member is None else f"`{_one_line(member)}` in `{file}`"
+        super().__init__(f"{where}: {self.cause}; {self.next_step}")
+
+
+def _one_line(text: str) -> str:
+    """What a file says of itself may be told: no control characters, and not without end."""
+    shown = "".join(c if c.isprintable() else "�" for c in text[:_MOST])
+    return shown if len(text) <= _MOST else f"{shown}…"
 
 
 AGAIN = "compile or fit the policy again, or fetch the file again"

@@ -1,26 +1,34 @@
-"""How does an artefact carry its reward to a program that has JAX and not rbrlang?
+"""How does a reward get to a program that has JAX and not rbrlang?
 
 As a `jax.export`, with the weights baked in and the batch size free, for CPU, CUDA and TPU:
 
-    exported = jax.export.deserialize(bytes_of_the_member)      # reward.stablehlo
+    exported = jax.export.deserialize(bytearray(open("reward.stablehlo", "rb").read()))
     r = exported.call(probs, ids, base_reward)                  # float32 [batch, atoms], int32, float32 [batch]
 
-It is a convenience with an expiry date: JAX promises to read such a program for six months
-(https://docs.jax.dev/en/latest/export/export.html#compatibility-guarantees). The circuit and the weights
-beside it are the policy, and rbrlang never reads this member.
+It is made from an artefact when it is wanted, and is no part of one: a program is not to be run because it lies in a
+file that somebody sent, and nobody could tell without JAX that it is the policy's. JAX promises to read it for six
+months (https://docs.jax.dev/en/latest/export/export.html#compatibility-guarantees).
 """
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from dataclasses import dataclass
 
 import jax
 import numpy as np
 from jax import export
 
-from rbrlang.reward.artefact import Artefact, StableHlo, artefact_bytes, write_bytes
+from rbrlang.reward.artefact import Artefact
 from rbrlang.reward.reward import RuleReward
+
+
+@dataclass(frozen=True, slots=True)
+class StableHlo:
+    """The reward as a serialised `jax.export` and the version of JAX that made it."""
+
+    data: bytes
+    jax_version: str
+
 
 _PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -50,11 +58,3 @@ def export_reward(artefact: Artefact) -> StableHlo:
     finally:
         jax.config.update(setting, before)
     return StableHlo(bytes(exported.serialize()), jax.__version__)
-
-
-def write_artefact(path: str | os.PathLike[str], artefact: Artefact) -> None:
-    """Writes an artefact, its StableHLO program included, at once or not at all.
-
-    Raises `WeightError` for weights that do not fit the circuit, and OSError.
-    """
-    write_bytes(Path(path), artefact_bytes(artefact, export_reward(artefact)))

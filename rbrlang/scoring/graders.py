@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 
+from rbrlang.diagnostics import PolicyError
 from rbrlang.grading.embedded.grader import EmbeddedGrader, NoEvidence
 from rbrlang.grading.judge import Grader, Judge
 from rbrlang.grading.local import reading_grader
@@ -30,8 +30,10 @@ from rbrlang.grading.questions.specs import (
 )
 from rbrlang.grading.results import GradeItem
 from rbrlang.grading.trust.calibrate import CalibratedGrader, from_json
+from rbrlang.lang.carried import CarriedError
 from rbrlang.logic.circuit import Circuit
-from rbrlang.policy import Policy, check
+from rbrlang.policy import Policy
+from rbrlang.reward import artefact as artefacts
 from rbrlang.reward.artefact import Artefact
 
 _log = logging.getLogger("rbrlang")
@@ -39,19 +41,14 @@ _log = logging.getLogger("rbrlang")
 
 def policy_of(artefact: Artefact) -> Policy:
     """The policy whose sources an artefact carries. Raises `GraderError` when they are not what was compiled."""
-    with tempfile.TemporaryDirectory() as folder:
-        for source in artefact.sources:
-            target = Path(folder, source.name)
-            if source.name.startswith("std/"):
-                continue  # the standard library at hand; the fingerprint below tells whether it is the same
-            if not target.resolve().is_relative_to(Path(folder).resolve()):
-                raise GraderError(f"the artefact's source `{source.name}` lies outside of its folder")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(source.text, encoding="utf-8")
-        result = check(Path(folder, artefact.sources[-1].name)) if artefact.sources else None
-    if result is None or not result.ok or result.fingerprint != artefact.circuit.fingerprint:
+    try:
+        policy = artefacts.policy_of(artefact)
+        same = policy.compiled(artefact.circuit.class_probability) == artefact.circuit
+    except (CarriedError, PolicyError) as error:
+        raise GraderError(f"the artefact's sources do not compile: {error}") from error
+    if not same:
         raise GraderError("the artefact's sources do not compile to its policy; compile or fit the policy again")
-    return Policy(result)
+    return policy
 
 
 def judge_of(name: str, artefact: Artefact, cache: Path | None) -> Judge:

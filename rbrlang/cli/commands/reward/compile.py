@@ -28,13 +28,12 @@ def run(options: argparse.Namespace) -> int:
     circuit = policy.compiled(options.class_probability)
     from rbrlang.cli.weights import read_weights
     from rbrlang.reward.artefact import Artefact
-    from rbrlang.reward.export import write_artefact
     from rbrlang.reward.weights import default_weights
 
     given = read_weights(options.weights, circuit) if options.weights else None
     weights = default_weights(circuit) if given is None else given
     how = "default weights" if given is None else f"weights of {options.weights}"
     provenance = {"weights": "default" if given is None else "given"}
-    write_artefact(options.output, Artefact(circuit, weights, policy.sources, None, provenance))
+    shared.write_artefact(options.output, Artefact(circuit, weights, policy.sources, None, provenance, policy.params))
     warn(f"wrote {options.output}: {how}, fingerprint {circuit.fingerprint}")
     return 0

@@ -74,7 +74,6 @@ def run(options: argparse.Namespace) -> int:
     from rbrlang.learning.judging.coverage import fingerprint_of
     from rbrlang.learning.sample import SampleError
     from rbrlang.reward.artefact import Artefact
-    from rbrlang.reward.export import write_artefact
     from rbrlang.reward.rows import response_ids
 
     circuit = policy.compiled(options.class_probability)
@@ -101,11 +100,10 @@ def run(options: argparse.Namespace) -> int:
     report = {"grader": graded.identity, "rows": len(rows), "data": fingerprint_of(rows), **result.to_json()}
     if proof is not None:
         report["certificates"] = proof.to_json()
-    write_artefact(
+    provenance = {"fit": report, "grader": graded.identity}
+    shared.write_artefact(
         options.output,
-        Artefact(
-            circuit, result.weights, policy.sources, graded.calibration_json, {"fit": report, "grader": graded.identity}
-        ),
+        Artefact(circuit, result.weights, policy.sources, graded.calibration_json, provenance, policy.params),
     )
     if options.format == "json":
         from rbrlang.cli.render import dump

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import assert_never
 
 from rbrlang.cli import options as shared
+from rbrlang.cli.commands.reward.claims import claims
 from rbrlang.cli.render import dump
 from rbrlang.cli.terminal import say, shown
-from rbrlang.reward.record import Recorded, ResponseWeights, Weight, recorded
+from rbrlang.reward.record import ResponseWeights, Weight, recorded
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +29,7 @@ def run(options: argparse.Namespace) -> int:
     if options.format == "json":
         sys.stdout.write(dump({
             "fingerprint": circuit.fingerprint,
+            "rbrlang": artefact.version,
             "class_probability": circuit.class_probability,
             "propositions": list(circuit.propositions),
             "measures": [a.name for a in circuit.atoms if a.measure is not None],
@@ -44,6 +45,7 @@ def run(options: argparse.Namespace) -> int:
                 for r in circuit.responses
             ],
             "sources": [source.name for source in artefact.sources],
+            "params": dict(artefact.params),
             "calibrated": artefact.calibration is not None,
             "provenance": dict(artefact.provenance),
         }))  # fmt: skip
@@ -57,8 +59,12 @@ def run(options: argparse.Namespace) -> int:
         f"{'calibrated' if artefact.calibration is not None else 'not calibrated'}\n"
     )
     record = recorded(artefact)
-    for line in _origin(record).splitlines():
-        say(line)
+    if record.loss is None:
+        say("weights: the defaults, or as the rules fix them; `rbrc fit` learns them")
+    say(f"claims, not checked{'' if record.loss is None else ', as are intervals and errors below'}:")
+    for line in claims(artefact):
+        say(f"  {line}")
+    say("")
     for response, known in zip(circuit.responses, record.responses, strict=True):
         ranks = " > ".join("{" + ", ".join(t) + "}" if len(t) > 1 else ", ".join(t) for t in response.ranks)
         rows = [
@@ -69,37 +75,6 @@ def run(options: argparse.Namespace) -> int:
         if record.loss is not None:
             sys.stdout.write(_fitted(known))
     return 0
-
-
-def _origin(record: Recorded) -> str:
-    """Where the weights come from, as the artefact says."""
-    if record.loss is None:
-        return "weights: the defaults, or as the rules fix them; `rbrc fit` learns them\n"
-    base = f"`{record.base_reward}`" if record.base_reward else "none"
-    rows = "?" if record.rows is None else f"{record.rows:,}"
-    seed = "?" if record.seed is None else record.seed
-    text = (
-        f"fitted to {rows} rows (data {(record.data or '?')[:12]}): {record.loss} loss, classes from "
-        f"{record.class_source or '?'}, base reward {base}, seed {seed}\n"
-    )
-    if record.grader:
-        text += f"grader: {record.grader}\n"
-    match record.certificate:
-        case None:
-            return text
-        case "proved":
-            return (
-                text + "certificate: every better case outranks every worse one, base rewards of those rows included\n"
-            )
-        case "overridden":
-            return (
-                text
-                + "certificate: the rules rank every case as declared; base rewards of those rows can override them\n"
-            )
-        case "refuted":
-            return text + "certificate: some better cases do not outrank worse ones; `rbrc eval --certify` shows them\n"
-        case _:
-            assert_never(record.certificate)
 
 
 def _fitted(known: ResponseWeights) -> str:

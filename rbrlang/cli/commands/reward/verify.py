@@ -1,4 +1,4 @@
-"""`rbrc verify OUT.rbrc`: is the artefact whole?"""
+"""`rbrc verify OUT.rbrc`: is an artefact what its sources say?"""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from rbrlang.cli import options as shared
+from rbrlang.cli.errors import UsageError
 from rbrlang.cli.terminal import say
 
 
@@ -16,9 +17,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check every hash and the policy itself: its sources must compile to what the artefact holds."""
+    """Compile the sources again and compare, compute the claims that can be, and show the others as claims."""
     artefact = shared.artefact(options.artefact)
+    from rbrlang.cli.commands.reward.claims import claims
+    from rbrlang.lang.carried import changed_standard_sources
+    from rbrlang.learning.judging.claims import ClaimError, settle
+
+    try:
+        settled = settle(artefact)
+    except ClaimError as error:
+        raise UsageError(f"`{options.artefact}`: {error}; compile or fit the policy again") from error
     size = Path(options.artefact).stat().st_size
+    same = ("circuit", "bounds", "fixed weights", "fingerprint", *settled)
     say(f"{options.artefact}: intact, {size} bytes, fingerprint {artefact.circuit.fingerprint}")
-    say("every member has the hash that the manifest lists; the artefact is not signed")
+    say(f"computed again from its sources, and the same: {', '.join(same)}")
+    for name in changed_standard_sources(artefact.sources):
+        say(f"`{name}` is not the text that this rbrlang has; the artefact's own was used")
+    say("claims, not checked:")
+    for line in claims(artefact, certificate=False):
+        say(f"  {line}")
+    say("the artefact is not signed")
     return 0
