@@ -148,26 +148,6 @@ def test_answers_of_a_real_grader_are_fitted_and_proved_too() -> None:
     assert [outcome.gap < 1e-4 for outcome in fitted.values()] == [True] * 3
 
 
-def test_weights_that_go_far_are_told_with_a_ridge_that_keeps_them_near() -> None:
-    rows = noisy_rows(30, 4, seed=3, noise=0.2)
-    faint = [
-        replace(r, probs={name: None if p is None else 0.5 + 0.02 * (p - 0.5) for name, p in r.probs.items()})
-        for r in rows
-    ]
-    policy = circuit()
-    (plain,), (far,) = (fit(policy, these, bootstrap=0).responses for these in (rows, faint))
-    assert isinstance(plain, ResponseFit)
-    assert isinstance(far, ResponseFit)
-    told = [note for note in far.notes if "--ridge" in note]
-    assert not any("--ridge" in note for note in plain.notes)
-    ridge, near, loss = re.findall(r"--ridge (\S+)` keeps them within (\S+) at a mean loss of (\S+)", told[0])[0]
-    (kept,) = fit(policy, faint, bootstrap=0, ridge=float(ridge)).responses
-    assert isinstance(kept, ResponseFit)
-    assert kept.loss_train == pytest.approx(float(loss), rel=1e-3)
-    assert max(map(abs, kept.weights)) < float(near) + 2 < max(map(abs, far.weights))
-    assert not any("--ridge" in note for note in kept.notes)
-
-
 def test_the_logistic_fit_has_next_to_no_slope_left() -> None:
     problem = replace(random_problem(3), loss="logistic", ridge=0.01)
     found = solve(problem)
@@ -281,7 +261,7 @@ def train_problem(policy: Circuit, rows: list[Row]) -> Problem:
 def test_bounds_fixed_weights_and_ties_are_kept_while_the_loss_is_exact() -> None:
     policy = circuit("weight polite >= 0\n  weight lectures <= 0\n  weight emoji = 0.25\n  margin ideal 1.5")
     rows = noisy_rows(30, 8, seed=5)
-    found = fitted(fit(policy, rows, held_out=0, bootstrap=0))
+    found = fitted(fit(policy, rows, ridge=0, held_out=0, bootstrap=0))
     weights = dict(zip(FEATURES, found.weights, strict=True))
     assert weights["polite"] >= 0
     assert weights["lectures"] <= 0
@@ -457,7 +437,7 @@ def test_a_response_type_without_rows_keeps_its_defaults() -> None:
 
 def test_tied_weights_are_equal_and_the_fit_is_that_of_one_feature() -> None:
     rows = noisy_rows(30, 6, seed=5)
-    found = fitted(fit(circuit(), rows, ties=[Tie(None, ("polite", "emoji"))], held_out=0, bootstrap=0))
+    found = fitted(fit(circuit(), rows, ties=[Tie(None, ("polite", "emoji"))], ridge=0, held_out=0, bootstrap=0))
     weights = dict(zip(found.features, found.weights, strict=True))
     assert weights["polite"] == weights["emoji"] != 0.0
     problem = train_problem(circuit(), rows)
@@ -550,7 +530,7 @@ def test_intervals_are_refused_when_every_pair_is_ordered_with_room_to_spare() -
 def test_intervals_narrow_with_the_data_and_cover_fresh_errors() -> None:
     widths = []
     for prompts in (15, 120):
-        found = fitted(fit(circuit(), noisy_rows(prompts, 6, seed=8), bootstrap=60, held_out=0))
+        found = fitted(fit(circuit(), noisy_rows(prompts, 6, seed=8), ridge=0, bootstrap=60, held_out=0))
         assert found.intervals is not None
         assert found.error_interval is not None
         widths.append(np.mean([i.high - i.low for i in found.intervals]))

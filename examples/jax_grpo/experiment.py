@@ -152,7 +152,7 @@ def rewards_of(instruments: Instruments, plan: Plan, seed: int) -> tuple[dict[st
         replace(row, base_reward=float(b), probs=dict(zip(world.policy.circuit.propositions, p.tolist(), strict=True)))
         for row, b, p in zip(held.rows, base, probs, strict=True)
     ]
-    fit = rbr.fit(world.policy, graded, seed=seed, bootstrap=0)
+    fit = rbr.fit(world.policy, graded, seed=seed, ridge=0, bootstrap=0)  # the least loss, as published
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "refusals.rbrc")
         rbr.write(path, world.policy, fit.reward)

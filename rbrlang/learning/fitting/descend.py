@@ -28,12 +28,13 @@ import optax
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
-from rbrlang.learning.fitting.problem import Loss, Matrix, Scaled, Vector
+from rbrlang.learning.fitting.problem import Loss, Scaled, Vector
 
-WIDTHS = (0.1,)
+WIDTH = 0.1
 TOLERANCE = 1e-2
-REFIT_WIDTHS = (0.03, 0.01)
-REFIT_TOLERANCE = 1e-3
+REFIT_LOOKS = ((0.03, 1e-3), (0.01, 1e-3))
+PATH_LOOKS = ((0.03, 3e-4),)
+"""Width of the corner and steepness to stop at."""
 MAX_STEPS = 60
 MEMORY = 10
 FENCE = 3.0
@@ -44,36 +45,58 @@ LEAST_LANES, LEAST_FEATURES = 4, 32
 
 
 class _Arrays(NamedTuple):
-    """Everything of all problems, in float32 and int32.
+    """What does not change of all problems, in float32 and int32.
 
     `features` [row blocks, BLOCK, F], `row_lane` [row blocks]: the problem that a block belongs to;
-    `better`, `worse`, `z`, `shares` [pair blocks, BLOCK] with `pair_lane` [pair blocks]; `low`, `high`,
-    `fences`, `start` [lanes, F]; `ridge`, `sharpness` [lanes, 1]. Padding has share 0 and features 0.
+    `better`, `worse` [pair blocks, BLOCK] with `pair_lane` [pair blocks]; `low`, `high`, `fences` [lanes, F];
+    `sharpness` [lanes, 1]. Padding has features 0.
     """
 
     features: jax.Array
     row_lane: jax.Array
     better: jax.Array
     worse: jax.Array
-    z: jax.Array
-    shares: jax.Array
     pair_lane: jax.Array
-    start: jax.Array
     low: jax.Array
     high: jax.Array
     fences: jax.Array
-    ridge: jax.Array
     sharpness: jax.Array
+
+
+class _Point(NamedTuple):
+    """Weights u [lanes, F], and z = c − D·u of all pairs [pair blocks, BLOCK]."""
+
+    u: ArrayLike
+    z: ArrayLike
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Problems laid out for the device, of one loss; see `lay_out`."""
+    """Problems laid out for the device, of one loss, and where they start; see `lay_out`."""
 
     arrays: _Arrays
-    sizes: tuple[int, ...]
+    start: _Point
+    problems: tuple[Scaled, ...]
     pair_at: tuple[NDArray[np.int64], ...]
     loss: Loss
+
+    def shares(self, drawn: Sequence[Vector]) -> NDArray[np.float32]:
+        """The shares [N] of every problem's pairs on their blocks; padding has none."""
+        laid = np.zeros(self.arrays.better.size, np.float32)
+        for at, shares in zip(self.pair_at, drawn, strict=True):
+            laid[at] = shares
+        return laid.reshape(-1, BLOCK)
+
+    def ridges(self, ridges: Sequence[float]) -> NDArray[np.float32]:
+        """The scaled ridge of every problem by lane, [lanes, 1]."""
+        laid = np.zeros((len(self.arrays.low), 1), np.float32)
+        laid[: len(ridges), 0] = ridges
+        return laid
+
+    def weights(self, u: ArrayLike) -> list[Vector]:
+        """Each problem's u [F] of all lanes' [lanes, F]."""
+        found = np.asarray(u, np.float64)
+        return [found[lane, : len(p.low)] for lane, p in enumerate(self.problems)]
 
 
 def lay_out(problems: Sequence[Scaled], starts: Sequence[Vector]) -> Batch:
@@ -84,24 +107,25 @@ def lay_out(problems: Sequence[Scaled], starts: Sequence[Vector]) -> Batch:
     pair_at, pair_lane = _blocks([len(p.offsets) for p in problems], LEAST_PAIRS)
     features = np.zeros((len(row_lane) * BLOCK, width), np.float32)
     better, worse = (np.zeros(len(pair_lane) * BLOCK, np.int32) for _ in range(2))
-    z, shares = (np.zeros(len(pair_lane) * BLOCK, np.float32) for _ in range(2))
+    z = np.zeros(len(pair_lane) * BLOCK, np.float32)
     start, low, high, fences = *(np.zeros((lanes, width)) for _ in range(3)), np.ones((lanes, width))
-    ridge, sharpness = np.zeros((lanes, 1)), np.ones((lanes, 1))
+    sharpness = np.ones((lanes, 1))
     for lane, (p, u, rows, pairs) in enumerate(zip(problems, starts, row_at, pair_at, strict=True)):
         size = len(p.low)
         start[lane, :size] = u
         features[rows, :size] = p.pairs.features
         better[pairs], worse[pairs] = rows[p.pairs.better], rows[p.pairs.worse]
-        z[pairs], shares[pairs] = p.offsets - p.pairs.gaps(u), p.shares
+        z[pairs] = p.offsets - p.pairs.gaps(u)
         low[lane, :size], high[lane, :size] = p.low, p.high
         fences[lane, :size] = FENCE * np.mean(p.pairs.features**2, axis=0) + 1e-6
-        ridge[lane], sharpness[lane] = p.ridge, p.sharpness
+        sharpness[lane] = p.sharpness
     # Shaped by numpy: every operation of JAX outside a program is a small program of its own, and compiled.
-    blocked = (a.reshape(-1, BLOCK) for a in (better, worse, z, shares))
-    per_lane = (a.astype(np.float32) for a in (start, low, high, fences, ridge, sharpness))
-    everything = (features.reshape(-1, BLOCK, width), row_lane, *blocked, pair_lane, *per_lane)
+    better, worse, z = (a.reshape(-1, BLOCK) for a in (better, worse, z))
+    low, high, fences, sharpness, start = (a.astype(np.float32) for a in (low, high, fences, sharpness, start))
+    everything = (features.reshape(-1, BLOCK, width), row_lane, better, worse, pair_lane, low, high, fences, sharpness)
     arrays = _Arrays(*jax.device_put(everything))
-    return Batch(arrays, tuple(len(p.low) for p in problems), tuple(pair_at), problems[0].loss)
+    point = _Point(*jax.device_put((start, z)))
+    return Batch(arrays, point, tuple(problems), tuple(pair_at), problems[0].loss)
 
 
 def _blocks(counts: Sequence[int], least: int) -> tuple[list[NDArray[np.int64]], NDArray[np.int32]]:
@@ -115,57 +139,59 @@ def _blocks(counts: Sequence[int], least: int) -> tuple[list[NDArray[np.int64]],
 
 def descend(batch: Batch) -> tuple[list[Vector], int]:
     """Nearly the best u [F] of every problem and the quasi-Newton steps taken."""
-    u, steps = _one(batch.arrays, jax.device_put(np.asarray(WIDTHS, np.float32)), TOLERANCE, loss=batch.loss)
-    found = np.asarray(u, np.float64)
-    return [found[lane, :size] for lane, size in enumerate(batch.sizes)], int(steps)
+    laid = batch.shares([p.shares for p in batch.problems]), batch.ridges([p.ridge for p in batch.problems])
+    shares, ridge = jax.device_put(laid)
+    point, steps = _stage(batch.arrays, shares, ridge, batch.start, WIDTH, TOLERANCE, loss=batch.loss)
+    return batch.weights(point.u), int(steps)
 
 
-def redescend(batch: Batch, groups: Sequence[NDArray[np.int64]], draws: NDArray[np.int64]) -> list[Matrix]:
-    """Each problem's u [draws, F] under resampled groups of pairs.
+def redescend(
+    batch: Batch, groups: Sequence[NDArray[np.int64]], draws: NDArray[np.int64], ridges: Sequence[float | None]
+) -> list[NDArray[np.float64]]:
+    """Each problem's u [draws, ridges, F] under resampled groups of pairs, along `ridges`, in reward⁻¹.
 
-    `groups` int [N] gives each pair's group; `draws` int [draws, groups] how often each group was drawn. All
-    refits are one program, one after the other: together they would not fit the cache of a small machine.
+    `groups` int [N] gives each pair's group; `draws` int [draws, groups] how often each group was drawn. The first
+    ridge starts from the batch's start, every other from what the one before it found: strong ones first, for they
+    are found in a step or two. A ridge of None is the problem's own, and is worth a second look with a narrower
+    corner. One refit after the other: together they would not fit the cache of a small machine.
     """
-    group = np.zeros(batch.arrays.better.size, np.int32)
-    for at, pairs in zip(batch.pair_at, groups, strict=True):
-        group[at] = pairs
-    u = _many(
-        batch.arrays, jax.device_put(np.asarray(REFIT_WIDTHS, np.float32)), REFIT_TOLERANCE, group.reshape(-1, BLOCK),
-        draws.astype(np.float32), loss=batch.loss,
-    )  # fmt: skip
-    found = np.asarray(u, np.float64)
-    return [found[:, lane, :size] for lane, size in enumerate(batch.sizes)]
+    stages = [
+        (jax.device_put(batch.ridges([p.ridge if ridge is None else ridge * p.scale for p in batch.problems])), looks)
+        for ridge in ridges
+        for looks in (REFIT_LOOKS if ridge is None else PATH_LOOKS,)
+    ]
+    found: list[list[list[Vector]]] = []
+    for drawn in draws:
+        shares, point = jax.device_put(batch.shares(_drawn(batch, groups, drawn))), batch.start
+        path: list[list[Vector]] = []
+        for ridge, looks in stages:
+            for width, tolerance in looks:
+                point, _ = _stage(batch.arrays, shares, ridge, point, width, tolerance, loss=batch.loss)
+            path.append(batch.weights(point.u))
+        found.append(path)
+    return [np.array([[one[lane] for one in path] for path in found]) for lane in range(len(batch.problems))]
 
 
-@partial(jax.jit, static_argnames="loss")
-def _one(arrays: _Arrays, widths: jax.Array, tolerance: float, *, loss: Loss) -> tuple[jax.Array, jax.Array]:
-    return _minimise(arrays, widths, tolerance, loss)
-
-
-@partial(jax.jit, static_argnames="loss")
-def _many(
-    arrays: _Arrays, widths: jax.Array, tolerance: float, group: ArrayLike, draws: ArrayLike, *, loss: Loss
-) -> jax.Array:
-    lanes = len(arrays.low)
-
-    def refit(drawn: jax.Array) -> jax.Array:
-        shares = arrays.shares * drawn[group]
-        whole = jnp.zeros(lanes, shares.dtype).at[arrays.pair_lane].add(shares.sum(axis=1))
-        shares = shares / jnp.maximum(whole, 1e-30)[arrays.pair_lane, None]
-        return _minimise(arrays._replace(shares=shares), widths, tolerance, loss)[0]
-
-    return jax.lax.map(refit, draws)
+def _drawn(batch: Batch, groups: Sequence[NDArray[np.int64]], drawn: NDArray[np.int64]) -> list[Vector]:
+    """The shares [N] of every problem's pairs when groups were drawn so often; all 0 where none of them was."""
+    weighed = [p.shares * drawn[group] for p, group in zip(batch.problems, groups, strict=True)]
+    return [shares / max(float(shares.sum()), 1e-30) for shares in weighed]
 
 
 _Progress = tuple[jax.Array, jax.Array, jax.Array, optax.OptState, jax.Array]
 
 
-def _minimise(
-    arrays: _Arrays, widths: jax.Array, tolerance: float | jax.Array, loss: Loss
-) -> tuple[jax.Array, jax.Array]:
-    """u [lanes, F] and the steps taken, over all stages."""
+@partial(jax.jit, static_argnames="loss")
+def _stage(
+    arrays: _Arrays, shares: jax.Array, ridge: jax.Array, point: _Point, width: float, tolerance: float, *, loss: Loss
+) -> tuple[_Point, jax.Array]:
+    """The minimum with a corner of that width, from a point, and the steps taken.
+
+    `shares` [pair blocks, BLOCK], `ridge` [lanes, 1]. The only program there is: compiling it is what a first fit
+    takes longest for.
+    """
     optimiser = optax.scale_by_lbfgs(memory_size=MEMORY)
-    start, shares, pair_lane = arrays.start, arrays.shares, arrays.pair_lane
+    start, pair_lane = jnp.asarray(point.u), arrays.pair_lane
     of_lane = (arrays.row_lane[:, None] == jnp.arange(len(start))).astype(start.dtype)
 
     def gaps(u: jax.Array) -> jax.Array:
@@ -181,7 +207,7 @@ def _minimise(
     def outside(u: jax.Array) -> jax.Array:
         return u - jnp.clip(u, arrays.low, arrays.high)
 
-    def corner(z: jax.Array, width: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def corner(z: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Slope and bend of every pair's smoothed loss."""
         if loss == "hinge":
             slope = jnp.clip(z / width + 1.0, 0.0, 1.0)
@@ -190,38 +216,39 @@ def _minimise(
         slope = jax.nn.sigmoid(sharp * z)
         return slope, sharp * slope * (1.0 - slope)
 
-    def gradient(u: jax.Array, z: jax.Array, width: jax.Array) -> jax.Array:
-        return arrays.ridge * u + arrays.fences * outside(u) - pull(shares * corner(z, width)[0])
+    def gradient(u: jax.Array, z: jax.Array) -> jax.Array:
+        return ridge * u + arrays.fences * outside(u) - pull(shares * corner(z)[0])
 
-    def stage(point: tuple[jax.Array, jax.Array], width: jax.Array) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
-        def unfinished(progress: _Progress) -> jax.Array:
-            _, _, steepness, _, steps = progress
-            return (steepness > tolerance) & (steps < MAX_STEPS)
+    def unfinished(progress: _Progress) -> jax.Array:
+        _, _, steepness, _, steps = progress
+        return (steepness > tolerance) & (steps < MAX_STEPS)
 
-        def step(progress: _Progress) -> _Progress:
-            u, z, _, state, steps = progress
-            slope = gradient(u, z, width)
-            direction, state = optimiser.update(slope, state, u)
-            direction = -jnp.asarray(direction)
-            change = gaps(direction)
+    def step(progress: _Progress) -> _Progress:
+        u, z, _, state, steps = progress
+        slope = gradient(u, z)
+        direction, state = optimiser.update(slope, state, u)
+        direction = -jnp.asarray(direction)
+        change = gaps(direction)
 
-            def closer(_: int, length: jax.Array) -> jax.Array:
-                slopes, bends = corner(z - length * change, width)
-                there = u + length * direction
-                rise = jnp.sum((arrays.ridge * there + arrays.fences * outside(there)) * direction)
-                fenced = arrays.ridge + arrays.fences * (outside(there) != 0.0)
-                bend = jnp.sum(shares * bends * change**2) + jnp.sum(fenced * direction**2)
-                rise = rise - jnp.sum(shares * slopes * change)
-                return jnp.clip(length - rise / jnp.maximum(bend, 1e-12), 0.1 * length, 4.0 * length)
+        def closer(_: int, length: jax.Array) -> jax.Array:
+            slopes, bends = corner(z - length * change)
+            there = u + length * direction
+            rise = jnp.sum((ridge * there + arrays.fences * outside(there)) * direction)
+            fenced = ridge + arrays.fences * (outside(there) != 0.0)
+            bend = jnp.sum(shares * bends * change**2) + jnp.sum(fenced * direction**2)
+            rise = rise - jnp.sum(shares * slopes * change)
+            return jnp.clip(length - rise / jnp.maximum(bend, 1e-12), 0.1 * length, 4.0 * length)
 
-            length = jax.lax.fori_loop(0, 2, closer, jnp.ones((), start.dtype))
-            u, z = jnp.asarray(optax.apply_updates(u, length * direction)), z - length * change
-            return u, z, jnp.linalg.norm(slope), state, steps + 1
+        length = jax.lax.fori_loop(0, 2, closer, jnp.ones((), start.dtype))
+        u, z = jnp.asarray(optax.apply_updates(u, length * direction)), z - length * change
+        return u, z, jnp.linalg.norm(slope), state, steps + 1
 
-        u, z = point
-        first = (u, z, jnp.full((), jnp.inf, start.dtype), optimiser.init(u), jnp.zeros((), jnp.int32))
-        u, z, _, _, steps = jax.lax.while_loop(unfinished, step, first)
-        return (u, z), steps
-
-    (u, _), steps = jax.lax.scan(stage, (start, arrays.z), widths)
-    return u, steps.sum()
+    begin = (
+        start,
+        jnp.asarray(point.z),
+        jnp.full((), jnp.inf, start.dtype),
+        optimiser.init(start),
+        jnp.zeros((), jnp.int32),
+    )
+    u, z, _, _, steps = jax.lax.while_loop(unfinished, step, begin)
+    return _Point(u, z), steps

@@ -29,11 +29,13 @@ from rbrlang.learning.comparisons import Comparisons, ordering_error
 from rbrlang.learning.fitting.fit_notes import notes_of, nothing_to_fit, unfitted
 from rbrlang.learning.fitting.fitted import Errors, Fit, Folds, Interval, ResponseFit
 from rbrlang.learning.fitting.jobs import FitError, Job, Options, held_out_prompts, job_of, problem_of, ticket
+from rbrlang.learning.fitting.path import NoPath, choose_ridge
 from rbrlang.learning.fitting.problem import Loss, Pairs, Problem, pair_loss
 from rbrlang.learning.fitting.solve import Solution, solve_all
 from rbrlang.learning.fitting.ties import Tie, TieError, check_ties, tied
 from rbrlang.learning.fitting.uncertainty import Case, Refused, Spread, bootstrap, fold_error, without
 from rbrlang.learning.sample import ClassSource, Sample, sample_rows
+from rbrlang.learning.spread import spread_of
 from rbrlang.logic.circuit import Circuit
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.weights import default_weights, stack_weights
@@ -43,8 +45,6 @@ _CHUNK = 65_536
 
 UNBOUNDED = 30.0
 """A weight this many times the typical offset is taken to be on its way to infinity."""
-FELT = 1e-4
-"""In scaled units: a ridge that weights of ordinary size do not notice and far ones do."""
 
 
 def fit(
@@ -67,16 +67,18 @@ def fit(
     """Fit the weights of every response type that rows allow.
 
     `base_reward`, `class_source`, `class_names`, `margin`: see `sample_rows`. `whiten` measures margins in
-    standard deviations of the base reward within prompts, per response type, so that its scale does not matter.
-    `ridge` ≥ 0 pulls weights towards their defaults, in reward⁻¹; None is a tiny one that only decides between
-    equally good weights, and more only where a logistic loss has no least. `ties`: weights that have to be
-    equal. `held_out`: share of prompts kept for judging. `bootstrap`: resamples for intervals, 0 for none.
-    `folds`: cross-validate over so many groups of prompts, 0 for not. The same rows and seed give the same
-    bits. Raises `FitError` when no response type can be fitted or an option makes no sense, `SampleError` for
+    standard deviations of the base reward within prompts, per response type, and default weights too, so that its scale
+    does not matter.
+    `ridge` ≥ 0 pulls weights towards their defaults, in reward⁻¹: None chooses the strongest that prompts left out do
+    not object to (see `path`); 0 gives the least loss, and of equally good weights those nearest to the defaults (more
+    only where a logistic loss has no least). `ties`: weights that have to be equal. `held_out`: share of prompts kept for judging. `bootstrap`: resamples for intervals, 0 for none.
+    `folds`: cross-validate over so many groups of prompts, 0 for not. The same rows, in
+    any order, and seed give the same bits. Raises `FitError` when no response type can be fitted or an option makes no sense, `SampleError` for
     unusable base rewards.
     """
     _check_options(circuit, margin=margin, ridge=ridge, held_out=held_out, resamples=bootstrap, folds=folds)
     reward = NumpyReward(circuit)
+    rows = sorted(rows, key=lambda row: (row.prompt_key, row.completion_text, row.id))  # sums depend on their order
     samples = sample_rows(
         reward, rows, base_reward=base_reward, class_source=class_source, class_names=class_names, margin=margin
     )
@@ -92,17 +94,20 @@ def fit(
         ]
     except TieError as error:
         raise FitError(str(error)) from error
-    fitted = iter(_fitted(jobs, samples.prompt_keys, options))
+    if not jobs:
+        idle = [unfitted(sample, default) for sample, default in zip(samples.samples, defaults, strict=True)]
+        raise FitError(nothing_to_fit(idle, samples.set_apart))
+    path = choose_ridge(jobs, samples.prompt_keys, options) if ridge is None else NoPath("a ridge was given", ridge)
+    fitted = iter(_fitted(jobs, path.ridge, samples.prompt_keys, options))
     outcomes = tuple(
         next(fitted) if len(sample.comparisons) else unfitted(sample, default)
         for sample, default in zip(samples.samples, defaults, strict=True)
     )
-    if not jobs:
-        raise FitError(nothing_to_fit(outcomes, samples.set_apart))
     return Fit(
         circuit=circuit,
         weights=stack_weights(circuit, [outcome.weights for outcome in outcomes]),
         responses=outcomes,
+        path=path,
         seed=seed,
         loss=loss,
         class_source=samples.class_source,
@@ -125,7 +130,7 @@ def _check_options(
     if margin is not None and not (0.0 <= margin < math.inf):
         raise FitError(f"the margin is {margin}; give a finite number, 0 or more, or none for the policy's margins")
     if ridge is not None and not (0.0 <= ridge < math.inf):
-        raise FitError(f"the ridge is {ridge}; give a finite number, 0 or more, or none for the automatic one")
+        raise FitError(f"the ridge is {ridge}; give a finite number, 0 or more, or none to have it chosen")
     if not 0.0 <= held_out < 1.0:
         raise FitError(f"the share of prompts to hold out is {held_out}; give 0 or more and less than 1")
     if resamples < 0:
@@ -144,37 +149,19 @@ def _check_options(
 # --- fitting ----------------------------------------------------------------------------------
 
 
-def _fitted(jobs: Sequence[Job], keys: tuple[str, ...], options: Options) -> list[ResponseFit]:
-    """Every job solved, all at once, and what is to be known of it."""
-    problems, solutions = _bounded([job.problem for job in jobs])
+def _fitted(jobs: Sequence[Job], ridge: float, keys: tuple[str, ...], options: Options) -> list[ResponseFit]:
+    """Every job solved under the ridge, all at once, and what is to be known of it."""
+    problems, solutions = _bounded([replace(job.problem, ridge=ridge or None) for job in jobs])
     cases = [
         Case(problem, solution, job.train.prompt, job.sample.base[job.train.better] - job.sample.base[job.train.worse])
         for job, problem, solution in zip(jobs, problems, solutions, strict=True)
     ]
     spreads = bootstrap(cases, options.bootstrap, options.seed)
     folds = _cross_validate(jobs, problems, keys, options)
-    gentler = _gentler(problems, solutions)
     return [
-        _outcome(job, problem, solution, gentle, spread, fold, options)
-        for job, problem, solution, gentle, spread, fold in zip(
-            jobs, problems, solutions, gentler, spreads, folds, strict=True
-        )
+        _outcome(job, problem, solution, spread, fold, options)
+        for job, problem, solution, spread, fold in zip(jobs, problems, solutions, spreads, folds, strict=True)
     ]
-
-
-def _gentler(problems: Sequence[Problem], solutions: Sequence[Solution]) -> list[Solution | None]:
-    """What a ridge that is felt would have given, for a hinge whose weights went far without one."""
-    found: list[Solution | None] = [None] * len(problems)
-    far = [
-        at
-        for at, (problem, solution) in enumerate(zip(problems, solutions, strict=True))
-        if problem.loss == "hinge" and problem.ridge is None
-        and float(np.abs(solution.weights - problem.centre).max(initial=0.0)) > UNBOUNDED * solution.scale
-    ]  # fmt: skip
-    felt = [replace(problems[at], ridge=float(f"{FELT / solutions[at].scale:.1g}")) for at in far]
-    for at, solution in zip(far, solve_all(felt), strict=True):
-        found[at] = solution
-    return found
 
 
 def _bounded(problems: list[Problem]) -> tuple[list[Problem], list[Solution]]:
@@ -231,7 +218,6 @@ def _outcome(
     job: Job,
     problem: Problem,
     solution: Solution,
-    gentler: Solution | None,
     spread: Spread | Refused,
     folds: Folds | None,
     options: Options,
@@ -277,7 +263,8 @@ def _outcome(
         ridge=solution.ridge,
         ridge_is_automatic=options.ridge is None,
         base_spread=job.base_spread,
-        notes=notes_of(job, problem, solution, gentler, options),
+        reward_spread=spread_of(sample.features @ weights, sample.base if options.has_base else None),
+        notes=notes_of(job, problem, solution, options),
     )
 
 

@@ -19,10 +19,8 @@ FAINT = 0.01
 """A base reward this small beside the margins, or margins this small beside it, are remarked on."""
 
 
-def notes_of(
-    job: Job, problem: Problem, solution: Solution, gentler: Solution | None, options: Options
-) -> tuple[str, ...]:
-    """What a user should know of the data before believing the weights; `gentler`: those of a ridge worth a thought."""
+def notes_of(job: Job, problem: Problem, solution: Solution, options: Options) -> tuple[str, ...]:
+    """What a user should know of the data before believing the weights."""
     notes: list[str] = []
     margin = float(job.train.margin.max(initial=0.0))
     if job.base_spread is not None and not options.whiten and margin > 0.0:
@@ -36,15 +34,9 @@ def notes_of(
                 f"base rewards of one prompt differ by {job.base_spread:.3g} only, beside margins of up to {margin:g}; "
                 "they hardly count"
             )
-    if gentler is not None:
-        far, near = (float(np.abs(found.weights - problem.centre).max()) for found in (solution, gentler))
-        notes.append(
-            f"weights go up to {far:.3g} from their defaults for a mean loss of {solution.loss:.4g}, for features hardly "
-            f"differ within these pairs; `--ridge {gentler.ridge:.1g}` keeps them within {near:.3g} at a mean loss of "
-            f"{gentler.loss:.4g}"
-        )
     lead = float(problem.pairs.gaps(solution.weights - problem.centre).min(initial=np.inf))
-    if options.loss == "logistic" and options.ridge is None and (lead > 0.0 or problem.ridge is not None):
+    added = options.ridge == 0.0 and problem.ridge is not None  # where none was wanted, see `fit`
+    if options.loss == "logistic" and not options.ridge and (lead > 0.0 or added):
         notes.append(
             f"the comparisons do not bound the weights: larger ones always fit better; a ridge of {solution.ridge:.1g} "
             "keeps them finite, and their size is that of the ridge's choosing"

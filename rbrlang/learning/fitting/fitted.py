@@ -13,6 +13,8 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from rbrlang.learning.fitting.path import NoPath, RidgePath
+from rbrlang.learning.spread import RewardSpread
 from rbrlang.logic.circuit import Circuit
 from rbrlang.reward.reward import RuleReward
 
@@ -85,7 +87,8 @@ class ResponseFit:
     `gap`: no weights have an objective lower by more than this share of it. `steps`: see `Solution`.
     `base_spread`: standard deviation of the base reward within prompts, the scale that the weights live on.
     `error_interval`: central 95 % of the ranking error of refits, each on the prompts that it did not draw.
-    `folds`: cross-validation, None when not asked for. `notes`: what to know of the data before believing it.
+    `folds`: cross-validation, None when not asked for. `reward_spread`: of the rules' reward over all rows, beside the
+    base reward's. `notes`: what to know of the data before believing it.
     """
 
     name: str
@@ -113,6 +116,7 @@ class ResponseFit:
     ridge: float
     ridge_is_automatic: bool
     base_spread: float | None
+    reward_spread: RewardSpread
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -140,6 +144,7 @@ class ResponseFit:
             "steps": self.steps,
             "ridge": {"value": self.ridge, "automatic": self.ridge_is_automatic},
             "base_spread": self.base_spread,
+            "reward_spread": self.reward_spread.to_json(),
             "loss": {"train": self.loss_train, "held_out": self.loss_held_out},
             "held_out": {"pairs": self.held_out_pairs, "prompts": self.held_out_prompts},
             "error": dict(_NO_ERRORS) if self.error_held_out is None else self.error_held_out.to_json(),
@@ -166,7 +171,7 @@ class Unfitted:
 class Fit:
     """Weights float32 [responses, max features] and one outcome per response type, in the policy's order.
 
-    `class_source` and `base_reward` are what was used; `base_reward` None means that none was there. The
+    `path` is how the ridge of all response types came about. `class_source` and `base_reward` are what was used; `base_reward` None means that none was there. The
     counts of `set_apart` are rows of no response type of the policy. `whitened`:
     margins are in spreads of the base reward; the weights are in its units all the same. `base_extent`: least and greatest base
     reward of the rows that took part, empty without one.
@@ -175,6 +180,7 @@ class Fit:
     circuit: Circuit
     weights: NDArray[np.float32]
     responses: tuple[ResponseFit | Unfitted, ...]
+    path: RidgePath | NoPath
     seed: int
     loss: str
     class_source: str
@@ -209,6 +215,7 @@ class Fit:
             "whitened": self.whitened,
             "ties": list(self.ties),
             "set_apart": dict(self.set_apart),
+            "ridge_path": self.path.to_json(),
             "response_types": fitted,
             "unfitted": unfitted,
         }

@@ -24,7 +24,7 @@ class FitError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked of a fit; see `fit.fit`."""
+    """What was asked of a fit; see `fit.fit`. A `ridge` of None is to be chosen."""
 
     ridge: float | None
     loss: Loss
@@ -105,16 +105,19 @@ def problem_of(
     spread: float | None,
     options: Options,
 ) -> Problem:
-    """The problem of some of a sample's `pairs`; `default` [F] weights are its centre, `spread` scales margins if asked."""
-    margin = pairs.margin * spread if options.whiten and spread is not None else pairs.margin
+    """The problem of some of a sample's `pairs`; `default` [F] weights are its centre, `spread` scales that and margins if asked.
+
+    Where no ridge was asked for it has the automatic one, which only decides between equally good weights.
+    """
+    unit = spread if options.whiten and spread is not None else 1.0
     return Problem(
         pairs=Pairs(_within_prompts(ties.gather(sample.features), sample.prompts), pairs.better, pairs.worse),
-        offsets=margin - (sample.base[pairs.better] - sample.base[pairs.worse]),
+        offsets=pairs.margin * unit - (sample.base[pairs.better] - sample.base[pairs.worse]),
         shares=np.full(len(pairs), 1.0 / max(1, len(pairs))),
         low=ties.low,
         high=ties.high,
-        centre=ties.centre(default),
-        ridge=options.ridge,
+        centre=ties.centre(default * unit),
+        ridge=options.ridge or None,
         loss=options.loss,
     )
 

@@ -21,7 +21,7 @@ GOOD_ENOUGH = {"hinge": 8e-5, "logistic": 1e-10}
 LEAST = 0.1
 """In scaled units: below a tenth of the typical offset, gaps are measured against that."""
 NEAREST = 1e-6
-"""Of the ridge: weights without loss are then within a thousandth of the nearest ones."""
+"""Of what the ridge costs: weights are then within a thousandth of the best ones, if losses decide nothing else."""
 FEWEST = 500
 """A part of this many pairs costs little more than a smaller one."""
 FAR = 1e5
@@ -94,11 +94,12 @@ def good_enough(scaled: Scaled, u: Vector, objective: float, bound: float) -> bo
     """Whether what better weights could save is not worth looking for.
 
     Where all pairs can be ordered, many weights cost nothing. Then those are looked for that stay nearest to the
-    centre, as the ridge asks: they are the same whatever the way that led to them.
+    centre, as the ridge asks: they are the same whatever the way that led to them. So are those under a ridge that
+    was asked for.
     """
     penalty = ridge_of(scaled, u)
-    free_of_loss = scaled.loss == "hinge" and objective - penalty <= penalty
-    if free_of_loss and objective - bound > NEAREST * penalty:
+    unique = scaled.ridge > AUTOMATIC_RIDGE or objective - penalty <= penalty
+    if scaled.loss == "hinge" and unique and objective - bound > NEAREST * penalty:
         return False
     return left(scaled, u, objective, bound) <= GOOD_ENOUGH[scaled.loss] * max(objective, LEAST)
 

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rbrlang.learning.comparisons import FEWEST_PROMPTS
-from rbrlang.learning.fitting.problem import Matrix, Pairs, Problem, Vector, losses
+from rbrlang.learning.fitting.problem import Matrix, Pairs, Problem, Vector, losses, total
 from rbrlang.learning.fitting.solve import Solution, resolve_all
 
 Interval = tuple[float, float]
@@ -104,7 +104,7 @@ def _spread(case: Case, weights: Matrix, drawn: NDArray[np.int64]) -> Spread | R
     separated = 0
     for refit, counts in zip(weights, drawn, strict=True):
         gaps = problem.pairs.gaps(refit)
-        mean = float(counts @ losses(problem.offsets - gaps, problem.loss)) / max(1, int(counts.sum()))
+        mean = total(counts / max(1, int(counts.sum())), losses(problem.offsets - gaps, problem.loss))
         separated += problem.loss == "hinge" and mean <= SEPARATED * case.solution.scale
         left_out = counts == 0
         if left_out.any():

@@ -36,7 +36,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--margin", type=float, help="one margin for all classes, instead of the policy's")
     parser.add_argument(
-        "--ridge", type=float, help="pull weights towards their defaults; default: just enough to be unique"
+        "--ridge",
+        type=float,
+        metavar="R",
+        help="pull weights towards their defaults, 0 for the least loss; default: the strongest that prompts left out do not object to",
     )
     parser.add_argument(
         "--held-out", type=float, default=0.2, metavar="SHARE", help="share of prompts kept for judging"
@@ -130,6 +133,7 @@ def _tie(text: str) -> Tie:
 
 def show(result: Fit) -> None:
     """What was learned, as tables."""
+    from rbrlang.cli.commands.reward.spread_table import show_spreads
     from rbrlang.cli.tables import show as table
     from rbrlang.learning.fitting.fitted import ResponseFit
 
@@ -137,6 +141,7 @@ def show(result: Fit) -> None:
     base += " (margins in its spreads)" if result.whitened else ""
     sys.stdout.write(f"{result.loss} loss, classes from {result.class_source}, {base}, seed {result.seed}\n\n")
     _set_apart(result.set_apart)
+    _ridge(result)
     for outcome in result.responses:
         if not isinstance(outcome, ResponseFit):
             say(f"{outcome.name}: not fitted, keeps its default weights: {outcome.reason}")
@@ -166,6 +171,36 @@ def show(result: Fit) -> None:
         ("response type", "on", "base", "default weights", "fitted rules", "both"),
         [line for outcome in fitted for line in _error_rows(outcome)],
     )
+    show_spreads({outcome.name: outcome.reward_spread for outcome in fitted})
+
+
+def _ridge(result: Fit) -> None:
+    """Which ridge was used and why, with the whole path."""
+    from rbrlang.cli.tables import show as table
+    from rbrlang.learning.fitting.path import NoPath
+
+    path = result.path
+    if isinstance(path, NoPath):
+        sys.stdout.write(f"ridge {path.ridge:g} for all response types: {path.reason}\n\n")
+        return
+    best = "the best" if path.best == path.chosen else f"the best, {path.ridges[path.best]:g}"
+    sys.stdout.write(
+        f"ridge {path.ridge:g} for all response types: the strongest within one standard error of {best}, on "
+        f"{path.prompts} prompts, each judged by weights fitted to the other {path.folds - 1} of {path.folds} folds\n"
+    )
+    rows = [
+        (
+            f"{ridge:g}",
+            *(text for one in (held.loss, held.error) for text in (f"{one.value:.3f}", f"{one.over:+.3f} ± {one.over_se:.3f}")),
+            *(f"{one.spreads[at]:.2f}" for one in path.responses),
+            "chosen" if at == path.chosen else "best" if at == path.best else "",
+        )
+        for at, (ridge, held) in enumerate(zip(path.ridges, path.pooled, strict=True))
+    ]  # fmt: skip
+    table(
+        "left out: mean loss, ranking error, how far each lies above that of the best ridge; spread of the rules' reward",
+        ("ridge", "loss", "above", "error", "above", *(one.name for one in path.responses), ""), rows,
+    )  # fmt: skip
 
 
 def _certainty(outcome: ResponseFit) -> None:
