@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from reward_circuits import random_case
 
 from rbrlang.reward.levels import UNROLLED_NODES, levels
@@ -131,3 +132,25 @@ def test_the_numpy_evaluator_never_loads_jax() -> None:
         [sys.executable, "-c", program], env={"PYTHONPATH": root}, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["False", "True"]
+
+
+def test_unknown_rows_can_be_found_under_debug_nans() -> None:
+    case = random_case(12, axioms=False, unknowns=True)
+    reward = RuleReward.from_circuit(case.circuit, case.weights)
+    probs = case.probs.copy()
+    probs[0] = np.nan
+    known = np.maximum(case.ids, 0)
+    strange = known.copy()
+    strange[1] = -1
+    free = np.isfinite(np.asarray(reward(probs, strange, case.base)))
+    low, high = map(np.asarray, reward.bounds(probs, known, case.base))
+    assert not free[1]
+    assert not free.all()
+    with jax.debug_nans(True):
+        assert (np.asarray(reward.valid(probs, strange, case.base)) == free).all()
+        checked_low, checked_high = map(np.asarray, reward.bounds(probs, known, case.base))
+        np.testing.assert_array_equal(checked_low, low)
+        np.testing.assert_array_equal(checked_high, high)
+        assert np.isfinite(np.asarray(reward(probs[free], strange[free], case.base[free]))).all()
+        with pytest.raises(FloatingPointError):
+            reward(probs, strange, case.base)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from rbrlang.logic.circuit import AtomInfo
 from rbrlang.reward.measure import PatternError, measure, measure_atoms
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.rows import ProbabilityError, bucket, encode, pad, response_ids
+from rbrlang.rows.read import row_from
 
 
 @dataclass(frozen=True)
@@ -126,3 +128,20 @@ def test_padding_adds_rows_without_a_reward_and_changes_no_other(seed: int, rows
     assert pad(case.probs, case.ids, 2.0, rows + 1)[2].tolist() == [2.0] * rows + [0.0]
     with pytest.raises(ValueError, match="cannot pad"):
         pad(case.probs, case.ids, 0.0, rows - 1)
+
+
+def test_rows_may_be_json_objects() -> None:
+    reward = NumpyReward(random_case(3, axioms=False).circuit)
+    names, first = reward.circuit.propositions, reward.circuit.response_names[0]
+    plain: list[dict[str, Any]] = [
+        {"prompt": "x", "completion": "One two.", "response_type": first, "probs": {names[0]: 0.25, "other": 1.0}},
+        {"prompt": "x", "completion": "", "response_type": "nobody's", "probs": {names[-1]: None}},
+    ]
+    read = [row_from(row) for row in plain]
+    np.testing.assert_array_equal(reward.encode(plain), reward.encode(read))
+    np.testing.assert_array_equal(reward.encode([plain[0], read[1]]), reward.encode(read))
+    assert reward.encode(plain)[0, 0] == 0.25
+    assert reward.response_ids(plain).tolist() == [0, -1]
+    for bad in ({"prompt": "x"}, {**plain[0], "probs": {names[0]: 7}}, {**plain[0], "response_type": 3}):
+        with pytest.raises(ValueError, match="row 1 cannot be used: "):
+            reward.encode([plain[0], bad])

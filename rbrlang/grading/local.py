@@ -12,12 +12,16 @@ import importlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import assert_never, cast
 
+import numpy as np
+
+from rbrlang.grading.boundary import attempt, consulted, described, displayed
 from rbrlang.grading.embedded.grader import EmbeddedGrader
 from rbrlang.grading.embedded.heads import HeadsError, read_heads
-from rbrlang.grading.endpoint.remote import listed, mapping
+from rbrlang.grading.endpoint.remote import mapping
 from rbrlang.grading.judge import Grader
 from rbrlang.grading.questions.specs import EmbeddedSpec, GraderError, PythonSpec
 from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, certain, finite, is_probability
@@ -176,6 +180,7 @@ class FunctionGrader:
 
     def __init__(self, identity: str, function: Batched, names: Sequence[str], batch: int = 256) -> None:
         self.identity = identity
+        self._who = f"`{identity}`"
         self._function = function
         self._names = tuple(names)
         self._batch = batch
@@ -185,39 +190,39 @@ class FunctionGrader:
         out: list[Mapping[int, Answer]] = []
         for start in range(0, len(items), self._batch):
             some, asked = items[start : start + self._batch], wanted[start : start + self._batch]
-            given = self._call(some, [self._names[p] for p in sorted({p for each in asked for p in each})])
-            if isinstance(given, Invalid):
-                out += [dict.fromkeys(each, given) for each in asked]
-            else:
-                out += [
-                    {p: self._answer(found, self._names[p]) for p in each}
-                    for found, each in zip(given, asked, strict=True)
-                ]
+            names = [self._names[p] for p in sorted({p for each in asked for p in each})]
+            given = consulted(self._who, partial(self._function, some, names), len(some))
+            out += [
+                {p: self._answer(found, self._names[p]) for p in each} for found, each in zip(given, asked, strict=True)
+            ]
         return tuple(out)
 
-    def _call(self, items: Sequence[GradeItem], names: Sequence[str]) -> Sequence[object] | Invalid:
-        try:
-            given = cast(object, self._function(items, names))
-        except Exception as error:
-            return Invalid("grader", f"`{self.identity}` raised {type(error).__name__}: {error}"[:300])
-        results = listed(list(given)) if isinstance(given, (list, tuple)) else ()
-        if len(results) != len(items):
-            return Invalid("grader", f"`{self.identity}` did not return a list of {len(items)} mappings")
-        return results
-
     def _answer(self, found: object, name: str) -> Answer:
+        if isinstance(found, Invalid):
+            return found
         if not isinstance(found, Mapping):
-            return Invalid("grader", f"`{self.identity}` returned a {type(found).__name__} for one item, no mapping")
-        value = cast("Mapping[str, object]", found).get(name)
+            return Invalid("grader", f"{self._who} returned a {type(found).__name__} for one item, no mapping")
+        value = attempt(self._who, lambda: cast("Mapping[str, object]", found).get(name))
+        if isinstance(value, Invalid):
+            return value
         if value is None:
-            return Abstained(f"`{self.identity}` did not judge this")
-        try:
-            p = float(cast(float, value))  # numpy's numbers are welcome, and so is their NaN: it is invalid
-        except (TypeError, ValueError):
-            p = math.nan
-        if isinstance(value, bool) or not is_probability(p):
-            return Invalid("grader", f"`{self.identity}` returned {value!r} for `{name}`: no probability")
+            return Abstained(f"{self._who} did not judge this")
+        p = attempt(self._who, lambda: _as_float(value))
+        if isinstance(p, Invalid):
+            return p
+        if not is_probability(p):
+            return Invalid("grader", f"{self._who} returned {displayed(value)} for `{name}`: no probability")
         return certain(p, "function")
+
+
+def _as_float(value: object) -> float:
+    """A number of Python, numpy or a like library; NaN for what is none. May raise whatever the value does."""
+    if isinstance(value, bool | np.bool_ | str | bytes | bytearray):
+        return math.nan  # text is no number, though `float` would read some
+    try:
+        return float(cast(float, value))  # numpy's numbers are welcome, and so is their NaN: it is invalid
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
 
 
 def function_grader(target: str, names: Sequence[str]) -> FunctionGrader:
@@ -227,8 +232,10 @@ def function_grader(target: str, names: Sequence[str]) -> FunctionGrader:
         raise GraderError(f"`python:{target}` names no function; write `python:module.function`")
     try:
         found = getattr(importlib.import_module(module), function, None)
-    except Exception as error:
-        raise GraderError(f"cannot import `{module}`: {type(error).__name__}: {error}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a module may end the process as it is imported
+        raise GraderError(f"cannot import `{module}`: {described(error)}") from error
     if not callable(found):
         raise GraderError(f"the module `{module}` has no function `{function}`")
     return FunctionGrader(f"python:{target}", cast(Batched, found), names)

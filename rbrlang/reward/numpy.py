@@ -52,11 +52,11 @@ class NumpyReward:
         """The reward that an artefact carries."""
         return cls(artefact.circuit, artefact.weights)
 
-    def encode(self, graded: Sequence[rows.GradedRow]) -> Floats:
+    def encode(self, graded: Sequence[rows.AnyRow]) -> Floats:
         """Probabilities of the atoms [batch, atoms]; see `rows.encode`."""
         return rows.encode(self.circuit, graded)
 
-    def response_ids(self, graded: Sequence[rows.GradedRow]) -> NDArray[np.int32]:
+    def response_ids(self, graded: Sequence[rows.AnyRow]) -> NDArray[np.int32]:
         """Response type ids [batch]; see `rows.response_ids`."""
         return rows.response_ids(self.circuit, graded)
 

@@ -123,11 +123,11 @@ class RuleReward:
         """The same policy with other weights of the same shape, or tracers for them; not checked."""
         return RuleReward(self.circuit, weights)
 
-    def encode(self, graded: Sequence[rows.GradedRow]) -> NDArray[np.float32]:
+    def encode(self, graded: Sequence[rows.AnyRow]) -> NDArray[np.float32]:
         """Probabilities of the atoms [batch, atoms]; see `rows.encode`."""
         return rows.encode(self.circuit, graded)
 
-    def response_ids(self, graded: Sequence[rows.GradedRow]) -> NDArray[np.int32]:
+    def response_ids(self, graded: Sequence[rows.AnyRow]) -> NDArray[np.int32]:
         """Response type ids [batch], −1 = unknown; see `rows.response_ids`."""
         return rows.response_ids(self.circuit, graded)
 
@@ -141,7 +141,7 @@ class RuleReward:
 
     def valid(self, probs: ArrayLike, ids: ArrayLike, base_reward: ArrayLike = 0.0) -> jax.Array:
         """Whether each row has a finite reward, bool [batch]."""
-        return jnp.isfinite(self(probs, ids, base_reward))
+        return _valid(self, probs, ids, base_reward)
 
     def class_probs(self, probs: ArrayLike, ids: ArrayLike) -> jax.Array:
         """P(class) by rank, float32 [batch, max classes].
@@ -225,6 +225,13 @@ def _inputs(
 def _reward(reward: RuleReward, probs: ArrayLike, ids: ArrayLike, base_reward: ArrayLike) -> jax.Array:
     batch, base = _inputs(reward, probs, ids, base_reward)
     return evaluate.rewards(batch, base)
+
+
+@jax.jit
+def _valid(reward: RuleReward, probs: ArrayLike, ids: ArrayLike, base_reward: ArrayLike) -> jax.Array:
+    # Compiled as a whole, so that no NaN leaves it: `jax_debug_nans` looks at results.
+    batch, base = _inputs(reward, probs, ids, base_reward)
+    return jnp.isfinite(evaluate.rewards(batch, base))
 
 
 @jax.jit

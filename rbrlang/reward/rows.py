@@ -8,13 +8,14 @@ from the text; `response_ids` finds the response type of every row. What a row d
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rbrlang.logic.circuit import Circuit
 from rbrlang.reward.measure import measure_atoms
+from rbrlang.rows.read import row_from
 
 UNKNOWN_RESPONSE = -1
 """The id of a row whose response type is not known to the policy."""
@@ -37,19 +38,35 @@ class GradedRow(Protocol):
     def category(self) -> str | None: ...
 
 
+AnyRow: TypeAlias = "GradedRow | Mapping[str, Any]"
+"""A row that was read, or the JSON object that it is read from."""
+
+
 class ProbabilityError(ValueError):
     """A grader's answer that is no probability; the message names row, proposition and value."""
 
 
-def encode(circuit: Circuit, rows: Sequence[GradedRow]) -> NDArray[np.float32]:
+def _read(rows: Sequence[AnyRow]) -> list[GradedRow]:
+    return [_from_json(number, row) if isinstance(row, Mapping) else row for number, row in enumerate(rows)]
+
+
+def _from_json(number: int, row: Mapping[str, Any]) -> GradedRow:
+    try:
+        return row_from(dict(row))
+    except ValueError as error:
+        raise ValueError(f"row {number} cannot be used: {error}") from error
+
+
+def encode(circuit: Circuit, rows: Sequence[AnyRow]) -> NDArray[np.float32]:
     """Probabilities of the atoms, [batch, atoms]: propositions, then measures; NaN = unknown.
 
-    Names that the policy does not know are ignored. Raises `ProbabilityError` for a value outside [0, 1].
+    Rows may also be JSON objects, as they stand in a file of rows. Names that the policy does not know are ignored.
+    Raises `ProbabilityError` for a value outside [0, 1], ValueError for an object that is no row.
     """
     propositions = circuit.propositions
     table = np.full((len(rows), len(circuit.atoms)), np.nan, np.float32)
     has_measures = len(propositions) < len(circuit.atoms)
-    for number, row in enumerate(rows):
+    for number, row in enumerate(_read(rows)):
         probs = row.probs
         for column, name in enumerate(propositions):
             p = probs.get(name)
@@ -63,12 +80,15 @@ def encode(circuit: Circuit, rows: Sequence[GradedRow]) -> NDArray[np.float32]:
     return table
 
 
-def response_ids(circuit: Circuit, rows: Sequence[GradedRow]) -> NDArray[np.int32]:
-    """Response type of every row, [batch]; −1 where the policy knows neither its type nor its category."""
+def response_ids(circuit: Circuit, rows: Sequence[AnyRow]) -> NDArray[np.int32]:
+    """Response type of every row, [batch]; −1 where the policy knows neither its type nor its category.
+
+    Rows as for `encode`. Raises ValueError for an object that is no row.
+    """
     types = {name: number for number, name in enumerate(circuit.response_names)}
     categories = dict(circuit.categories)
     found: list[int] = []
-    for row in rows:
+    for row in _read(rows):
         if row.response_type is not None:
             found.append(types.get(row.response_type, UNKNOWN_RESPONSE))
         elif row.category is not None:

@@ -18,6 +18,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from rbrlang.grading.boundary import Bounded
 from rbrlang.grading.judge import Bench, Judge
 from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, Value
 from rbrlang.logic.circuit import Circuit
@@ -116,7 +117,7 @@ class Scorer:
     @cached_property
     def _judge(self) -> Judge:
         if not isinstance(self._grader, str):
-            return self._grader
+            return Bounded(self._grader)
         return judge_of(self._grader, self.artefact, self._cache)
 
     def __reduce__(self) -> tuple[Any, ...]:
