@@ -85,6 +85,15 @@ def published_rubrics() -> Path:
 
 
 @pytest.fixture(scope="session")
+def rubrics(openai_release: Path) -> Path:
+    """Small excerpts of public files, beside OpenAI's release."""
+    found = openai_release.parent / "rubrics"
+    if not found.is_dir():
+        pytest.skip("needs excerpts of public files: set RBR_DATA to the folder that holds rubrics/")
+    return found
+
+
+@pytest.fixture(scope="session")
 def openai_policy_file(openai_release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The release's policy, freshly imported by the command line."""
     from rbrlang.cli.main import main

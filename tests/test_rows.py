@@ -65,7 +65,7 @@ def test_messages_are_split_at_the_last_assistant_turn() -> None:
         ({**GOOD, "probs": {"a": 1.2}}, "P(yes) of `a` is 1.2, not a number from 0 to 1"),
         ('{"completion": "c", "probs": {"a": NaN}}', "P(yes) of `a` is nan"),
         ({**GOOD, "probs": {"a": True}}, "P(yes) of `a` is True"),
-        ({**GOOD, "labels": {"a": 1}}, "the label of `a` is 1, not true, false or null"),
+        ({**GOOD, "labels": {"a": 2}}, "the label of `a` is 2, not true, false or null"),
         ({**GOOD, "labels": ["a"]}, "`labels` is not an object"),
         ('{"completion": "c", "base_reward": Infinity}', "`base_reward` is inf"),
         ({**GOOD, "base_reward": "3"}, "`base_reward` is '3'"),

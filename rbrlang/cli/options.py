@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from rbrlang.reward.artefact import Artefact
 
 
+ROWS = "JSON Lines, JSON, CSV, Parquet, Arrow, or a folder or pattern of such files"
+
+
 def parameter(text: str) -> tuple[str, float]:
     """`name=number` of `-D`."""
     name, _, value = text.partition("=")
@@ -200,6 +203,24 @@ def grader_arguments(parser: argparse.ArgumentParser, *, default: str | None = "
     group.add_argument(
         "--price-out", type=not_negative, default=0.0, metavar="X", help="cost of a million answer tokens"
     )
+
+
+def row_arguments(parser: argparse.ArgumentParser) -> None:
+    """`--column` and `--all-messages`, of every command that reads rows."""
+    group = parser.add_argument_group("rows")
+    group.add_argument(
+        "--column", dest="columns", type=column, action="append", default=[], metavar="OURS=THEIRS",
+        help="what a column is called in the file, such as prompt=instruction or labels.polite=is_polite",
+    )  # fmt: skip
+    group.add_argument("--all-messages", action="store_true", help="name every row that cannot be used, not only ten")
+
+
+def column(text: str) -> tuple[str, str]:
+    """`ours=theirs` of `--column`."""
+    ours, equals, theirs = text.partition("=")
+    if not (ours.strip() and equals and theirs):
+        raise argparse.ArgumentTypeError(f"`{text}` is not a pair such as prompt=instruction")
+    return ours.strip(), theirs
 
 
 def policy_of(artefact: Artefact) -> Policy:

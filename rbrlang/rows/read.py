@@ -1,6 +1,6 @@
 """What do the rows of a file say, and which of them cannot be used?
 
-One row is one completion, as JSON Lines or Parquet. Rows come from elsewhere and are untrusted: a row
+One row is one completion, in any of the formats of `formats`. Rows come from elsewhere and are untrusted: a row
 that cannot be read becomes a `BadRow` with its line and reason, all others are kept, in order. Columns
 that mean nothing here pass through untouched, and so does what was read: a row that nobody changed is
 written back with the same values.
@@ -19,38 +19,30 @@ import json
 import math
 import os
 import re
-import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO, Literal, cast
+from types import MappingProxyType
+from typing import Any, Literal, assert_never, cast
 
+from rbrlang.jsontext import JsonError, parse_with_constants
 from rbrlang.lang.program import Message
+from rbrlang.rows.arrow import arrow_rows
+from rbrlang.rows.columns import PUBLIC, Names, UnusableError, gathered, is_missing, names_of
+from rbrlang.rows.formats import DESCRIBED, MAX_LINE, BadRow, Broken, DamagedError, RowsError, files_of, opened
+from rbrlang.rows.pairs import is_pair, pair_rows
+from rbrlang.rows.texts import Found, csv_rows, json_rows
 
-MAX_LINE = 64 * 2**20
+__all__ = [
+    "MAX_LINE", "BadRow", "Row", "Rows", "RowsError", "filled_in", "read_rows", "row_from", "snake",
+    "with_labels_as_probs",
+]  # fmt: skip
+
 _ROLES = ("system", "user", "assistant")
 _SPEAKER = re.compile(r"(?:\A|\n)\|(SYSTEM|USER|ASSISTANT)\|: ")
-# What the same thing is called in OpenAI's release.
-_ALIASES = {
-    "labels": "propositions",
-    "class": "completion_type",
-    "base_reward": "rm_score",
-}
-
-
-class RowsError(Exception):
-    """A file of rows that cannot be read or written at all; the message says what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class BadRow:
-    """A row that cannot be used. `line` counts from 1 (rows, in Parquet)."""
-
-    file: str
-    line: int
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.reason}"
+_TRUTHS = {"yes": True, "no": False, "true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
+_LARGEST = 3.4028234663852886e38  # of a 32-bit float
+_PLAIN = Names()
+_ENCODER = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +80,6 @@ class Rows:
     bad: tuple[BadRow, ...]
 
 
-class _Unusable(ValueError):
-    pass
-
-
 def snake(name: str) -> str:
     """A response type as the language spells it: "Hard Refuse" is `hard_refuse`."""
     return re.sub(r"[^a-z0-9_]+", "_", name.strip().lower()).strip("_")
@@ -100,159 +88,217 @@ def snake(name: str) -> str:
 # --- reading ----------------------------------------------------------------------------------
 
 
-def read_rows(path: str | os.PathLike[str], *, limit: int | None = None, prompts_only: bool = False) -> Rows:
-    """Read a file of rows, or a folder of such files; `-` is standard input. Raises `RowsError`, and OSError when unreadable.
+def read_rows(
+    path: str | os.PathLike[str],
+    *,
+    limit: int | None = None,
+    prompts_only: bool = False,
+    columns: Mapping[str, str] = MappingProxyType({}),
+) -> Rows:
+    """Read a file of rows in any format of `rbrlang.rows.formats`, a folder or a pattern of them; `-` is standard input.
 
-    With `prompts_only` a row without `completion` is one with an empty completion.
+    `columns` are names of ours with the column that has it in the file, where it is called otherwise. With
+    `prompts_only` a row without `completion` is one with an empty completion. Raises `RowsError`, and OSError when
+    unreadable.
     """
+    names = names_of(columns)
     rows: list[Row] = []
     bad: list[BadRow] = []
-    seen: dict[str, int] = {}
-    for line, item in iterate_rows(path, prompts_only=prompts_only):
-        if isinstance(item, BadRow):
-            bad.append(item)
+    seen: dict[str, BadRow] = {}
+    for place, item, named in _items(os.fspath(path), names, prompts_only):
+        if item is None:
+            bad.append(place)
             continue
         if item.id in seen:
-            if item.raw.get("id") is not None:
-                first = seen[item.id]
-                bad.append(BadRow(os.fspath(path), line, f"the id `{_short(item.id)}` is already that of line {first}"))
+            if named:
+                bad.append(
+                    replace(
+                        place, reason=f"the id `{_short(item.id)}` is already that of {_where(seen[item.id], place)}"
+                    )
+                )
                 continue
             copies = 2  # the same text twice is no mistake
             while f"{item.id}-{copies}" in seen:
                 copies += 1
-            item = replace(item, id=f"{item.id}-{copies}")
-        seen[item.id] = line
+            item = _renamed(item, f"{item.id}-{copies}")
+        seen[item.id] = place
         rows.append(item)
         if limit is not None and len(rows) >= limit:
             break
     return Rows(tuple(rows), tuple(bad))
 
 
-def iterate_rows(
-    path: str | os.PathLike[str], *, prompts_only: bool = False
-) -> Iterator[tuple[int, Row | BadRow]]:  # fmt: skip
-    """The rows of a file, or of a folder's files by name, one after the other, with their line; ids may repeat."""
-    name = os.fspath(path)
-    if os.path.isdir(name):
-        for part in _parts(name):
-            yield from iterate_rows(part, prompts_only=prompts_only)
-        return
-    if name.endswith((".parquet", ".pq")):
-        for number, data in enumerate(_parquet(name), 1):
-            yield number, _row(name, number, data, prompts_only)
-        return
-    with _opened(name) as file:
-        for number, line in enumerate(_lines(file), 1):
-            if isinstance(line, str):
-                yield number, BadRow(name, number, line)
-            elif line.strip():
-                for item in _parsed(name, number, line, prompts_only):
-                    yield number, item
+def _where(first: BadRow, second: BadRow) -> str:
+    return f"line {first.line}" if first.file == second.file else f"{first.file}:{first.line}"
 
 
-def _parts(folder: str) -> list[str]:
-    """The files of rows in a folder, by name; what begins with a dot is still being written."""
-    endings = (".parquet", ".pq", ".jsonl")
-    found = sorted(n for n in os.listdir(folder) if n.endswith(endings) and not n.startswith("."))
-    if not found:
-        raise RowsError(
-            f"the folder `{folder}` holds no file of rows; they end in " + ", ".join(f"`{e}`" for e in endings)
-        )
-    return [os.path.join(folder, n) for n in found]
+def _renamed(row: Row, name: str) -> Row:
+    return replace(row, id=name, raw={**row.raw, "id": name} if "id" in row.raw else row.raw)
 
 
-def _opened(name: str) -> BinaryIO:
-    if name == "-":
-        return cast(BinaryIO, sys.stdin.buffer)
-    return open(name, "rb")
+_Item = tuple[BadRow, "Row | None", bool]
 
 
-def _lines(file: BinaryIO) -> Iterator[bytes | str]:
-    """Lines of bounded length; one that is too long is a reason instead."""
-    while True:
-        line = file.readline(MAX_LINE + 1)
-        if not line:
-            return
-        if len(line) > MAX_LINE and not line.endswith(b"\n"):
-            while line and not line.endswith(b"\n"):
-                line = file.readline(MAX_LINE)
-            yield f"longer than {MAX_LINE // 2**20} MiB"
-            continue
-        yield line
+def _items(path: str, names: Names, prompts_only: bool) -> Iterator[_Item]:
+    """Every row with its place, None where it is bad for the reason there, and whether it has an id of its own."""
+    unseen, columns = {column for _, column in names.mapped}, ()
+    for file in files_of(path):
+        for line, element, data in _found(file, names):
+            if isinstance(data, dict) and unseen:
+                unseen, columns = unseen.difference(data), columns or tuple(data)
+            for found in _read(data, names, prompts_only):
+                if isinstance(found, str):
+                    yield BadRow(file, line, f"element {element}: {found}" if element else found), None, False
+                else:
+                    yield BadRow(file, line, ""), *found
+    if unseen and columns:
+        raise RowsError(f"no row of `{path}` has the column `{min(unseen)}`; the first has {_listed(columns)}")
 
 
-def _parsed(name: str, number: int, line: bytes, prompts_only: bool) -> Iterator[Row | BadRow]:
+def _found(name: str, names: Names) -> Iterator[Found]:
+    """What stands in a file, by line and element of an array."""
+    last, what = 0, ""
     try:
-        text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-        data: Any = json.loads(text, parse_constant=float)
-    except UnicodeDecodeError as error:
-        yield BadRow(name, number, f"not UTF-8 (byte {error.start})")
-        return
-    except ValueError as error:
-        yield BadRow(name, number, f"not JSON: {error}")
-        return
-    except RecursionError:
-        yield BadRow(name, number, "not usable: nested too deeply")
-        return
+        with opened(name) as (kind, file):
+            what = DESCRIBED[kind]
+            match kind:
+                case "lines" | "array":
+                    found = json_rows(file)
+                case "csv" | "tsv":
+                    found = csv_rows(name, file, names, tabs=kind == "tsv")
+                case "parquet" | "arrow":
+                    found = (
+                        (at, 0, row) for at, row in enumerate(arrow_rows(name, file, parquet=kind == "parquet"), 1)
+                    )
+                case _:
+                    assert_never(kind)
+            for one in found:
+                yield one
+                last = one[0]
+    except DamagedError as error:
+        if not last:
+            raise RowsError(f"`{name}` is not readable {what}: {error}") from error
+        yield last + 1, 0, Broken(f"the file is damaged from here on: {error}")
+
+
+def _read(data: Any, names: Names, prompts_only: bool) -> Iterator[tuple[Row, bool] | str]:
+    """The rows in one value of a file, each with whether it has an id of its own; a reason in the place of one."""
     match data:
+        case Broken():
+            yield data.reason
         case [str(), [*completions]]:
             for one in completions:
-                yield _row(name, number, one, prompts_only)
+                yield from _read_one(one, names, prompts_only)
         case _:
-            yield _row(name, number, data, prompts_only)
+            yield from _read_one(data, names, prompts_only)
 
 
-def _parquet(name: str) -> Iterator[Any]:
+def _read_one(data: Any, names: Names, prompts_only: bool) -> Iterator[tuple[Row, bool] | str]:
     try:
-        import pyarrow.parquet as parquet
-    except ImportError:
-        raise RowsError(f"`{name}` is Parquet; install the extra: pip install 'rbrlang[parquet]'") from None
-    from pyarrow.lib import ArrowException
+        if not isinstance(data, dict):
+            raise _bad("not an object")
+        row = gathered(cast(dict[str, Any], data))
+        fields = names.fields({**row, "completion": ""} if prompts_only and not _says_completion(row, names) else row)
+        named = not is_missing(fields.get("id"))
+        pair = pair_rows(names, row, fields) if is_pair(fields) else ()
+        if not pair:
+            yield _row_of(fields, row), named
+    except UnusableError as error:
+        yield str(error)
+        return
+    for one in pair:
+        try:
+            yield row_from(one), named
+        except UnusableError as error:
+            yield str(error)
 
-    try:
-        with parquet.ParquetFile(name) as file:
-            for batch in file.iter_batches():
-                yield from batch.to_pylist(maps_as_pydicts="strict")
-    except ArrowException as error:
-        raise RowsError(f"`{name}` is not readable Parquet: {str(error).splitlines()[0]}") from error
 
-
-def _row(name: str, number: int, data: Any, prompts_only: bool) -> Row | BadRow:
-    if prompts_only and isinstance(data, dict) and data.get("completion") is None and data.get("messages") is None:
-        data = {**data, "completion": ""}
-    try:
-        return row_from(data)
-    except _Unusable as error:
-        return BadRow(name, number, str(error))
+def _says_completion(row: Mapping[str, Any], names: Names) -> bool:
+    forms = (names.column("completion"), names.column("messages"), *PUBLIC["messages"], "prompt_completion", "chosen")
+    return any(row.get(form) is not None for form in forms)
 
 
 def row_from(data: Any) -> Row:
     """A row from its JSON value. Raises ValueError with the reason when it cannot be used."""
     if not isinstance(data, dict):
         raise _bad("not an object")
-    fields = cast(dict[str, Any], data)
-    for plain, alias in _ALIASES.items():
-        if fields.get(plain) is None and fields.get(alias) is not None:
-            fields = {**fields, plain: fields[alias]}
-    if fields.get("probs") is None and _are_probabilities(fields.get("features")):
+    row = gathered(cast(dict[str, Any], data))
+    fields = _PLAIN.fields(row)
+    if is_pair(fields):
+        raise _bad("`chosen` and `rejected` are two rows; give each as one with `completion`")
+    return _row_of(fields, row)
+
+
+def _row_of(fields: dict[str, Any], raw: Mapping[str, Any]) -> Row:
+    if is_missing(fields.get("probs")) and _are_probabilities(fields.get("features")):
         fields = {**fields, "probs": fields["features"]}
-    prompt, completion = _conversation(fields)
+    prompt, completion = _conversation(_conversational(fields))
     key = _digest([[m.role, m.content] for m in prompt])
-    identifier = fields.get("id")
+    identifier = _identifier(fields.get("id"))
     if identifier is None:
         identifier = _digest([key, [[m.role, m.content] for m in completion]])
-    if not isinstance(identifier, (str, int)) or isinstance(identifier, bool):
-        raise _bad("`id` is neither text nor a whole number")
     response_type = _text(fields, "response_type")
-    base = fields.get("base_reward")
-    if base is not None and (isinstance(base, bool) or not isinstance(base, (int, float)) or not math.isfinite(base)):
-        raise _bad(f"`base_reward` is {base!r}, not a finite number")
     return Row(
-        id=str(identifier), prompt=prompt, completion=completion, prompt_key=key,
+        id=identifier, prompt=prompt, completion=completion, prompt_key=key,
         response_type=None if response_type is None else snake(response_type), category=_text(fields, "category"),
         klass=_text(fields, "class"), labels=_labels(fields.get("labels")), probs=_probs(fields.get("probs")),
-        base_reward=None if base is None else float(base), raw=cast(dict[str, Any], data),
+        base_reward=_base_reward(fields.get("base_reward")), raw=raw,
     )  # fmt: skip
+
+
+def _conversational(fields: dict[str, Any]) -> dict[str, Any]:
+    """The row with NaN as null where its text is, and messages read that are JSON in a text."""
+    for name in ("prompt", "completion", "messages", "prompt_completion"):
+        value = fields.get(name)
+        if type(value) is float and math.isnan(value):
+            fields = {**fields, name: None}
+        elif type(value) is str and name not in ("prompt", "completion"):
+            fields = {**fields, name: _from_text(value, name)}
+    if all(fields.get(name) is None for name in ("completion", "messages", "prompt_completion")):
+        raise _bad(
+            f"there is no `completion`; the columns are {_listed(tuple(fields))}, and `--column completion=…` says "
+            "which it is"
+        )
+    return fields
+
+
+def _from_text(text: str, name: str) -> Any:
+    if not text:
+        return None
+    try:
+        return parse_with_constants(text)
+    except JsonError as error:
+        raise _bad(f"`{name}` is a text that is {error}") from None
+
+
+def _identifier(value: Any) -> str | None:
+    if is_missing(value):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))  # a table with a gap makes floats of whole numbers
+    if not isinstance(value, (str, int)) or isinstance(value, bool):
+        raise _bad("`id` is neither text nor a whole number")
+    return str(value)
+
+
+def _base_reward(value: Any) -> float | None:
+    if is_missing(value):
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < math.inf:
+        raise _bad(f"`base_reward` is {_shown(value)}, not a finite number")
+    if abs(value) > _LARGEST:
+        raise _bad(f"`base_reward` is {_shown(value)}, more than the 32-bit floats hold that rewards are")
+    return float(value)
+
+
+def _listed(columns: Sequence[str]) -> str:
+    named = ", ".join(f"`{_short(column)}`" for column in columns[:8])
+    return (named or "none") + (f" and {len(columns) - 8} more" if len(columns) > 8 else "")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return f"a number of {len(text)} digits" if isinstance(value, int) and len(text) > 40 else _short(text)
 
 
 def _are_probabilities(value: Any) -> bool:
@@ -263,13 +309,12 @@ def _are_probabilities(value: Any) -> bool:
     )
 
 
-def _bad(reason: str) -> _Unusable:
-    return _Unusable(reason)
+def _bad(reason: str) -> UnusableError:
+    return UnusableError(reason)
 
 
 def _digest(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(_ENCODER.encode(value).encode()).hexdigest()[:16]
 
 
 def _short(text: str) -> str:
@@ -278,7 +323,9 @@ def _short(text: str) -> str:
 
 def _text(fields: Mapping[str, Any], name: str) -> str | None:
     value = fields.get(name)
-    if value is None or isinstance(value, str):
+    if is_missing(value):
+        return None
+    if isinstance(value, str):
         return value
     raise _bad(f"`{name}` is not text")
 
@@ -326,11 +373,19 @@ def _transcript(text: str, role: Literal["user", "assistant"]) -> tuple[Message,
 
 
 def _labels(value: Any) -> Mapping[str, bool | None]:
-    found: dict[str, bool | None] = {}
-    for name, label in _object(value, "labels").items():
-        if label is not None and not isinstance(label, bool):
-            raise _bad(f"the label of `{_short(name)}` is {label!r}, not true, false or null")
-        found[name] = label
+    return {name: _label(name, label) for name, label in _object(value, "labels").items()}
+
+
+def _label(name: str, value: Any) -> bool | None:
+    if isinstance(value, bool):
+        return value
+    if is_missing(value):
+        return None
+    if isinstance(value, (int, float)) and value in (0, 1):
+        return value == 1
+    found = _TRUTHS.get(value.strip().lower()) if isinstance(value, str) else None
+    if found is None:
+        raise _bad(f"the label of `{_short(name)}` is {_shown(value)}, not true, false or null (nor yes, no, 1 or 0)")
     return found
 
 
@@ -338,15 +393,18 @@ def _probs(value: Any) -> Mapping[str, float | None]:
     found: dict[str, float | None] = {}
     for name, p in _object(value, "probs").items():
         number = isinstance(p, (int, float)) and not isinstance(p, bool)
-        if p is not None and not (number and 0.0 <= p <= 1.0):
-            raise _bad(f"P(yes) of `{_short(name)}` is {p!r}, not a number from 0 to 1 or null")
-        found[name] = None if p is None else float(p)
+        # NaN is a grader's failure here, not a cell that somebody left empty.
+        if p is not None and p != "" and not (number and 0.0 <= p <= 1.0):
+            raise _bad(f"P(yes) of `{_short(name)}` is {_shown(p)}, not a number from 0 to 1 or null")
+        found[name] = None if p is None or p == "" else float(p)
     return found
 
 
 def _object(value: Any, name: str) -> Mapping[str, Any]:
-    if value is None:
+    if is_missing(value):
         return {}
+    if isinstance(value, str):
+        value = _from_text(value, name)
     if not isinstance(value, dict):
         raise _bad(f"`{name}` is not an object")
     return cast(dict[str, Any], value)

@@ -33,7 +33,7 @@ PLOT_FORMATS = (".png", ".svg", ".pdf")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `rbrc agree`."""
     parser.add_argument("file", metavar="FILE", help="a .rbr file")
-    parser.add_argument("gold", metavar="GOLD", help="rows with human `labels`, JSON Lines or Parquet")
+    parser.add_argument("gold", metavar="GOLD", help=f"rows with human `labels`: {shared.ROWS}")
     parser.add_argument(
         "-o", "--output", metavar="OUT", help="write the labelled rows with the judged P(yes) as `probs`"
     )
@@ -69,6 +69,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shared.grader_arguments(parser, default="embedded")
     shared.policy_arguments(parser)
     shared.format_argument(parser)
+    shared.row_arguments(parser)
     shared.run_with(parser, run)
 
 
@@ -82,9 +83,10 @@ def run(options: argparse.Namespace) -> int:
     from rbrlang.cli import data
     from rbrlang.cli.commands.grading import agree_json, agree_show
     from rbrlang.reward.rows import response_ids
-    from rbrlang.rows.write import write_rows
 
-    found = data.read(options.gold)
+    found = data.read(options, options.gold)
+    if options.output:
+        found = data.fitted(options.output, found)
     rows = _labelled(found.rows, policy, options.gold)
     ids = response_ids(policy.circuit, rows).tolist()
     unknown = data.check_response_types(rows, ids, options.gold, policy.circuit.response_names)
@@ -96,7 +98,7 @@ def run(options: argparse.Namespace) -> int:
 
         draw_agreement(outcome.assessment, outcome.grader, Path(options.plot))
     if options.output:
-        write_rows(options.output, _graded(outcome, policy))
+        data.write(options.output, _graded(outcome, policy))
     if options.format == "json":
         from rbrlang.cli.render import dump
 

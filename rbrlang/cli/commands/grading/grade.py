@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `rbrc grade`."""
     parser.add_argument("file", metavar="FILE", help="a .rbr file")
-    parser.add_argument("rows", metavar="ROWS", help="rows, JSON Lines or Parquet; `-` is standard input")
+    parser.add_argument("rows", metavar="ROWS", help=f"rows: {shared.ROWS}; `-` is standard input")
     parser.add_argument(
         "-o", "--output", metavar="OUT", required=True, help="where to write the rows, `-` for standard output"
     )
@@ -40,6 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shared.seed_argument(parser)
     shared.grader_arguments(parser, default="embedded")
     shared.policy_arguments(parser)
+    shared.row_arguments(parser)
     shared.run_with(parser, run)
 
 
@@ -51,12 +52,11 @@ def run(options: argparse.Namespace) -> int:
     from rbrlang.cli import data, graders
     from rbrlang.grading.results import Invalid, finite, to_json
     from rbrlang.reward.rows import response_ids
-    from rbrlang.rows.write import write_rows
 
     graders.keep_answers(options, options.output)
     if options.resume and not (options.cache and Path(options.cache).is_file()):
         raise UsageError(f"nothing to resume: `{options.cache}` is not there")
-    found = data.read(options.rows, limit=options.limit)
+    found = data.fitted(options.output, data.read(options, options.rows, limit=options.limit))
     circuit = policy.circuit
     ids = response_ids(circuit, found.rows).tolist()
     unknown = data.check_response_types(found.rows, ids, options.rows, circuit.response_names)
@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
         if options.details:
             columns["answers"] = {names[p]: to_json(a) for p, a in answers.items()}
         out.append(graded.row(at, **columns))
-    write_rows(options.output, out)
+    data.write(options.output, out)
     total = sum(len(answers) for answers in graded.answers)
     warn(f"{graded.identity}: {total} answers for {len(out)} rows, {reasons.total()} invalid")
     for reason, count in reasons.most_common(10):

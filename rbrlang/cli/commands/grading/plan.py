@@ -26,6 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shared.layout_argument(parser)
     shared.policy_arguments(parser)
     shared.format_argument(parser)
+    shared.row_arguments(parser)
     shared.run_with(parser, run)
 
 
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         from rbrlang.cli import data, graders
         from rbrlang.reward.rows import response_ids
 
-        found = data.read(options.data)
+        found = data.read(options, options.data)
         ids = response_ids(policy.circuit, found.rows).tolist()
         unknown = data.check_response_types(found.rows, ids, options.data, policy.circuit.response_names)
         invalid = unknown + len(found.bad)

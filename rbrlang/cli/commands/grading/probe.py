@@ -47,6 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shared.grader_arguments(parser, default="embedded")
     shared.policy_arguments(parser)
     shared.format_argument(parser)
+    shared.row_arguments(parser)
     shared.run_with(parser, run)
 
 
@@ -107,7 +108,7 @@ def _candidates(options: argparse.Namespace, policy: Policy) -> tuple[tuple[Cand
     from rbrlang.cli import data, graders
     from rbrlang.reward.rows import response_ids
 
-    found = data.read(options.data)
+    found = data.read(options, options.data)
     ids = response_ids(policy.circuit, found.rows).tolist()
     unknown = data.check_response_types(found.rows, ids, options.data, policy.circuit.response_names)
     items = graders.items_of(found.rows, ids)

@@ -45,6 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     synth_llm.arguments(parser)
     shared.policy_arguments(parser)
+    shared.row_arguments(parser)
     shared.run_with(parser, run)
 
 
@@ -55,6 +56,9 @@ def run(options: argparse.Namespace) -> int:
     policy = shared.policy(options, options.file)
     if policy is None:
         return 1
+    from rbrlang.cli import data
+
+    data.check_output(options.output)
     prompts, invalid = _prompts(options, policy)
     try:
         match options.origin:
@@ -78,7 +82,7 @@ def _prompts(options: argparse.Namespace, policy: Policy) -> tuple[int | Sequenc
     from rbrlang.cli import data
     from rbrlang.reward.rows import response_ids
 
-    found = data.read(options.prompts, prompts_only=True)
+    found = data.read(options, options.prompts, prompts_only=True)
     ids = response_ids(policy.circuit, found.rows).tolist()
     unknown = data.check_response_types(found.rows, ids, options.prompts, policy.circuit.response_names)
     if unknown == len(found.rows):
@@ -116,9 +120,9 @@ def _from_templates(options: argparse.Namespace, policy: Policy, prompts: int | 
 
 
 def _write(options: argparse.Namespace, policy: Policy, rows: Sequence[Row]) -> Counter[tuple[str | None, str | None]]:
-    from rbrlang.rows.write import write_rows
+    from rbrlang.cli import data
 
-    write_rows(options.output, [row.raw for row in rows])
+    data.write(options.output, [row.raw for row in rows])
     counts = Counter((row.response_type, row.klass) for row in rows)
     for response in policy.circuit.responses:
         parts = ", ".join(f"{counts[response.name, name]} {name}" for name in response.classes)

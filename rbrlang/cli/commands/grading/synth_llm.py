@@ -59,10 +59,12 @@ def compose(options: argparse.Namespace, policy: Policy, prompts: int | Sequence
         raise UsageError(f"nothing to resume: `{options.cache}` is not there")
     if options.format == "json" and options.output == "-":
         raise UsageError("rows and report cannot both go to standard output; name a file for the rows")
+    from rbrlang.cli import data
     from rbrlang.learning.synthesis.compose import planned_orders
     from rbrlang.learning.synthesis.templates import bank_prompts
-    from rbrlang.rows.write import write_rows
 
+    if options.keep_rejected:
+        data.check_output(options.keep_rejected)
     circuit, propositions = policy.circuit, policy.program.propositions
     rows = bank_prompts(circuit, prompts, options.seed) if isinstance(prompts, int) else prompts
     if options.dry_run:
@@ -70,9 +72,9 @@ def compose(options: argparse.Namespace, policy: Policy, prompts: int | Sequence
         return _dry_run(options, writer, orders)
     composed, summary = _composed(options, policy, writer, rows)
     if composed.rows or not composed.failures:
-        write_rows(options.output, [row.raw for row in composed.rows])
+        data.write(options.output, [row.raw for row in composed.rows])
     if options.keep_rejected:
-        write_rows(options.keep_rejected, [row.raw for row in composed.rejected])
+        data.write(options.keep_rejected, [row.raw for row in composed.rejected])
     if options.format == "json":
         json.dump(_as_json(composed, options.seed), sys.stdout, indent=2)
         say("")

@@ -67,6 +67,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     shared.policy_arguments(parser)
     shared.format_argument(parser)
+    shared.row_arguments(parser)
     shared.run_with(parser, run)
 
 
@@ -93,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
     if options.data:
         from rbrlang.cli.commands.language.diff_rows import compare
 
-        rows = compare(options.data, old, new, renamed)
+        rows = compare(options, old, new, renamed)
     broken = _broken(guards, found, rows)
     if options.format == "json":
         sys.stdout.write(dump(_report(found, rows, broken)))

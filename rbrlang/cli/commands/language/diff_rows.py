@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -38,9 +39,9 @@ class RowDiff:
     bad: int
 
 
-def compare(path: str, old: Policy, new: Policy, renamed: Mapping[str, str]) -> RowDiff:
+def compare(options: argparse.Namespace, old: Policy, new: Policy, renamed: Mapping[str, str]) -> RowDiff:
     """Class and reward of every row under both policies. Rows without `probs` are read by their `labels`."""
-    found = data.read(path)
+    found = data.read(options, options.data)
     rows = [*found.rows]
     if not any(row.probs for row in rows):
         rows = [*with_labels_as_probs(rows)]

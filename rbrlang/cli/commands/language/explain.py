@@ -30,6 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--given", metavar="FACTS", help='what holds of it, such as "a, b, words > 60"; all else is false'
     )
     group.add_argument("--row", metavar="ROWS:ID", help="a graded or labelled row: file and id")
+    shared.row_arguments(parser)
     shared.policy_arguments(parser)
     shared.format_argument(parser, "markdown")
     shared.run_with(parser, run)

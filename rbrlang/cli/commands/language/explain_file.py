@@ -91,7 +91,7 @@ def _row(options: argparse.Namespace, policy: Policy) -> _Case:
     from rbrlang.reward.numpy import NumpyReward
     from rbrlang.rows.read import with_labels_as_probs
 
-    rows = [row for row in data.read(path).rows if row.id == wanted]
+    rows = [row for row in data.read(options, path).rows if row.id == wanted]
     if not rows:
         raise UsageError(f"`{path}` has no row with the id `{wanted}`")
     row: Row = rows[0] if rows[0].probs else with_labels_as_probs(rows[:1])[0]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `rbrc eval`."""
     parser.add_argument("artefact", metavar="OUT.rbrc", help="a compiled or fitted policy")
-    parser.add_argument("rows", metavar="ROWS", help="ranked rows, JSON Lines or Parquet")
+    parser.add_argument("rows", metavar="ROWS", help=f"ranked rows: {shared.ROWS}")
     shared.rows_arguments(parser)
     shared.ranking_arguments(parser)
     parser.add_argument(
@@ -56,6 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--suggest", action="store_true", help="what the rows suggest to change, and labels to check")
     shared.grader_arguments(parser)
     shared.format_argument(parser)
+    shared.row_arguments(parser)
     shared.run_with(parser, run)
 
 
@@ -83,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
     except MeaningError as error:
         raise UsageError(str(error)) from error
     agreement = None if options.agreement is None else _agreement(options.agreement, artefact.circuit)
-    found = data.read_joined(options.rows, options.more)
+    found = data.read_joined(options, options.rows, options.more)
     rows = graders.graded(options, artefact, found.rows)
     unknown = data.check_response_types(
         rows, reward.response_ids(rows).tolist(), options.rows, artefact.circuit.response_names
@@ -154,7 +155,7 @@ def refitted(
     try:
         if not options.refit:
             return refit_across(reward, rows, **kept)
-        training = graders.graded(options, shared.artefact(options.artefact), data.read(options.refit).rows)
+        training = graders.graded(options, shared.artefact(options.artefact), data.read(options, options.refit).rows)
         return refit_on(reward, rows, training, **kept)
     except FitError as error:
         raise UsageError(f"`--refit`: {error}") from error

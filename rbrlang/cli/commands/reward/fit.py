@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `rbrc fit`."""
     parser.add_argument("file", metavar="FILE", help="a .rbr file")
-    parser.add_argument("rows", metavar="ROWS", nargs="+", help="ranked rows, JSON Lines or Parquet")
+    parser.add_argument("rows", metavar="ROWS", nargs="+", help=f"ranked rows: {shared.ROWS}")
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="the artefact to write")
     parser.add_argument(
         "--base-reward", metavar="COL", default="base_reward",
@@ -64,6 +64,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shared.grader_arguments(parser)
     shared.policy_arguments(parser)
     shared.format_argument(parser)
+    shared.row_arguments(parser)
     shared.run_with(parser, run)
 
 
@@ -81,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
 
     circuit = policy.compiled(options.class_probability)
     names = data.class_names(options.class_names)
-    found = [data.read_joined(path, options.more) for path in options.rows]
+    found = [data.read_joined(options, path, options.more) for path in options.rows]
     graded = graders.grade_rows(options, policy, [row for part in found for row in part.rows])
     rows = graded.rows
     unknown = data.check_response_types(

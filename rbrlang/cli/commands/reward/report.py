@@ -22,7 +22,7 @@ def missing() -> tuple[str, ...]:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `rbrc report`."""
     parser.add_argument("artefact", metavar="OUT.rbrc", help="a compiled or fitted policy")
-    parser.add_argument("rows", metavar="ROWS", help="ranked rows, JSON Lines or Parquet")
+    parser.add_argument("rows", metavar="ROWS", help=f"ranked rows: {shared.ROWS}")
     parser.add_argument(
         "-o", "--output", metavar="HTML", required=True, help="the page to write, `-` for standard output"
     )
@@ -33,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--cases", type=shared.count, default=5, metavar="N", help="mistakes to show of each response type (default: 5)"
     )
     shared.grader_arguments(parser)
+    shared.row_arguments(parser)
     shared.run_with(parser, run)
 
 
@@ -59,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     from rbrlang.reward.rows import response_ids
 
     names = data.class_names(options.class_names)
-    found = data.read_joined(options.rows, options.more)
+    found = data.read_joined(options, options.rows, options.more)
     graded = graders.grade_rows(options, artefact, found.rows)
     rows = graded.rows
     ids = response_ids(artefact.circuit, rows).tolist()

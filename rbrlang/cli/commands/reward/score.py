@@ -12,7 +12,7 @@ from rbrlang.cli.terminal import warn
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `rbrc score`."""
     parser.add_argument("artefact", metavar="OUT.rbrc", help="a compiled or fitted policy")
-    parser.add_argument("rows", metavar="ROWS", help="rows, JSON Lines or Parquet; `-` is standard input")
+    parser.add_argument("rows", metavar="ROWS", help=f"rows: {shared.ROWS}; `-` is standard input")
     parser.add_argument(
         "-o", "--output", metavar="OUT", required=True, help="where to write the rows, `-` for standard output"
     )
@@ -20,6 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shared.lazy_argument(parser)
     shared.seed_argument(parser, shared.OF_A_GRADER)
     shared.grader_arguments(parser)
+    shared.row_arguments(parser)
     shared.run_with(parser, run)
 
 
@@ -32,9 +33,8 @@ def run(options: argparse.Namespace) -> int:
     from rbrlang.cli.commands.grading.grade import tell
     from rbrlang.cli.graders import Lazily, grade_rows, keep_answers
     from rbrlang.reward.numpy import NumpyReward
-    from rbrlang.rows.write import write_rows
 
-    found = data.read(options.rows)
+    found = data.fitted(options.output, data.read(options, options.rows))
     reward = NumpyReward.from_artefact(artefact)
     keep_answers(options, options.output)
     graded = grade_rows(
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
         if options.bounds or options.lazy:
             columns["reward_bounds"] = [_number(low[at]), _number(high[at])]
         out.append(graded.row(at, **columns))
-    write_rows(options.output, out)
+    data.write(options.output, out)
     invalid = sum(not row["valid"] for row in out)
     warn(f"scored {len(out) - invalid} of {len(out)} rows")
     tell(graded, options.cache)
