@@ -135,7 +135,7 @@ def test_a_gate_on_the_lead_is_what_the_certificate_proves(run: Run) -> None:
 )
 def test_wrong_input_is_named(run: Run, folder: Path, arguments: list[str], reason: str) -> None:
     (folder / "empty.jsonl").write_text("")
-    (folder / "nan.jsonl").write_text('{"completion": "x", "base_reward": NaN}\n')
+    (folder / "nan.jsonl").write_text('{"completion": "x", "base_reward": 1e999}\n')
     write_rows(folder / "other.jsonl", [{"prompt": "x", "completion": "y"}])
     write_rows(folder / "bare.jsonl", [dict(row.raw) for row in noisy_rows(3, 3, seed=0)])
     found = run(*arguments)
