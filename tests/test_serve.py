@@ -406,7 +406,7 @@ def test_on_loopback_only_its_own_names_are_answered(folder: Path) -> None:
         (["--host", "0.0.0.0"], "can be reached from elsewhere; give a token"),
         (["--host", "192.0.2.1"], "can be reached from elsewhere; give a token"),
         (["--grader", "labels"], "needs a grader that reads text"),
-        (["--grader", "openai:m", "--rpm", "60"], "use `--concurrency`"),
+        (["--calibration", "{none}"], "none`: no such file"),
         (["--every", "comply"], "the policy has no response type `comply`"),
         (["--token-file", "{short}"], "holds no token: at least 16"),
         (["--token-file", "{none}"], "no such file"),

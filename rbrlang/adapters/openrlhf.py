@@ -40,6 +40,7 @@ class OpenRLHFReward(Adapter):
     """
 
     trainer = Trainer("OpenRLHF", ("raise",), "a reward of None makes it call a reward model")
+    arguments = (*Adapter.arguments, "ends")
 
     def __init__(
         self,
@@ -49,10 +50,10 @@ class OpenRLHFReward(Adapter):
         columns: Columns | None = None,
         on_invalid: OnInvalid | None = None,
         ends: Sequence[str] = (),
-        cache: str | os.PathLike[str] | None = None,
         name: str = "rbr",
+        **options: object,
     ) -> None:
-        super().__init__(artefact, grader, columns=columns, on_invalid=on_invalid, cache=cache, name=name)
+        super().__init__(artefact, grader, columns=columns, on_invalid=on_invalid, name=name, **options)
         self.ends = tuple(ends)
 
     def __call__(self, queries: Sequence[str], prompts: Sequence[str], labels: Sequence[Any]) -> dict[str, Any]:

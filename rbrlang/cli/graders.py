@@ -11,7 +11,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -21,10 +21,11 @@ from rbrlang.cli.terminal import console, warn
 from rbrlang.policy import Policy
 
 if TYPE_CHECKING:
-    from rbrlang.grading.endpoint.account import Price, Progress, RunOptions, Summary
+    from rbrlang.grading.endpoint.account import Progress, Summary
     from rbrlang.grading.endpoint.remote import Remote
     from rbrlang.grading.judge import Grader
     from rbrlang.grading.lazy import LazyGrades
+    from rbrlang.grading.questions.options import GraderOptions
     from rbrlang.grading.questions.specs import GraderSpec, RemoteSpec
     from rbrlang.grading.results import Answer, GradeItem
     from rbrlang.grading.trust.calibrate import Calibration
@@ -225,36 +226,20 @@ def make(options: argparse.Namespace, policy: Policy, items: Sequence[GradeItem]
     return grader if calibration is None else CalibratedGrader(grader, calibration, policy.circuit.propositions)
 
 
-def standing(options: argparse.Namespace, artefact: Artefact, patience: float) -> Grader:
+def standing(options: argparse.Namespace, artefact: Artefact) -> Grader:
     """`make` for a process that goes on and on, with the artefact's calibration where it is of this grader.
 
-    `patience` are the seconds that one answer may take with all its attempts. Raises `UsageError`.
+    Its layouts do not depend on what is asked first. Raises `UsageError`.
     """
-    from rbrlang.grading.questions.specs import GraderError, LabelsSpec, OpenAISpec, RowsSpec, SystemOneSpec, TableSpec
-    from rbrlang.grading.trust.calibrate import CalibratedGrader
-    from rbrlang.scoring.graders import check_sight
+    from rbrlang.grading.questions.specs import GraderError, PythonSpec
+    from rbrlang.scoring.graders import grader_of
 
-    spec = spec_of(options)
-    if isinstance(spec, RowsSpec | LabelsSpec | TableSpec):
-        raise UsageError(f"`--grader {options.grader}` knows rows by their id; a server needs a grader that reads text")
-    if isinstance(spec, OpenAISpec | SystemOneSpec):
-        if options.rpm or options.tpm:
-            raise UsageError("`--rpm` and `--tpm` hold within one batch, which limits no server; use `--concurrency`")
-        remote = remote_of(options, spec, policy_of(artefact), ())
-        from rbrlang.grading.endpoint.run import StandingGrader
-
-        cache = Path(options.cache) if options.cache else None
-        grader: Grader = StandingGrader(
-            remote, cache, replace(run_options(options), patience=patience), price_of(options)
-        )
-    else:
-        grader = _opened(options, spec, artefact, (), (), None)[0]
-        try:
-            check_sight(grader, artefact.circuit)
-        except GraderError as error:
-            raise UsageError(str(error)) from error
-    calibration = _calibration(options, artefact, grader.identity, {None})
-    return grader if calibration is None else CalibratedGrader(grader, calibration, artefact.circuit.propositions)
+    if isinstance(spec_of(options), PythonSpec):
+        sys.path.insert(0, os.getcwd())
+    try:
+        return grader_of(options.grader, artefact, chosen(options), items=())
+    except GraderError as error:
+        raise UsageError(str(error)) from error
 
 
 def _opened(
@@ -309,50 +294,34 @@ def _remote_grader(
     items: Sequence[GradeItem],
     on_progress: Callable[[Progress], None] | None,
 ) -> tuple[Grader, Sequence[Summary]]:
-    remote = remote_of(options, spec, policy, items)
+    found = remote_of(options, spec, policy, items)
+    from rbrlang.grading.endpoint.account import price_of, run_options
     from rbrlang.grading.endpoint.run import RemoteGrader
 
-    cache = Path(options.cache) if options.cache else None
-    grader = RemoteGrader(remote, cache, run_options(options), price_of(options), on_progress)
+    how = chosen(options)
+    grader = RemoteGrader(found, how.cache, run_options(how), price_of(how), on_progress)
     return grader, grader.summaries
 
 
 def remote_of(options: argparse.Namespace, spec: RemoteSpec, policy: Policy, items: Sequence[GradeItem]) -> Remote:
     """The grader behind an endpoint. Asks the server what it offers, but no model anything."""
-    from rbrlang.grading.questions.forms import Limits
     from rbrlang.grading.questions.specs import api_key
 
     try:
-        from rbrlang.grading.endpoint.served import Reading, remote
+        from rbrlang.grading.endpoint.served import remote
     except ModuleNotFoundError as error:
         raise UsageError(str(error)) from error
-    template = None if options.template is None else tuple(given for given in options.template if given is not None)
-    reading = Reading(
-        replace(Limits(), mass=options.min_mass),
-        options.samples,
-        options.seed,
-        template,
-        options.layout,
-        options.discover,
-    )
-    return remote(spec, policy, items, api_key(os.environ), reading)
+    return remote(spec, policy, items, api_key(os.environ), chosen(options))
 
 
-def run_options(options: argparse.Namespace) -> RunOptions:
-    """How hard a run tries, from the command line."""
-    from rbrlang.grading.endpoint.account import RunOptions
+def chosen(options: argparse.Namespace) -> GraderOptions:
+    """How the grader is to be asked, from the options of a command."""
+    from rbrlang.grading.questions.options import GraderOptions
 
-    return RunOptions(
-        concurrency=options.concurrency, requests_per_minute=options.rpm, tokens_per_minute=options.tpm,
-        timeout=options.timeout, seed=options.seed,
-    )  # fmt: skip
-
-
-def price_of(options: argparse.Namespace) -> Price:
-    """What tokens cost, from the command line."""
-    from rbrlang.grading.endpoint.account import Price
-
-    return Price(options.price_in, options.price_out)
+    given = {field.name: getattr(options, field.name) for field in fields(GraderOptions) if field.name in options}
+    if given["template"] is not None:
+        given["template"] = [one for one in given["template"] if one is not None]
+    return GraderOptions.read(given)
 
 
 class Bar:

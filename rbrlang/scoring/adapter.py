@@ -18,6 +18,7 @@ import os
 from typing import ClassVar
 
 from rbrlang.grading.judge import Judge
+from rbrlang.grading.questions.options import GraderOptions
 from rbrlang.reward.artefact import Artefact
 from rbrlang.scoring.columns import Columns, check_every
 from rbrlang.scoring.invalid import OnInvalid, Trainer, checked
@@ -33,13 +34,14 @@ class Adapter:
     | `grader` | `embedded`, `openai:MODEL`, `systemone:URL`, `python:module.function`, or a `Judge` |
     | `columns` | which columns of the data say what |
     | `on_invalid` | what a completion without a reward gets: a word of `trainer`, or a number; None: its first word |
-    | `cache` | a file of answers, for a grader behind an endpoint |
     | `name` | what the trainer calls the reward in its logs |
+    | `options` | how the grader is asked, as on the command line: see `GraderOptions` |
 
     Raises `ArtefactError`, `GraderError`, `ColumnsError`, `OnInvalidError`.
     """
 
     trainer: ClassVar[Trainer]
+    arguments: ClassVar[tuple[str, ...]] = ("columns", "on_invalid", "name")
 
     def __init__(
         self,
@@ -48,11 +50,12 @@ class Adapter:
         *,
         columns: Columns | None = None,
         on_invalid: OnInvalid | None = None,
-        cache: str | os.PathLike[str] | None = None,
         name: str = "rbr",
+        **options: object,
     ) -> None:
+        GraderOptions.read(options, beside=self.arguments)
         self.__name__ = name
         self.on_invalid: OnInvalid = checked(self.trainer.words[0] if on_invalid is None else on_invalid, self.trainer)
-        self.scorer = Scorer(artefact, grader, cache=cache)
+        self.scorer = Scorer(artefact, grader, **options)
         self.columns = Columns() if columns is None else columns
         check_every(self.columns, self.scorer.circuit)

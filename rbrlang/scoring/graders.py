@@ -9,27 +9,32 @@ from __future__ import annotations
 
 import logging
 import os
-from functools import partial
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import assert_never
 
 from rbrlang.diagnostics import PolicyError
 from rbrlang.grading.embedded.grader import EmbeddedGrader, NoEvidence
-from rbrlang.grading.judge import Grader, Judge
+from rbrlang.grading.judge import Grader
 from rbrlang.grading.local import reading_grader
 from rbrlang.grading.questions.layout import wanted
+from rbrlang.grading.questions.options import GraderOptions
 from rbrlang.grading.questions.specs import (
     EmbeddedSpec,
     GraderError,
     LabelsSpec,
+    OpenAISpec,
     PythonSpec,
+    RemoteSpec,
     RowsSpec,
+    SystemOneSpec,
     TableSpec,
     api_key,
     parse_grader,
 )
 from rbrlang.grading.results import GradeItem
-from rbrlang.grading.trust.calibrate import CalibratedGrader, from_json
+from rbrlang.grading.trust.calibrate import CalibratedGrader, Calibration, CalibrationError, from_json, read
 from rbrlang.lang.carried import CarriedError
 from rbrlang.logic.circuit import Circuit
 from rbrlang.policy import Policy
@@ -51,25 +56,44 @@ def policy_of(artefact: Artefact) -> Policy:
     return policy
 
 
-def judge_of(name: str, artefact: Artefact, cache: Path | None) -> Judge:
-    """The grader of this name, with the artefact's calibration where it is of this grader.
+def grader_of(
+    name: str, artefact: Artefact, options: GraderOptions, items: Sequence[GradeItem] | None = None
+) -> Grader:
+    """The grader of this name, asked as `options` say, for a process that goes on and on.
 
-    `cache` is a file of answers for graders behind an endpoint. The endpoint's address and key are those of the
-    environment, `OPENAI_BASE_URL` and `OPENAI_API_KEY`. Raises `GraderError`.
+    It corrects by the calibration of `options`, else by the artefact's where that is of this grader. `items` are what
+    an endpoint's layouts are chosen for, None the first that are graded. The address, unless in `options`, and the
+    key of an endpoint are those of the environment, `OPENAI_BASE_URL` and `OPENAI_API_KEY`. Raises `GraderError`.
     """
     policy = policy_of(artefact)
-    spec = parse_grader(name, os.environ, None)
-    if isinstance(spec, EmbeddedSpec | PythonSpec):
-        grader = reading_grader(spec, policy.program.propositions)
-        check_sight(grader, artefact.circuit)
-        return calibrated(grader, artefact).answers
-    if isinstance(spec, RowsSpec | LabelsSpec | TableSpec):
-        raise GraderError(f"`{name}` knows rows by their id, and a rollout is new; name a grader that reads text")
+    spec = parse_grader(name, os.environ, options.base_url)
+    match spec:
+        case EmbeddedSpec() | PythonSpec():
+            try:
+                grader = reading_grader(spec, policy.program.propositions, options.heads)
+            except OSError as error:
+                raise _unreadable(options.heads, error) from error
+            check_sight(grader, artefact.circuit)
+        case OpenAISpec() | SystemOneSpec():
+            grader = _endpoint(name, spec, policy, options, items)
+        case RowsSpec() | LabelsSpec() | TableSpec():
+            raise GraderError(
+                f"`{name}` knows rows by their id, and a rollout is new: this needs a grader that reads text"
+            )
+        case _:
+            assert_never(spec)
+    calibration = _calibration(grader.identity, artefact, options)
+    return grader if calibration is None else CalibratedGrader(grader, calibration, artefact.circuit.propositions)
+
+
+def _endpoint(
+    name: str, spec: RemoteSpec, policy: Policy, options: GraderOptions, items: Sequence[GradeItem] | None
+) -> Grader:
     try:
         endpoints = import_module("rbrlang.scoring.endpoints")  # late, since it needs an extra
     except ImportError:
         raise GraderError(f"the grader `{name}` needs the extra `endpoint`: pip install 'rbrlang[endpoint]'") from None
-    return endpoints.EndpointJudge(spec, policy, cache, api_key(os.environ), partial(calibrated, artefact=artefact))
+    return endpoints.EndpointGrader(spec, policy, options, api_key(os.environ), items)
 
 
 def check_sight(grader: Grader, circuit: Circuit) -> None:
@@ -97,21 +121,31 @@ def check_sight(grader: Grader, circuit: Circuit) -> None:
     _log.warning("completions of %s will have no reward: %s", ", ".join(f"`{name}`" for name in blind), said)
 
 
-def calibrated(grader: Grader, artefact: Artefact) -> Grader:
-    """The grader, corrected by the artefact's calibration; as it is, with a warning, where that is another's.
-
-    Raises `GraderError` for a calibration that cannot be read.
-    """
+def _calibration(identity: str, artefact: Artefact, options: GraderOptions) -> Calibration | None:
+    """What corrects the answers of this grader; a warning where the artefact's calibration is another's."""
+    if options.calibration is not None:
+        try:
+            chosen = read(options.calibration)
+            chosen.corrections(identity, ())
+        except OSError as error:
+            raise _unreadable(options.calibration, error) from error
+        except CalibrationError as error:
+            raise GraderError(str(error)) from error
+        return chosen
     if artefact.calibration is None:
-        return grader
+        return None
     try:
-        calibration = from_json(artefact.calibration)
-        if calibration.grader == grader.identity:
-            return CalibratedGrader(grader, calibration, artefact.circuit.propositions)
+        found = from_json(artefact.calibration)
     except (KeyError, TypeError, ValueError) as error:
         raise GraderError(f"the artefact's calibration cannot be used: {error}") from error
+    if found.grader == identity:
+        return found
     _log.warning(
         "the artefact's calibration %s is of `%s`; it was not applied to answers of `%s`",
-        calibration.identity, calibration.grader, grader.identity,
+        found.identity, found.grader, identity,
     )  # fmt: skip
-    return grader
+    return None
+
+
+def _unreadable(file: Path | None, error: OSError) -> GraderError:
+    return GraderError(f"cannot read `{file}`: {(error.strerror or str(error)).lower()}")

@@ -12,7 +12,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, assert_never
 
 import numpy as np
@@ -20,6 +19,8 @@ from numpy.typing import NDArray
 
 from rbrlang.grading.boundary import Bounded
 from rbrlang.grading.judge import Bench, Judge
+from rbrlang.grading.questions.options import GraderOptions
+from rbrlang.grading.questions.specs import GraderError
 from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, Value
 from rbrlang.logic.circuit import Circuit
 from rbrlang.reward.artefact import Artefact, read_artefact
@@ -28,7 +29,7 @@ from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.rows import response_ids
 from rbrlang.rows.read import Row
 from rbrlang.scoring.columns import Rollout, Unusable, unknown_response
-from rbrlang.scoring.graders import judge_of
+from rbrlang.scoring.graders import grader_of
 
 Floats = NDArray[np.float32]
 
@@ -96,32 +97,34 @@ class Scorer:
     """Rewards of completions, by an artefact and a grader.
 
     `artefact` is a file or what was read of one. `grader` is a name (see `graders`) or a `Judge` of the
-    caller's, which must pickle where the scorer is to. `cache` is a file of answers for graders behind an
-    endpoint. Raises `ArtefactError`, `GraderError`.
+    caller's, which must pickle where the scorer is to. `options` are those of `GraderOptions`, for a grader
+    that is named. Raises `ArtefactError`, `GraderError`.
     """
 
     def __init__(
         self,
         artefact: str | os.PathLike[str] | Artefact,
         grader: str | Judge = "embedded",
-        *,
-        cache: str | os.PathLike[str] | None = None,
+        **options: object,
     ) -> None:
+        self._options = GraderOptions.read(options).anywhere()
+        if options and not isinstance(grader, str):
+            raise GraderError(f"a grader of your own is asked as it is; it takes no option `{next(iter(options))}`")
         self.artefact = artefact if isinstance(artefact, Artefact) else read_artefact(artefact)
         self.reward = NumpyReward.from_artefact(self.artefact)
         self.circuit = self.artefact.circuit
         self._grader = grader
-        self._cache = None if cache is None else Path(cache).absolute()
         _ = self._judge  # a grader that cannot be had is found out now, and not after the first rollout
 
     @cached_property
     def _judge(self) -> Judge:
         if not isinstance(self._grader, str):
             return Bounded(self._grader)
-        return judge_of(self._grader, self.artefact, self._cache)
+        return grader_of(self._grader, self.artefact, self._options).answers
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, (self.artefact, self._grader, self._cache)
+        options = self._options.plain() if isinstance(self._grader, str) else {}
+        return _rebuilt, (self.artefact, self._grader, options)
 
     def __call__(self, rollouts: Sequence[Rollout]) -> Scores:
         """Grade and score. Whatever goes wrong with a completion is a reason; only programs' mistakes raise."""
@@ -190,5 +193,5 @@ _EMPTY = Row(
 )  # fmt: skip
 
 
-def _rebuilt(artefact: Artefact, grader: str | Judge, cache: Path | None) -> Scorer:
-    return Scorer(artefact, grader, cache=cache)
+def _rebuilt(artefact: Artefact, grader: str | Judge, options: Mapping[str, object]) -> Scorer:
+    return Scorer(artefact, grader, **options)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from rbrlang.grading.endpoint.cache import AnswerCache, cache_key
 from rbrlang.grading.endpoint.remote import Remote
+from rbrlang.grading.questions.options import GraderOptions
 from rbrlang.grading.results import Answer, GradeItem, InvalidKind, Usage
 
 
@@ -38,6 +39,14 @@ class RunOptions:
     seed: int = 0
 
 
+def run_options(options: GraderOptions) -> RunOptions:
+    """How hard a run tries by these options."""
+    return RunOptions(
+        concurrency=options.concurrency, requests_per_minute=options.rpm, tokens_per_minute=options.tpm,
+        timeout=options.timeout, patience=options.patience, seed=options.seed,
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Price:
     """What a million tokens cost, in any currency; cached ones cost as much as others unless said."""
@@ -51,6 +60,11 @@ class Price:
         cached = self.prompt if self.cached is None else self.cached
         fresh = usage.prompt - usage.cached
         return (fresh * self.prompt + usage.cached * cached + usage.completion * self.completion) / 1e6
+
+
+def price_of(options: GraderOptions) -> Price:
+    """What tokens cost by these options."""
+    return Price(options.price_in, options.price_out)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,8 @@ class AnswerCache:
         self._name = str(path) if path is not None else ":memory:"
         try:
             # Autocommit: the commit of an answer is the moment from which it is not paid for again.
-            self._database = sqlite3.connect(self._name, timeout=30.0, isolation_level=None)
+            # Whoever opened it waits while another thread uses it: see `wire.waited`.
+            self._database = sqlite3.connect(self._name, timeout=30.0, isolation_level=None, check_same_thread=False)
             self._prepare()
         except sqlite3.Error as error:
             raise self._failure(error) from error

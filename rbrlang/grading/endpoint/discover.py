@@ -11,12 +11,12 @@ vLLM: `GET /version`, `POST /tokenize`, `logprob_token_ids`
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
+from functools import partial
 
 from rbrlang.grading.endpoint.endpoint import ChatOptions
 from rbrlang.grading.endpoint.remote import Garbled, at, encoded, listed, parsed
-from rbrlang.grading.endpoint.wire import Reply, clients, get, post
+from rbrlang.grading.endpoint.wire import Reply, clients, get, post, waited
 from rbrlang.grading.questions.forms import FORMS
 from rbrlang.grading.questions.specs import Secret
 
@@ -30,7 +30,7 @@ def discovered(options: ChatOptions, key: Secret) -> ChatOptions:
     Sends up to fourteen small requests, none to a model. Sampled answers need none of it, and OpenAI's own
     servers offer nothing of it.
     """
-    return options if options.samples or options.hosted else asyncio.run(_discovered(options, key))
+    return options if options.samples or options.hosted else waited(partial(_discovered, options, key))
 
 
 async def _discovered(options: ChatOptions, key: Secret) -> ChatOptions:

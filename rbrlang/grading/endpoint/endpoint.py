@@ -57,6 +57,21 @@ class ChatOptions:
         host = urlsplit(self.base_url).hostname or ""
         return host == "openai.com" or host.endswith(".openai.com")
 
+    @property
+    def identity(self) -> str:
+        """Endpoint, model, thresholds, the versions of prompt and reading, and whatever is not the default.
+
+        How much of the vocabulary a server reports is not in it: it narrows the bounds, not the meaning.
+        """
+        template = ",".join(f"{name}={str(value).lower()}" for name, value in self.template) or "none"
+        return (
+            f"openai:{self.model} {self.base_url} mass {self.limits.mass:g} width {self.limits.width:g} "
+            f"prompt {PROMPT_VERSION} reading {_READING_VERSION}"
+            + (f" template {template}" if self.template not in (THINKING_OFF, ()) else "")
+            + (f" layout {self.layout}" if self.layout else "")
+            + (f" samples {self.samples} seed {self.seed}" if self.samples else "")
+        )
+
     def for_host(self) -> ChatOptions:
         """The options without what the server at `base_url` is known to refuse."""
         return replace(self, template=()) if self.hosted else self
@@ -73,19 +88,8 @@ class ChatEndpoint:
 
     @property
     def identity(self) -> str:
-        """Endpoint, model, thresholds, the versions of prompt and reading, and whatever is not the default.
-
-        How much of the vocabulary a server reports is not in it: it narrows the bounds, not the meaning.
-        """
-        o = self.options
-        template = ",".join(f"{name}={str(value).lower()}" for name, value in o.template) or "none"
-        return (
-            f"openai:{o.model} {o.base_url} mass {o.limits.mass:g} width {o.limits.width:g} "
-            f"prompt {PROMPT_VERSION} reading {_READING_VERSION}"
-            + (f" template {template}" if o.template not in (THINKING_OFF, ()) else "")
-            + (f" layout {o.layout}" if o.layout else "")
-            + (f" samples {o.samples} seed {o.seed}" if o.samples else "")
-        )
+        """That of the options."""
+        return self.options.identity
 
     @property
     def reading(self) -> str:

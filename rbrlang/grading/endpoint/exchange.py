@@ -34,16 +34,16 @@ R = TypeVar("R")
 class Sender:
     """Sends bodies to one address. One thread, so no locks. Made inside the event loop that uses it.
 
-    `stopped` is why the run ended early, None while it goes on.
+    `stopped` is why the run ended early, None while it goes on. `pace` is that of several runs, None of this one.
     """
 
-    def __init__(self, url: str, key: Secret, options: RunOptions) -> None:
+    def __init__(self, url: str, key: Secret, options: RunOptions, pace: Pace | None = None) -> None:
         self.stopped: str | None = None
         self.sent = 0
         self.retried = 0
         self._url, self._key, self._options = url, key, options
         self._stopping = asyncio.Event()
-        self._pace = Pace(options.requests_per_minute, options.tokens_per_minute)
+        self._pace = Pace(options.requests_per_minute, options.tokens_per_minute) if pace is None else pace
         self._budget = RetryBudget(options.retries, at_once=2 * options.concurrency + 10)
         self._breaker = Breaker(options.stop_after)
         self._random = Random(options.seed)

@@ -9,12 +9,13 @@ that an outage is not multiplied by the number of attempts (https://sre.google/s
 
 from __future__ import annotations
 
+import threading
 from email.utils import parsedate_to_datetime
 from random import Random
 
 
 class Pace:
-    """When the next request may start. Times are seconds on one monotonic clock."""
+    """When the next request may start. Times are seconds on one monotonic clock. Runs of several threads may share it."""
 
     def __init__(self, requests_per_minute: float | None, tokens_per_minute: float | None) -> None:
         self._per_request = 60.0 / requests_per_minute if requests_per_minute else 0.0
@@ -22,17 +23,20 @@ class Pace:
         self._requests_free = 0.0
         self._tokens_free = 0.0
         self._held_until = 0.0
+        self._lock = threading.Lock()
 
     def reserve(self, now: float, tokens: int) -> float:
         """The earliest start of a request with so many tokens; its share of the minute is taken."""
-        start = max(now, self._requests_free, self._tokens_free)
-        self._requests_free = start + self._per_request
-        self._tokens_free = start + self._per_token * tokens
-        return start
+        with self._lock:
+            start = max(now, self._requests_free, self._tokens_free)
+            self._requests_free = start + self._per_request
+            self._tokens_free = start + self._per_token * tokens
+            return start
 
     def hold(self, until: float) -> None:
         """Nothing starts before `until`: a server said when to come back."""
-        self._held_until = max(self._held_until, until)
+        with self._lock:
+            self._held_until = max(self._held_until, until)
 
     def held(self, now: float) -> float:
         """Seconds for which everything is held back; 0 or less for none."""

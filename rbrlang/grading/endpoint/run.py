@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -23,14 +24,16 @@ from typing import TYPE_CHECKING
 from rbrlang.grading.endpoint.account import Grades, Price, Progress, RunOptions, Summary, limited
 from rbrlang.grading.endpoint.cache import AnswerCache, cache_key
 from rbrlang.grading.endpoint.exchange import Sender
-from rbrlang.grading.endpoint.pace import Patience
+from rbrlang.grading.endpoint.pace import Pace, Patience
 from rbrlang.grading.endpoint.remote import Remote
-from rbrlang.grading.endpoint.wire import clients
+from rbrlang.grading.endpoint.wire import clients, waited
 from rbrlang.grading.questions.layout import Ask
 from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, InvalidKind, Usage, Value
 
 if TYPE_CHECKING:
     import httpx
+
+_log = logging.getLogger("rbrlang")
 
 # Readings that the model itself gave; others are the server's doing and may change when it is repaired.
 _KEPT: frozenset[InvalidKind] = frozenset({"low-mass"})
@@ -46,13 +49,14 @@ def grade(
     options: RunOptions,
     price: Price,
     on_progress: Callable[[Progress], None] | None = None,
+    pace: Pace | None = None,
 ) -> Grades:
-    """Ask `wanted[i]` about `items[i]`, for all items. Needs a thread without a running event loop.
+    """Ask `wanted[i]` about `items[i]`, for all items. `pace` is that of several runs together, None of this one.
 
     Raises `CacheError` where the cache cannot be used; everything that goes wrong with the server becomes
     an answer.
     """
-    return asyncio.run(grade_async(remote, items, wanted, cache, options, price, on_progress))
+    return waited(partial(grade_async, remote, items, wanted, cache, options, price, on_progress, pace))
 
 
 async def grade_async(
@@ -63,9 +67,10 @@ async def grade_async(
     options: RunOptions,
     price: Price,
     on_progress: Callable[[Progress], None] | None = None,
+    pace: Pace | None = None,
 ) -> Grades:
     """`grade`, for callers with an event loop of their own."""
-    run = _Run(remote, items, limited(wanted, options.limit), cache, options, price, on_progress)
+    run = _Run(remote, items, limited(wanted, options.limit), cache, options, price, on_progress, pace)
     try:
         async with contextlib.AsyncExitStack() as opened, asyncio.TaskGroup() as workers:
             for http in clients(options.concurrency):
@@ -79,7 +84,8 @@ class RemoteGrader:
     """A remote grader in the shape that all graders share: items and what is wanted, to answers.
 
     Each call is a run of its own; `summaries` has one for each. After a run that stopped nothing more is
-    sent: every further answer is invalid, with the reason. `cache` is the file of answers, None for none.
+    sent: every further answer is invalid, with the reason. `cache` is the file of answers, None for none;
+    `pace` that of other graders too, None of this one's runs each.
     """
 
     def __init__(
@@ -89,11 +95,12 @@ class RemoteGrader:
         options: RunOptions,
         price: Price,
         on_progress: Callable[[Progress], None] | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self.identity = remote.identity
         self.summaries: list[Summary] = []
         self._remote, self._cache, self._options, self._price = remote, cache, options, price
-        self._on_progress = on_progress
+        self._on_progress, self._pace = on_progress, pace
 
     def answers(self, items: Sequence[GradeItem], wanted: Sequence[Sequence[int]]) -> tuple[Mapping[int, Answer], ...]:
         """The answers, in the order of the items. Raises `CacheError`."""
@@ -102,7 +109,9 @@ class RemoteGrader:
             missing = Invalid("stopped", f"not asked: the run stopped, because {stopped}")
             return tuple(dict.fromkeys(asked, missing) for asked in wanted)
         with AnswerCache(self._cache) as cache:
-            grades = grade(self._remote, items, wanted, cache, self._options, self._price, self._on_progress)
+            grades = grade(
+                self._remote, items, wanted, cache, self._options, self._price, self._on_progress, self._pace
+            )
         self.summaries.append(grades.summary)
         return grades.answers
 
@@ -110,16 +119,26 @@ class RemoteGrader:
 class StandingGrader:
     """A remote grader for a process that goes on and on: an outage costs the batches that fall into it, no later one.
 
-    Several threads may ask at once, each a run of its own.
+    Several threads may ask at once, each a run of its own; what a minute may hold, they share. What each took and
+    cost is logged, as information.
     """
 
     def __init__(self, remote: Remote, cache: Path | None, options: RunOptions, price: Price) -> None:
         self.identity = remote.identity
         self._remote, self._cache, self._options, self._price = remote, cache, options, price
+        self._pace = Pace(options.requests_per_minute, options.tokens_per_minute)
 
     def answers(self, items: Sequence[GradeItem], wanted: Sequence[Sequence[int]]) -> tuple[Mapping[int, Answer], ...]:
         """The answers, in the order of the items. Raises `CacheError`."""
-        return RemoteGrader(self._remote, self._cache, self._options, self._price).answers(items, wanted)
+        run = RemoteGrader(self._remote, self._cache, self._options, self._price, pace=self._pace)
+        found = run.answers(items, wanted)
+        for summary in run.summaries:
+            used = summary.usage
+            _log.info(
+                "%d completions graded in %.1f s: %d requests, %d more answered from the cache, %d + %d tokens, cost %.4f",
+                len(items), summary.seconds, summary.sent, summary.from_cache, used.prompt, used.completion, summary.cost,
+            )  # fmt: skip
+        return found
 
 
 @dataclass(slots=True)
@@ -143,6 +162,7 @@ class _Run:
         options: RunOptions,
         price: Price,
         on_progress: Callable[[Progress], None] | None,
+        pace: Pace | None,
     ) -> None:
         self.remote, self.items, self.cache, self.options = remote, items, cache, options
         self.price, self.on_progress = price, on_progress
@@ -153,7 +173,7 @@ class _Run:
         self.following: dict[Ask, tuple[Ask, ...]] = {}
         self.waited: dict[Ask, Patience] = {}  # those that waited in vain for the first of their group
         self.changed = asyncio.Condition()
-        self.sender = Sender(remote.url, remote.key, options)
+        self.sender = Sender(remote.url, remote.key, options, pace)
         self.counts = _Counts()
         self.started = time.monotonic()
 

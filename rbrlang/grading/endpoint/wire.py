@@ -2,14 +2,17 @@
 
 The client is httpx's. What this adds: the time limit covers the whole exchange (a server that drips one
 byte a second defeats a read timeout), the reply has a size limit, redirects are not followed (they could
-take the key elsewhere), and every failure becomes a sentence.
+take the key elsewhere), and every failure becomes a sentence. `waited` is how code that is not asynchronous
+waits for exchanges.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from rbrlang.grading.endpoint.pace import retry_after
 from rbrlang.grading.endpoint.remote import Garbled, at, parsed
@@ -17,6 +20,7 @@ from rbrlang.grading.questions.specs import Secret
 
 try:
     import httpx
+    from anyio.from_thread import start_blocking_portal  # httpx stands on anyio
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
         "graders over HTTP need the extra `endpoint`; install it with `pip install 'rbrlang[endpoint]'`",
@@ -24,6 +28,8 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 MOST_BYTES = 4_000_000
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +103,20 @@ async def _exchange(http: httpx.AsyncClient, request: httpx.Request, seconds: fl
         return Lost(f"the exchange with {where} failed ({type(error).__name__})")
     wait = retry_after(response.headers.get("retry-after"), time.time())
     return Reply(response.status_code, b"".join(chunks), wait)
+
+
+def waited(work: Callable[[], Coroutine[Any, Any, R]]) -> R:
+    """What the work returns, for a caller that is not asynchronous. Raises what the work raises.
+
+    A notebook or an asynchronous trainer calls from a thread whose event loop is running, where no second one
+    may run: there the work gets a thread and a loop of its own, and whatever interrupts the caller cancels it.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work())
+    with start_blocking_portal("asyncio") as portal:
+        return portal.call(work)
 
 
 def complaint(reply: Reply, key: Secret) -> str:

@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -27,7 +28,7 @@ from rbrlang.grading.endpoint.cache import AnswerCache, cache_key
 from rbrlang.grading.endpoint.endpoint import THINKING_OFF, usage_of
 from rbrlang.grading.endpoint.exchange import Sender
 from rbrlang.grading.endpoint.remote import Garbled, at, encoded, mapping, parsed, whole
-from rbrlang.grading.endpoint.wire import clients
+from rbrlang.grading.endpoint.wire import clients, waited
 from rbrlang.grading.questions.specs import OPENAI_URL, Secret
 from rbrlang.grading.results import Invalid, InvalidKind, Json, Usage
 from rbrlang.lang.program import Message
@@ -123,12 +124,12 @@ class ModelWriter:
         self._on_progress = on_progress
 
     def write(self, orders: Sequence[Order]) -> tuple[Written | Invalid, ...]:
-        """A text, or why there is none, for each order. Raises `CacheError`. Needs a thread without an event loop."""
+        """A text, or why there is none, for each order. Raises `CacheError`."""
         stopped = self.summaries[-1].stopped if self.summaries else None
         if stopped is not None:
             return (Invalid("stopped", f"not asked: the run stopped, because {stopped}"),) * len(orders)
         with AnswerCache(self._cache) as cache:
-            texts, summary = asyncio.run(self._write(orders, cache))
+            texts, summary = waited(partial(self._write, orders, cache))
         self.summaries.append(summary)
         return texts
 

@@ -131,7 +131,7 @@ def tell_costs(summary: Summary, cache: str | None) -> None:
 
 def _dry_run(options: argparse.Namespace, spec: GraderSpec, policy: Policy, items: Any) -> int:
     from rbrlang.cli import graders
-    from rbrlang.grading.endpoint.account import estimate
+    from rbrlang.grading.endpoint.account import estimate, price_of
     from rbrlang.grading.endpoint.cache import AnswerCache
     from rbrlang.grading.questions.layout import wanted
     from rbrlang.grading.questions.specs import OpenAISpec, SystemOneSpec
@@ -144,7 +144,7 @@ def _dry_run(options: argparse.Namespace, spec: GraderSpec, policy: Policy, item
     remote = graders.remote_of(options, spec, policy, items)
     path = Path(options.cache) if options.cache and Path(options.cache).is_file() else None
     with AnswerCache(path) as cache:
-        found = estimate(remote, items, asked, cache, graders.price_of(options))
+        found = estimate(remote, items, asked, cache, price_of(graders.chosen(options)))
     say(
         f"{found.requests} requests, {found.from_cache} of them answered already; at most about "
         f"{found.usage.prompt} prompt tokens and {found.usage.completion} answer tokens, cost {found.cost:.4f}"

@@ -110,7 +110,7 @@ def _composed(
     options: argparse.Namespace, policy: Policy, writer: WriterOptions, rows: Sequence[Row]
 ) -> tuple[Composed, Summary | None]:
     from rbrlang.cli import graders
-    from rbrlang.grading.endpoint.account import together
+    from rbrlang.grading.endpoint.account import price_of, run_options, together
     from rbrlang.grading.endpoint.cache import CacheError
     from rbrlang.grading.endpoint.writing import ModelWriter
     from rbrlang.grading.questions.specs import api_key
@@ -126,10 +126,10 @@ def _composed(
     def judge(items: Sequence[GradeItem], wanted: Sequence[Sequence[int]]) -> Sequence[Mapping[int, Answer]]:
         return grader.answers(items, wanted)
 
+    how = graders.chosen(options)
     with graders.Bar("writing") as bar:
         model = ModelWriter(
-            writer, api_key(os.environ), Path(options.cache) if options.cache else None,
-            graders.run_options(options), graders.price_of(options), bar.update,
+            writer, api_key(os.environ), how.cache, run_options(how), price_of(how), bar.update,
         )  # fmt: skip
         try:
             composed = synth_from_model(
@@ -144,12 +144,13 @@ def _composed(
 
 def _dry_run(options: argparse.Namespace, writer: WriterOptions, orders: Sequence[Any]) -> int:
     from rbrlang.cli import graders
+    from rbrlang.grading.endpoint.account import price_of
     from rbrlang.grading.endpoint.writing import order_tokens
 
     used = order_tokens(writer, orders)
     say(
         f"{len(orders)} texts in the first of at most {options.attempts} rounds: about {used.prompt} prompt tokens and at "
-        f"most {used.completion} answer tokens, cost {graders.price_of(options).of(used):.4f}; the grader comes on top"
+        f"most {used.completion} answer tokens, cost {price_of(graders.chosen(options)).of(used):.4f}; the grader comes on top"
     )
     return 0
 

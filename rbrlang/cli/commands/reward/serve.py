@@ -139,7 +139,7 @@ def _service(options: argparse.Namespace, token: str | None) -> Service:
     from rbrlang.serve.forms import Reading
 
     artefact = shared.artefact(options.artefact)
-    grader = standing(options, artefact, options.patience)
+    grader = standing(options, artefact)
     columns = Columns(
         response_type=options.response_type, category=options.category, base_reward=options.base_reward,
         every=options.every,

@@ -1,0 +1,176 @@
+"""How is a grader asked, whatever it is called from: the command line, a trainer's adapter, a `Scorer`?
+
+`GraderOptions` are the options of `--grader` under the same names, `--base-url` as `base_url`. They come as plain values,
+of a command line, of keyword arguments or of a trainer's configuration, and `GraderOptions.read` is the only way in:
+
+    >>> GraderOptions.read({"base_url": "http://localhost:8000/v1", "concurrency": 32}).concurrency
+    32
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, cast
+
+from rbrlang.diagnostics import suggest
+from rbrlang.grading.questions.prompt import Layout
+from rbrlang.grading.questions.specs import GraderError
+
+
+@dataclass(frozen=True, slots=True)
+class GraderOptions:
+    """How a grader is asked; each kind of grader reads what it understands.
+
+    `heads` are the embedded grader's own, `calibration` corrects P(yes), both files. The others are for graders
+    behind an endpoint: `base_url`, how an answer is read (`samples`, `min_mass`, `template`, `layout`,
+    `discover`), where answers are kept (`cache`), how hard a run tries (`concurrency`, `rpm` requests and
+    `tpm` tokens a minute, `timeout` seconds an exchange, `patience` seconds an answer), what a million tokens
+    cost, and the `seed` of samples and waits. `template` None is the usual one.
+    """
+
+    heads: Path | None = None
+    base_url: str | None = None
+    calibration: Path | None = None
+    samples: int = 0
+    min_mass: float = 0.5
+    template: tuple[tuple[str, bool], ...] | None = None
+    discover: bool = True
+    layout: Layout | None = None
+    cache: Path | None = None
+    concurrency: int = 8
+    rpm: float | None = None
+    tpm: float | None = None
+    timeout: float = 60.0
+    patience: float = 600.0
+    price_in: float = 0.0
+    price_out: float = 0.0
+    seed: int = 0
+
+    @staticmethod
+    def read(given: Mapping[str, object], beside: Sequence[str] = ()) -> GraderOptions:
+        """The options of plain values; None stands for the default.
+
+        `beside` are names that the caller takes itself, for whoever misspells one. Raises `GraderError` for an
+        option that there is not, and for a value that it cannot have.
+        """
+        read: dict[str, Any] = {}
+        for name, value in given.items():
+            if name not in _READERS:
+                near = suggest(name, [*_READERS, *beside])
+                others = ", ".join(f"`{known}`" for known in (*beside, *_READERS))
+                raise GraderError(
+                    f"there is no option `{name}`; " + (f"did you mean `{near}`?" if near else f"there are {others}")
+                )
+            if value is None:
+                continue
+            try:
+                read[name] = _READERS[name](value)
+            except ValueError as error:
+                raise GraderError(f"the option `{name}` is {value!r}, which is not {error}") from None
+        return GraderOptions(**read)
+
+    def anywhere(self) -> GraderOptions:
+        """The options with files that are found from any folder, for processes that start in another."""
+        heads, calibration, cache = (
+            None if file is None else file.absolute() for file in (self.heads, self.calibration, self.cache)
+        )
+        return replace(self, heads=heads, calibration=calibration, cache=cache)
+
+    def plain(self) -> dict[str, object]:
+        """The options as `read` takes them."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+# --- values -----------------------------------------------------------------------------------
+# Each raises `ValueError` with what the value should have been.
+
+
+def _number(least: float, most: float, what: str, *, above: bool = False) -> Callable[[object], float]:
+    def read(value: object) -> float:
+        number = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+        if not math.isfinite(number) or not least <= number <= most or (above and number == least):
+            raise ValueError(what)
+        return number
+
+    return read
+
+
+def _count(least: int) -> Callable[[object], int]:
+    def read(value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ValueError("a whole number above 0" if least else "a whole number of 0 or more")
+        return value
+
+    return read
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("a text")
+    return value
+
+
+def _file(value: object) -> Path:
+    if not isinstance(value, (str, os.PathLike)) or not value:
+        raise ValueError("the name of a file")
+    return Path(cast("str | os.PathLike[str]", value))
+
+
+def _switch(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
+def _layout(value: object) -> Layout:
+    if value == "question-first":
+        return "question-first"
+    if value == "conversation-first":
+        return "conversation-first"
+    raise ValueError("`question-first` or `conversation-first`")
+
+
+def _template(value: object) -> tuple[tuple[str, bool], ...]:
+    pairs: Sequence[object] = ()
+    if isinstance(value, Mapping):
+        pairs = tuple(cast("Mapping[object, object]", value).items())
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        pairs = cast("Sequence[object]", value)
+    elif value != "none":
+        raise ValueError("a mapping of names to true or false, or `none`")
+    return tuple(_argument(pair) for pair in pairs)
+
+
+def _argument(pair: object) -> tuple[str, bool]:
+    match pair:
+        case (str(name), bool(value)):
+            return name, value
+        case _:
+            raise ValueError("a mapping of names to true or false, or `none`")
+
+
+_SECONDS = _number(0.0, math.inf, "a number above 0", above=True)
+_PRICE = _number(0.0, math.inf, "a number of 0 or more")
+_READERS: Mapping[str, Callable[[object], object]] = {
+    "heads": _file,
+    "base_url": _text,
+    "calibration": _file,
+    "samples": _count(0),
+    "min_mass": _number(0.0, 1.0, "a number from 0 to 1"),
+    "template": _template,
+    "discover": _switch,
+    "layout": _layout,
+    "cache": _file,
+    "concurrency": _count(1),
+    "rpm": _SECONDS,
+    "tpm": _SECONDS,
+    "timeout": _SECONDS,
+    "patience": _SECONDS,
+    "price_in": _PRICE,
+    "price_out": _PRICE,
+    "seed": _count(0),
+}
