@@ -98,8 +98,8 @@ class _Guard:
             self._stream.buffer.flush()
 
     def flush(self) -> None:
-        """Hand on what is buffered."""
-        if self._stream is None or self.gone:
+        """Hand on what is buffered. A stream that a command closed itself, as the language server does, has none."""
+        if self._stream is None or self.gone or self._stream.closed:
             return
         with self._settled():
             self._stream.flush()
