@@ -100,6 +100,30 @@ def test_gates_hold_or_fail_by_name(run: Run) -> None:
     assert "picks_ideal" not in failed.err
 
 
+def test_the_spread_of_the_rules_is_told_beside_the_base_rewards_and_can_be_a_gate(run: Run, folder: Path) -> None:
+    entry = json.loads(run("rows.jsonl", "--format", "json").out)["response_types"]["refusal"]["reward_spread"]
+    ratio = entry["rules"]["sd"] / entry["base"]["sd"]
+    assert entry["ratio"] == pytest.approx(ratio)
+    assert entry["rules"]["least"] < entry["rules"]["greatest"]
+    plain = run("rows.jsonl", "--gate", f"spread<={ratio + 1e-9}", "--gate", f"refusal.spread>={ratio - 1e-9}")
+    assert plain.code == 0
+    assert "reward over the rows: standard deviation, least … greatest" in plain.out
+    assert "warning" not in plain.out
+    faint = [json.loads(line) for line in (folder / "rows.jsonl").read_text("utf-8").splitlines()]
+    for one in faint:
+        one["base_reward"] = 0.001 * one["base_reward"]
+    (folder / "faint.jsonl").write_text("".join(json.dumps(one) + "\n" for one in faint), "utf-8")
+    warned = run("faint.jsonl", "--gate", "spread<10")
+    assert warned.code == 1
+    assert "gate spread<10 is not met: spread is" in warned.err
+    assert "warning: the rules' reward of `refusal` spreads" in warned.out
+    for one in faint:
+        one["base_reward"] = 0.1
+    (folder / "flat.jsonl").write_text("".join(json.dumps(one) + "\n" for one in faint), "utf-8")
+    flat = run("flat.jsonl", "--gate", "spread<10")
+    assert "spread could not be computed: no base reward of these rows varies" in flat.err
+
+
 def test_a_gate_on_the_lead_is_what_the_certificate_proves(run: Run) -> None:
     proof = run("rows.jsonl", "--certify", "--format", "json").json["certificates"]
     least = min(pair["lead"] for pair in proof["response_types"]["refusal"]["pairs"])

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from learning_rows import artefact, noisy_rows
+from learning_rows import artefact, circuit, noisy_rows
 
 from rbrlang.cli.commands.reward import report
 from rbrlang.cli.commands.tools import demo
 from rbrlang.cli.main import main
+from rbrlang.learning.fitting.fit import fit
 from rbrlang.reward.artefact import write_artefact
 from rbrlang.rows.write import write_rows
 
@@ -108,6 +109,40 @@ def test_the_same_input_gives_the_same_bytes(folder: Path) -> None:
     for name in ("a.html", "b.html"):
         assert main(["report", "p.rbrc", "rows.jsonl", "-o", name]) == 0
     assert (folder / "a.html").read_bytes() == (folder / "b.html").read_bytes()
+
+
+def test_the_ridges_that_a_fit_chose_from_are_drawn_and_told(folder: Path) -> None:
+    record = fit(circuit(), noisy_rows(20, 5, seed=0), bootstrap=0).to_json()
+    path = record["ridge_path"]
+    write_artefact(folder / "p.rbrc", artefact({"fit": record}))
+    write_rows("rows.jsonl", rows())
+    assert main(["report", "p.rbrc", "rows.jsonl", "-o", "out.html"]) == 0
+    page = parsed((folder / "out.html").read_text("utf-8"))
+    labels = [a.get("aria-label") or "" for tag, a in page.seen if tag == "svg"]
+    assert sum("by ridge" in label and f"{path['chosen']:g}, the one chosen" in label for label in labels) == 2
+    text = "".join(page.text)
+    assert f"{path['prompts']} prompts in 5 folds" in text
+    for step in path["path"]:
+        assert f"{step['loss']['value']:.3f} ± {step['loss']['se']:.3f}" in text
+        assert f"{step['response_types']['refusal']['rules_sd']:.2f}" in text
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        [], {}, {"refused": "too few"}, {"chosen": 1, "best": 1, "folds": 5, "prompts": 9, "path": []},
+        {"chosen": 1, "best": 1, "folds": 5, "prompts": 9, "path": [3]},
+        {"chosen": 1, "best": 1, "folds": 5, "prompts": 9, "path": [{"ridge": -1, "loss": {"value": 1, "se": 1}, "error": {"value": 1, "se": 1}}]},
+        {"chosen": 10**400, "best": 1, "folds": 5, "prompts": 9, "path": [{"ridge": 1, "loss": {"value": 1, "se": 1}, "error": {"value": 1, "se": 1}}]},
+    ],
+)  # fmt: skip
+def test_a_record_of_another_shape_draws_no_ridges(folder: Path, forged: object) -> None:
+    write_artefact(folder / "p.rbrc", artefact({"fit": {"ridge_path": forged}}))
+    write_rows("rows.jsonl", rows())
+    assert main(["report", "p.rbrc", "rows.jsonl", "-o", "out.html"]) == 0
+    text = "".join(parsed((folder / "out.html").read_text("utf-8")).text)
+    assert "The ridge was chosen" not in text
+    assert "How far does each reward spread?" in text
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:

@@ -57,6 +57,13 @@ def test_rules_that_spoil_the_order_make_it_worse() -> None:
     assert "worse" in said.headline
 
 
+def test_rules_that_drown_the_base_reward_are_a_caution() -> None:
+    loud = [claim.text for claim in verdict(found(planted(20, base=0.02))).claims]
+    assert any("base reward will hardly count beside it: refusal (" in text for text in loud)
+    quiet = [claim.text for claim in verdict(found(planted(20, base=5.0))).claims]
+    assert not any("hardly count" in text for text in quiet)
+
+
 def test_few_prompts_are_no_verdict() -> None:
     said = verdict(found(planted(4, base=0.5)))
     assert said.tone == "open"

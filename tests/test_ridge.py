@@ -7,20 +7,24 @@ import json
 import random
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import CHECKOUT
-from learning_rows import FEATURES, circuit, noisy_rows, row
+from learning_rows import FEATURES, POLICY, circuit, noisy_rows, row
 
 from rbrlang import load
+from rbrlang.cli.main import main
 from rbrlang.learning.comparisons import pair_errors
 from rbrlang.learning.fitting.fit import fit
 from rbrlang.learning.fitting.fitted import Fit, ResponseFit
 from rbrlang.learning.fitting.path import NoPath, RidgePath
 from rbrlang.learning.sample import sample_rows
 from rbrlang.learning.spread import spread_of
+from rbrlang.reward.artefact import read_artefact
 from rbrlang.reward.numpy import NumpyReward
+from rbrlang.reward.record import recorded
 from rbrlang.rows.read import Row, read_rows, with_labels_as_probs
 
 
@@ -265,3 +269,33 @@ def test_spreads_are_told_with_a_warning_at_ten_times_the_base_rewards() -> None
     }
     millions = spread_of(1e9 + base, base)  # a deviation loses no digits
     assert millions.rules.sd == 1.0
+
+
+def test_the_command_prints_the_path_and_the_spreads_and_warns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "p.rbr").write_text(POLICY.replace("REWARD", ""), "utf-8")
+    rows = noisy_rows(30, 6, seed=2)
+    lines = [json.dumps(dict(r.raw) | {"base_reward": 0.01 * (r.base_reward or 0.0)}) for r in rows]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines), "utf-8")
+    arguments = [
+        "fit",
+        str(tmp_path / "p.rbr"),
+        str(tmp_path / "rows.jsonl"),
+        "--bootstrap",
+        "0",
+        "-o",
+        str(tmp_path / "p.rbrc"),
+    ]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    entry = recorded(read_artefact(tmp_path / "p.rbrc"))
+    assert entry.ridges is not None
+    assert f"ridge {entry.ridges.chosen:g} for all response types: the strongest within one standard error" in printed
+    table = printed.split("left out: mean loss")[1].split("refusal: ")[0].splitlines()
+    assert [line.split()[0] for line in table if "±" in line] == [f"{step.ridge:g}" for step in entry.ridges.steps]
+    (chosen,) = (line.split() for line in table if line.rstrip().endswith("chosen"))
+    assert float(chosen[0]) == entry.ridges.chosen
+    assert "warning: the rules' reward of `refusal` spreads" in printed
+    assert main([*arguments, "--ridge", "0.5"]) == 0
+    assert "ridge 0.5 for all response types: a ridge was given" in capsys.readouterr().out

@@ -20,7 +20,7 @@ from rbrlang.learning.judging.histogram import Histogram
 from rbrlang.learning.judging.resample import Estimate
 from rbrlang.report.plots import draw_reliability
 from rbrlang.report.svg import STYLE
-from rbrlang.reward.record import Weight
+from rbrlang.reward.record import RidgeSteps, Weight
 
 WIDTH = 5.0  # inches, of 72 units
 _BLUE, _ORANGE, _GREY, _PALE, _SOFT = "#2b6cb0", "#c05621", "#718096", "#e2e8f0", "#4a5568"
@@ -124,6 +124,52 @@ def weight_chart(weights: Sequence[Weight]) -> Figure:
         axes.grid(axis="x", color=_PALE, linewidth=0.8)
         axes.margins(x=0.06)
     return figure
+
+
+def ridge_chart(found: RidgeSteps) -> Figure:
+    """Held-out loss with standard errors by ridge, strong to weak; a dashed line where the chosen one is."""
+    with mpl.rc_context(STYLE):
+        figure, axes = _ridges(found, "held-out loss")
+        at = [step.ridge for step in found.steps]
+        loss = [step.loss for step in found.steps]
+        axes.errorbar(at, loss, [step.loss_se for step in found.steps], color=_BLUE, ecolor=_GREY, elinewidth=1.2)
+        axes.plot(at, loss, "o", color=_BLUE, markersize=5.5, zorder=3)
+        axes.set_ylim(bottom=0)
+    return figure
+
+
+def scale_chart(found: RidgeSteps) -> Figure:
+    """The rules' standard deviation by ridge, one line per response type; a dashed line where the chosen ridge is."""
+    names = list(found.steps[0].spreads)
+    with mpl.rc_context(STYLE):
+        figure, axes = _ridges(found, "spread of the rules' reward")
+        axes.set_yscale("log")
+        axes.minorticks_off()
+        for number, name in enumerate(names):
+            points = [(step.ridge, step.spreads[name]) for step in found.steps if step.spreads.get(name, 0.0) > 0.0]
+            style = {"color": (_BLUE, _ORANGE, _GREY)[number % 3], "marker": "oDs^v"[number % 5], "markersize": 5}
+            axes.plot([x for x, _ in points], [y for _, y in points], label=_short(name, 28), **style)
+        axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+        axes.legend(frameon=False, loc="upper left", fontsize=10)
+    return figure
+
+
+def _ridges(found: RidgeSteps, what: str) -> tuple[Figure, Any]:
+    figure, axes = _figure(WIDTH, 2.9, 0.75, 0.55, 0.12)
+    at = [step.ridge for step in found.steps]
+    axes.set_xscale("log")
+    axes.set_xlim(1.6 * max(at), min(at) / 1.6)
+    axes.axvline(found.chosen, color=_SOFT, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
+    axes.xaxis.set_major_formatter(FuncFormatter(_plain))
+    axes.minorticks_off()
+    axes.set_xlabel("ridge, strong to weak")
+    axes.set_ylabel(what)
+    axes.grid(axis="y", color=_PALE, linewidth=0.8)
+    return figure, axes
+
+
+def _plain(value: float, _: object) -> str:
+    return f"{value:g}"
 
 
 def reliability_chart(name: str, found: Agreement) -> Figure:

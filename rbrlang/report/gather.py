@@ -23,7 +23,7 @@ from rbrlang.learning.judging.evaluate import Evaluation, RulesAlone, evaluate
 from rbrlang.learning.sample import ClassSource, sample_rows
 from rbrlang.reward.artefact import Artefact
 from rbrlang.reward.numpy import NumpyReward
-from rbrlang.reward.record import ResponseWeights, recorded
+from rbrlang.reward.record import ResponseWeights, RidgeSteps, recorded
 from rbrlang.rows.read import Row, with_labels_as_probs
 from rbrlang.scoring.graders import policy_of
 
@@ -50,7 +50,7 @@ class Origin:
 @dataclass(frozen=True, slots=True, eq=False)
 class Findings:
     """All that a report shows. `assessment` is None, and `no_assessment` says why, where labels and answers cannot be
-    compared. `statements` has those of the policy's propositions, empty where its sources cannot be compiled here."""
+    compared. `ridges`: what the fit chose its ridge from, None where the artefact does not say. `statements` has those of the policy's propositions, empty where its sources cannot be compiled here."""
 
     artefact: Artefact
     origin: Origin
@@ -60,6 +60,7 @@ class Findings:
     coverage: Coverage
     cases: tuple[tuple[Case, ...], ...]
     weights: tuple[ResponseWeights, ...]
+    ridges: RidgeSteps | None
     assessment: Assessment | None
     no_assessment: str | None
     statements: Mapping[str, str]
@@ -110,6 +111,7 @@ def gather(artefact: Artefact, rows: Sequence[Row], given: Given) -> Findings:
             for found in evaluation.responses
         ),
         weights=record.responses,
+        ridges=record.ridges,
         assessment=assessment,
         no_assessment=why,
         statements=_statements(artefact),

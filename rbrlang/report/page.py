@@ -65,6 +65,7 @@ def render(found: Findings, title: str | None = None) -> str:
         errors=_error_pictures(found),
         histograms=_histogram_pictures(found),
         weights={response.name: _weight_picture(at, response) for at, response in enumerate(found.weights)},
+        ridges=_ridge_pictures(found),
         reliability=tuple(_reliability_pictures(found)),
         grades=tuple(_grades(found)),
         sources=tuple(
@@ -150,6 +151,24 @@ def _weight_picture(at: int, response: ResponseWeights) -> Picture | None:
         return None
     return _picture(
         charts.weight_chart(shown), f"w{at}", f"Weights for {response.name}; the table below has the numbers"
+    )
+
+
+def _ridge_pictures(found: Findings) -> tuple[Picture, ...]:
+    path = found.ridges
+    if path is None:
+        return ()
+    chosen = f"the dashed line is at {path.chosen:g}, the one chosen; the table below has the numbers"
+    return (
+        _picture(
+            charts.ridge_chart(path), "g0", f"Held-out loss by ridge; {chosen}", "Loss on prompts left out of the fit"
+        ),
+        _picture(
+            charts.scale_chart(path),
+            "g1",
+            f"Spread of the rules' reward by ridge; {chosen}",
+            "How far the rules' reward spreads",
+        ),
     )
 
 

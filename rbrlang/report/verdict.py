@@ -189,6 +189,18 @@ def _cautions(found: Findings) -> Iterator[Claim]:
     nothing = [r.name for r in found.evaluation.responses if r.error is None]
     if nothing:
         yield Claim("caution", f"Not evaluated, for want of comparable rows: {listed(nothing)}.", "coverage")
+    drowned = [r for r in found.evaluation.responses if r.reward_spread is not None and r.reward_spread.drowns]
+    if drowned:
+        names = [
+            f"{r.name} ({r.reward_spread.ratio:.0f} times)"
+            for r in drowned
+            if r.reward_spread and r.reward_spread.ratio
+        ]
+        yield Claim(
+            "caution",
+            f"The rules' reward spreads so far that in training the base reward will hardly count beside it: {listed(names)}.",
+            "scale",
+        )
     if found.evaluation.class_source == "graded":
         yield Claim(
             "caution",

@@ -5,11 +5,14 @@ Provenance is JSON that anybody may have written. What is missing or of another 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from rbrlang.reward.artefact import Artefact
+
+MOST_RIDGES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +52,37 @@ class ResponseWeights:
 
 
 @dataclass(frozen=True, slots=True)
+class RidgeStep:
+    """One ridge, in reward⁻¹: mean loss and ranking error on prompts left out, with standard errors.
+
+    `spreads`: standard deviation of the rules' reward by response type, of weights fitted to all training prompts.
+    """
+
+    ridge: float
+    loss: float
+    loss_se: float
+    error: float
+    error_se: float
+    spreads: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class RidgeSteps:
+    """The ridges that a fit chose from, strong to weak; `best` has the least loss. Of `prompts` prompts in `folds` folds."""
+
+    chosen: float
+    best: float
+    folds: int
+    prompts: int
+    steps: tuple[RidgeStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Recorded:
     """A fit as its artefact tells of it: data (their SHA-256), rows, settings; None where it does not say.
 
     `certificate`: every better assignment outranks every worse one; the rules alone do so, but base rewards of the
-    fit's rows can override them; or not even the rules do.
+    fit's rows can override them; or not even the rules do. `ridges`: what its ridge was chosen from.
     """
 
     data: str | None
@@ -64,6 +93,7 @@ class Recorded:
     base_reward: str | None
     seed: int | None
     certificate: Literal["proved", "overridden", "refuted"] | None
+    ridges: RidgeSteps | None
     responses: tuple[ResponseWeights, ...]
 
 
@@ -79,8 +109,38 @@ def recorded(artefact: Artefact) -> Recorded:
         base_reward=_text(fit.get("base_reward")),
         seed=_whole(fit.get("seed")),
         certificate=_certificate(_mapping(fit.get("certificates"))),
+        ridges=_ridges(_mapping(fit.get("ridge_path")), artefact.circuit.response_names),
         responses=_weights(artefact, fit),
     )
+
+
+def _ridges(found: Mapping[str, Any], responses: tuple[str, ...]) -> RidgeSteps | None:
+    chosen, best = _number(found.get("chosen")), _number(found.get("best"))
+    folds, prompts, path = _whole(found.get("folds")), _whole(found.get("prompts")), found.get("path")
+    if chosen is None or best is None or folds is None or prompts is None or not isinstance(path, list):
+        return None
+    steps = [_ridge_step(_mapping(entry), responses) for entry in cast(list[Any], path)[:MOST_RIDGES]]
+    known = tuple(step for step in steps if step is not None)
+    return RidgeSteps(chosen, best, folds, prompts, known) if known and len(known) == len(steps) else None
+
+
+def _ridge_step(entry: Mapping[str, Any], responses: tuple[str, ...]) -> RidgeStep | None:
+    loss, error, by_name = (
+        _mapping(entry.get("loss")),
+        _mapping(entry.get("error")),
+        _mapping(entry.get("response_types")),
+    )
+    ridge = _number(entry.get("ridge"))
+    means = [_number(one.get(name)) for one in (loss, error) for name in ("value", "se")]
+    spreads = {name: _number(_mapping(by_name.get(name)).get("rules_sd")) for name in responses if name in by_name}
+    match means:
+        case [float() as mean, float() as mean_se, float() as wrong, float() as wrong_se] if (
+            ridge is not None and ridge > 0
+        ):
+            known = {name: spread for name, spread in spreads.items() if spread is not None}
+            return RidgeStep(ridge, mean, mean_se, wrong, wrong_se, known)
+        case _:
+            return None
 
 
 def _weights(artefact: Artefact, fit: Mapping[str, Any]) -> tuple[ResponseWeights, ...]:
@@ -140,7 +200,12 @@ def _text(value: Any) -> str | None:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # a whole number beyond all floats
+        return None
 
 
 def _whole(value: Any) -> int | None:

@@ -28,6 +28,7 @@ from rbrlang.learning.comparisons import Comparisons, pair_errors
 from rbrlang.learning.judging.histogram import Histogram, histograms
 from rbrlang.learning.judging.resample import Estimate, Prompts, sums
 from rbrlang.learning.sample import UNKNOWN, ClassSource, Sample, sample_rows
+from rbrlang.learning.spread import RewardSpread, spread_of
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.rows.read import Row
 
@@ -125,7 +126,8 @@ class ResponseEvaluation:
     """One response type. `error` is None, and `reason` says why, when there is nothing to compare.
 
     `ideal_error` is the paper's error, over the `ideal_pairs` comparisons with a class of the best rank.
-    `class_pairs` has an entry for every two classes that are compared. `histograms` has one per reward.
+    `class_pairs` has an entry for every two classes that are compared. `histograms` has one per reward. `reward_spread`
+    is that of the rules with the reward's own weights, None without rows.
     `inversions` are the worst, by their lead. `confusion[k][c]` counts rows of known class k whose most
     probable class is c; the last column those whose probabilities leave it open. `set_apart` counts rows
     that took no part, by reason.
@@ -143,6 +145,7 @@ class ResponseEvaluation:
     class_pairs: tuple[ClassPair, ...]
     picks: Picks | None
     histograms: tuple[Histogram, ...]
+    reward_spread: RewardSpread | None
     inversions: tuple[Inversion, ...]
     reason: str | None
     confusion: tuple[tuple[int, ...], ...]
@@ -167,6 +170,7 @@ class ResponseEvaluation:
             "class_pairs": [pair.to_json() for pair in self.class_pairs],
             "best_of_n": None if self.picks is None else self.picks.to_json(self.classes),
             "histograms": {one.signal: one.to_json() for one in self.histograms},
+            "reward_spread": None if self.reward_spread is None else self.reward_spread.to_json(),
             "inversions": [inversion.to_json() for inversion in self.inversions],
             "class_accuracy": self.class_accuracy,
             "classes": {
@@ -237,8 +241,8 @@ def evaluate(
     ids = [row.id for row in rows]
     return Evaluation(
         responses=tuple(
-            _response(sample, scores_of(reward, number, sample, samples.has_base, rules_alone), ids,
-                      (seed, number), resamples)
+            _response(sample, scores_of(reward, number, sample, samples.has_base, rules_alone),
+                      _spread(reward, number, sample, samples.has_base), ids, (seed, number), resamples)
             for number, sample in enumerate(samples.samples)
         ),
         class_source=samples.class_source,
@@ -254,16 +258,31 @@ def scores_of(
     reward: NumpyReward, response: int, sample: Sample, has_base: bool, rules_alone: RulesAlone | None
 ) -> Scores:
     """The rewards of a sample's rows, [n] each; `base` only when there is one."""
-    width = sample.features.shape[1]
-    rules = sample.features @ np.asarray(reward.weights[response, :width], np.float64)
+    rules = _rules(reward, response, sample)
     both = sample.base + rules
     if rules_alone is not None:
-        rules = np.sum(sample.features * rules_alone.weights[sample.rows, :width], axis=1)
+        rules = np.sum(sample.features * rules_alone.weights[sample.rows, : sample.features.shape[1]], axis=1)
     return {"base": sample.base, "rules": rules, "both": both} if has_base else {"rules": rules, "both": both}
 
 
+def _rules(reward: NumpyReward, response: int, sample: Sample) -> NDArray[np.float64]:
+    """What the rules add, [n], with the reward's own weights."""
+    return sample.features @ np.asarray(reward.weights[response, : sample.features.shape[1]], np.float64)
+
+
+def _spread(reward: NumpyReward, response: int, sample: Sample, has_base: bool) -> RewardSpread | None:
+    if len(sample.rows) == 0:
+        return None
+    return spread_of(_rules(reward, response, sample), sample.base if has_base else None)
+
+
 def _response(
-    sample: Sample, scores: Scores, ids: Sequence[str], seed: tuple[int, int], resamples: int
+    sample: Sample,
+    scores: Scores,
+    spread: RewardSpread | None,
+    ids: Sequence[str],
+    seed: tuple[int, int],
+    resamples: int,
 ) -> ResponseEvaluation:
     response, pairs = sample.response, sample.comparisons
     count = len(response.classes)
@@ -299,6 +318,7 @@ def _response(
         ),
         picks=_picks(sample, scores, prompt_of, prompts, len(numbers)),
         histograms=histograms(scores, sample.classes, ranks, prompt_of),
+        reward_spread=spread,
         inversions=_inversions(sample, scores["both"], ids),
         reason=None if error else "no prompt has completions of different rank",
         confusion=tuple(tuple(counts) for counts in confusion.tolist()),

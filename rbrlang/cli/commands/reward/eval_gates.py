@@ -28,12 +28,13 @@ class Judged:
 
 def names(circuit: Circuit) -> tuple[str, ...]:
     """Everything that `--gate` can name for a policy."""
-    found = ["error", "ideal_error", "class_accuracy", "lead", "lead.both", *_RATES]
+    found = ["error", "ideal_error", "class_accuracy", "spread", "lead", "lead.both", *_RATES]
     found += [f"{rate}.{signal}" for rate in _RATES for signal in _SIGNALS]
     for response in circuit.response_names:
         found += [f"{response}.{signal}" for signal in _SIGNALS]
         found += [
-            f"{response}.{name}" for name in ("ideal_error", "class_accuracy", "picks_ideal", "lead", "lead.both")
+            f"{response}.{name}"
+            for name in ("ideal_error", "class_accuracy", "picks_ideal", "spread", "lead", "lead.both")
         ]
     return tuple(found)
 
@@ -47,7 +48,7 @@ def values(judged: Judged) -> dict[str, float | None]:
     """Values of `names`, None where there is none.
 
     `error`, `ideal_error` and `class_accuracy` are those of the worst response type, for base and rules
-    together; `lead` is the least one of any response type, of the rules alone, `lead.both` whatever the base rewards
+    together; `spread` the largest spread of the rules' reward in the base reward's; `lead` is the least one of any response type, of the rules alone, `lead.both` whatever the base rewards
     are within their range; `not_unsafe`, `not_overrefuse` and `f1` those of the rows, or with a reward's name of its picks.
     """
     result, acts = judged.result, judged.acts
@@ -69,6 +70,10 @@ def values(judged: Judged) -> dict[str, float | None]:
             worst = values["class_accuracy"]
             values["class_accuracy"] = accuracy if worst is None else min(worst, accuracy)
             values[f"{response.name}.class_accuracy"] = accuracy
+        ratio = None if response.reward_spread is None else response.reward_spread.ratio
+        if ratio is not None:
+            values["spread"] = max(values["spread"] or 0.0, ratio)
+            values[f"{response.name}.spread"] = ratio
         if response.picks is not None:
             values[f"{response.name}.picks_ideal"] = sum(
                 share.both.value for share, rank in zip(response.picks.shares, response.ranks, strict=True) if rank == 0
@@ -105,6 +110,9 @@ def reasons(judged: Judged) -> dict[str, str]:
             found[f"{response.name}.ideal_error"] = response.reason
     if result.responses and all(response.error is None for response in result.responses):
         found["error"] = found["ideal_error"] = "no prompt has completions of different rank"
+    for response in result.responses:
+        if response.reward_spread is None or response.reward_spread.ratio is None:
+            found[f"{response.name}.spread"] = found["spread"] = "no base reward of these rows varies"
     if not result.has_base:
         no_base = "no row carries a base reward"
         found |= {f"{response.name}.base": no_base for response in result.responses}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from rbrlang.cli.commands.reward.spread_table import show_spreads
 from rbrlang.cli.tables import show
 from rbrlang.cli.terminal import say
 from rbrlang.learning.judging.behaviour import Behaviour
@@ -38,6 +39,7 @@ def show_evaluation(result: Evaluation) -> None:
         show("ranking error: share of pairs with the worse completion first",
              ("response type", "of", "pairs", "base", "rules", "both"), errors)  # fmt: skip
     _picks(known)
+    show_spreads({one.name: one.reward_spread for one in result.responses if one.reward_spread is not None})
     for response in result.responses:
         _response(response, confusion=result.class_source != "graded")
 

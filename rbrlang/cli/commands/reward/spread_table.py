@@ -24,7 +24,7 @@ def show_spreads(spreads: Mapping[str, RewardSpread]) -> None:
     for name, one in spreads.items():
         warning = one.warning(name)
         if warning is not None:
-            sys.stdout.write(f"warning: {warning}\n")
+            sys.stdout.write(f"warning: {warning}\n\n")
 
 
 def _extent(extent: Extent) -> str:
