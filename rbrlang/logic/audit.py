@@ -78,6 +78,12 @@ class _Auditor:
         self.bdd = compiled.bdd
         self.names = program.atoms
         self.priors = program.priors
+        # What holds of every text, and is no axiom that an author could change: a count above 9 is above 5.
+        self.counted = [e for e, a in zip(compiled.axiom_edges, program.axioms, strict=False) if a.implied]
+
+    def _can_be(self, edge: int) -> bool:
+        """Whether a text could make a function true, the author's axioms aside."""
+        return self.bdd.conjoin_all([edge, *self.counted]) != FALSE
 
     def _finding(
         self, code: Code, message: str, span: Span, edge: int, context: int, *,
@@ -150,11 +156,11 @@ class _Auditor:
         mine = [rule for rule in item.rules if rule.class_index == at]
         asked = TRUE if any(rule.otherwise for rule in mine) else self.bdd.disjoin_all(r.condition for r in mine)
         others = "earlier lines" if item.response.cascade else "the other rules"
-        if asked == FALSE:
+        if not self._can_be(asked):
             return "its rule contradicts itself; change it, or remove the class"
         if self.bdd.conjoin(self.compiled.axioms, asked) == FALSE:
             return "the axioms exclude all that its rule describes; change one of them"
-        if item.classes[at] == FALSE:
+        if not self._can_be(item.classes[at]):
             return f"{others} leave nothing for it; change one of them, or remove the class"
         return f"{others} and the axioms leave nothing for it; change one of them, or remove the class"
 
@@ -183,9 +189,9 @@ class _Auditor:
                     inner, outer = (a, b) if both == inside[first] else (b, a)
                     same = inside[first] == inside[second]
                     says = "says the same as" if same else "is contained in"
-                    outside = bdd.conjoin(item.classes[classes.index(inner)], item.classes[classes.index(outer)] ^ 1)
-                    always = item.classes[first] == item.classes[second] if same else outside == FALSE
-                    reason = "" if always else " under the axioms"
+                    part, whole = item.classes[classes.index(inner)], item.classes[classes.index(outer)]
+                    apart = bdd.equal(part, whole) ^ 1 if same else bdd.conjoin(part, whole ^ 1)
+                    reason = " under the axioms" if self._can_be(apart) else ""
                     yield Diagnostic(
                         codes.IMPLIED_RULE, f"the rule of `{inner}` {says} that of `{outer}`{reason}", spans[inner],
                         related=((f"`{outer}` is ruled here", spans[outer]),),
@@ -199,12 +205,13 @@ class _Auditor:
             try:
                 reached = self.bdd.conjoin(remaining, rule.condition) != FALSE
                 allowed = self.bdd.conjoin(self.compiled.axioms, rule.condition) != FALSE
+                sound = self._can_be(rule.condition)
                 remaining = self.bdd.conjoin(remaining, rule.condition ^ 1)
             except NodeBudget:
                 return
             possible = self.bdd.conjoin(item.context, item.classes[rule.class_index]) != FALSE
             if not reached and possible:  # else the class is reported as impossible
-                if rule.condition == FALSE:
+                if not sound:
                     help = "it contradicts itself; change it, or remove it"
                 elif not allowed:
                     help = "the axioms exclude all that it describes; remove it, or change one of them"

@@ -109,20 +109,24 @@ def _first(
 ) -> Diagnostic | None:
     """The last operand that is needless in every response type in which the formula stands."""
     compiled.bdd.budget = len(compiled.bdd) + compiled.budget
-    for reason in ("", " under the axioms"):
-        if not reason and _reads_once(formulas[0].formula):
+    counted = tuple(e for e, a in zip(compiled.axiom_edges, program.axioms, strict=True) if a.implied)
+    for assumed in ("nothing", "counts", "axioms"):  # that a count above 9 is above 5 is no axiom of the author's
+        if (assumed == "nothing" and _reads_once(formulas[0].formula)) or (assumed == "counts" and not counted):
             continue
         found: dict[Span, _Operand] | None = None
         for formula, silent, axioms in formulas:
+            care = compiled.bdd.conjoin_all({"nothing": (), "counts": counted, "axioms": axioms}[assumed])
             here = {
                 operand.span: operand
-                for operand in _needless(compiled.bdd, edges, formula, compiled.bdd.conjoin_all(axioms) if reason else TRUE)
+                for operand in _needless(compiled.bdd, edges, formula, care)
                 if operand.span.source is formula.span.source  # not what `super` brings from another file
                 and not atoms_of(operand.formula, program.definitions) & silent
             }  # fmt: skip
             found = here if found is None else {span: found[span] for span in found.keys() & here.keys()}
         if found:
-            return _finding(program, formulas[0].formula, found[max(found, key=lambda span: span.start)], reason)
+            last = found[max(found, key=lambda span: span.start)]
+            reason = " under the axioms" if assumed == "axioms" else ""
+            return _finding(program, formulas[0].formula, last, reason, certain=assumed == "nothing")
     return None
 
 
@@ -185,7 +189,7 @@ def _joined(formula: And | Or, at: int) -> bool:
     return len(formula.operands) > 1 and _gap(formula, at - 1 if at else 0) == sign
 
 
-def _finding(program: Program, whole: Formula, operand: _Operand, reason: str) -> Diagnostic:
+def _finding(program: Program, whole: Formula, operand: _Operand, reason: str, *, certain: bool) -> Diagnostic:
     joined, at, span = operand.joined, operand.at, operand.span
     others = tuple(part for number, part in enumerate(joined.operands) if number != at)
     if at:
@@ -195,7 +199,7 @@ def _finding(program: Program, whole: Formula, operand: _Operand, reason: str) -
     atoms = atoms_of(operand.formula, program.definitions)
     # Elsewhere in the formula the same propositions must remain, or they would leave the default features.
     kept = atoms <= atoms_of(_replaced(whole, joined, others), program.definitions)
-    safe = kept and not reason and "#" not in cut.text
+    safe = kept and certain and "#" not in cut.text
     return Diagnostic(
         codes.REDUNDANT, f"`{_short(span.text)}` changes nothing here{reason}", span,
         help="what it is joined with already decides; remove it, or check whether something else was meant",
