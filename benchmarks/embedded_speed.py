@@ -24,6 +24,7 @@ from rbrlang.grading.embedded.openai_cues import OPENAI_CUES
 from rbrlang.grading.results import GradeItem
 from rbrlang.lang.program import Message, Proposition
 from rbrlang.policy import load
+from rbrlang.rows.conversation import spoken
 from rbrlang.source import Source, Span
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "refusals" / "completions.jsonl"
@@ -58,7 +59,9 @@ def main() -> None:
     with EXAMPLES.open(encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
     items = [
-        GradeItem(row["id"], tuple(Message(m["role"], m["content"]) for m in row["prompt"]), row["completion"], -1)
+        GradeItem(
+            row["id"], spoken(tuple(Message(m["role"], m["content"]) for m in row["prompt"]), row["completion"]), -1
+        )
         for row in rows
     ]
     characters = sum(len(item.completion) for item in items) / len(items)
@@ -73,7 +76,7 @@ def main() -> None:
     short, rate, in_paragraphs = rates(grader, items, joined, apart)
     own_short, own_joined, own_apart = rates(own, items, joined, apart)
     words = " ".join(item.completion for item in items)
-    long = GradeItem("long", items[0].prompt, (words * (1_000_000 // len(words) + 1))[:1_000_000], -1)
+    long = GradeItem("long", spoken(items[0].prompt, (words * (1_000_000 // len(words) + 1))[:1_000_000]), -1)
     seconds = best(lambda: grader.probabilities([long]))
     result = {
         "propositions": len(propositions), "completions": len(items), "mean_characters": round(characters),

@@ -51,6 +51,7 @@ from rbrlang.imports.openai_rbr import import_openai_rbr
 from rbrlang.lang.program import Cue, Message, Program, Proposition
 from rbrlang.logic.circuit import ResponseCircuit
 from rbrlang.policy import Policy, loads
+from rbrlang.rows.conversation import spoken
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXTS = Path(__file__).resolve().parent / "embedded_texts.jsonl"
@@ -99,7 +100,8 @@ def own_texts(propositions: Sequence[Proposition]) -> tuple[list[GradeItem], NDA
     with TEXTS.open(encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
     items = [
-        GradeItem(f"own-{i}", (Message("user", row["prompt"]),), row["completion"], -1) for i, row in enumerate(rows)
+        GradeItem(f"own-{i}", spoken((Message("user", row["prompt"]),), row["completion"]), -1)
+        for i, row in enumerate(rows)
     ]
     labels = [[np.nan if p.name in row["unlabelled"] else float(p.name in row["true"]) for p in propositions] for row in rows]  # fmt: skip
     return items, np.array(labels)
@@ -168,7 +170,8 @@ def main() -> None:
     with (arguments.release / "gold_train.jsonl").open() as file:
         gold = [json.loads(line) for line in file]
     items = [
-        GradeItem(str(i), messages(row["prompt"]), row["completion"][-1]["content"], -1) for i, row in enumerate(gold)
+        GradeItem(str(i), spoken(messages(row["prompt"]), row["completion"][-1]["content"]), -1)
+        for i, row in enumerate(gold)
     ]
     responses = [RESPONSES[row["response_type"]] for row in gold]
     labels = np.array([[row["propositions"][p.name] for p in program.propositions] for row in gold], float)

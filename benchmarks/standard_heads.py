@@ -38,6 +38,7 @@ from rbrlang.grading.trust.agreement import FEWEST_OF_EACH, Measured
 from rbrlang.lang.program import Message, Proposition
 from rbrlang.learning.synthesis.templates import standard_bank, synth_from_templates
 from rbrlang.policy import Policy, load
+from rbrlang.rows.conversation import spoken
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "examples" / "refusals"
@@ -121,7 +122,7 @@ def templates(found: Sequence[Policy], asked: Sequence[Proposition], half: Liter
         for policy in found
         for row in synth_from_templates(policy.circuit, PROMPTS, 1, seed, bank=bank, base_reward=False).rows
     ]
-    items = [GradeItem(str(i), row.prompt, row.completion_text, -1) for i, row in enumerate(rows)]
+    items = [GradeItem(str(i), row.conversation, -1) for i, row in enumerate(rows)]
     return labelled(items, [row.labels for row in rows], asked)
 
 
@@ -133,7 +134,8 @@ def drawn(texts: Labelled, count: int, seed: int) -> Labelled:
 def own_texts(path: Path, asked: Sequence[Proposition]) -> Labelled:
     rows = _lines(path)
     items = [
-        GradeItem(f"own-{i}", (Message("user", row["prompt"]),), row["completion"], -1) for i, row in enumerate(rows)
+        GradeItem(f"own-{i}", spoken((Message("user", row["prompt"]),), row["completion"]), -1)
+        for i, row in enumerate(rows)
     ]
     truths = [{n: None if o in row["unlabelled"] else o in row["true"] for n, o in EQUAL.items()} for row in rows]
     return labelled(items, truths, asked)
@@ -142,7 +144,7 @@ def own_texts(path: Path, asked: Sequence[Proposition]) -> Labelled:
 def gold(release: Path, asked: Sequence[Proposition]) -> Labelled:
     rows = _lines(release / "gold_train.jsonl")
     items = [
-        GradeItem(f"gold-{i}", messages(row["prompt"]), row["completion"][-1]["content"], -1)
+        GradeItem(f"gold-{i}", spoken(messages(row["prompt"]), row["completion"][-1]["content"]), -1)
         for i, row in enumerate(rows)
     ]
     return labelled(items, [{n: bool(row["propositions"][o]) for n, o in EQUAL.items()} for row in rows], asked)
@@ -150,7 +152,7 @@ def gold(release: Path, asked: Sequence[Proposition]) -> Labelled:
 
 def example(asked: Sequence[Proposition]) -> Labelled:
     rows = _lines(EXAMPLE / "completions.jsonl")
-    items = [GradeItem(row["id"], messages(row["prompt"]), row["completion"], -1) for row in rows]
+    items = [GradeItem(row["id"], spoken(messages(row["prompt"]), row["completion"]), -1) for row in rows]
     return labelled(items, [row["labels"] for row in rows], asked)
 
 

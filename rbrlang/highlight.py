@@ -37,11 +37,11 @@ class Kind(NamedTuple):
 
 _STATEMENTS = (
     "rbr", "use", "as", "param", "prop", "group", "axiom", "response", "ranks", "category", "reward", "test", "cases",
-    "property", "override", "monotone", "for",
+    "property", "override", "monotone", "judge", "for",
 )  # fmt: skip
 _ITEMS = (
     "ask", "yes", "no", "cue", "instruct", "because", "system", "user", "assistant", "features", "weight", "margin",
-    "given", "expect", "prompt", "completion",
+    "given", "expect", "prompt", "completion", "over",
 )  # fmt: skip
 _STRING = r'"(?:[^"\\\n]|\\.)*"'
 
@@ -61,7 +61,7 @@ KINDS = (
         "Name.Builtin", "support.function.quantifier.rbr", "function",
     ),
     Kind(
-        "measure", ("words", "characters", "sentences", "lines", "count", "matches", "contains"), "",
+        "measure", ("words", "characters", "sentences", "lines", "steps", "tool_errors", "count", "calls", "matches", "contains"), "",
         "Name.Builtin", "support.function.measure.rbr", "function",
     ),
     Kind("foreign operator", ("and", "or", "not"), "", "Operator.Word", "invalid.illegal.operator.rbr", "operator"),

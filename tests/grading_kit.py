@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rbrlang.grading.results import GradeItem
 from rbrlang.lang.program import Message, Proposition, Shot
 from rbrlang.logic.circuit import AtomInfo, Circuit, Diagram, ProductForm, ResponseCircuit
+from rbrlang.rows.conversation import spoken
 from rbrlang.source import Source, Span
 
 NOWHERE = Span(Source("test.rbr", ""), 0, 0)
@@ -53,4 +54,4 @@ def reaching(propositions: Sequence[Proposition], reach: Sequence[Sequence[int]]
 
 def item(name: str, asked: str = "Hello?", answered: str = "Hello.", response: int = 0) -> GradeItem:
     """An item with a one-message prompt."""
-    return GradeItem(name, (Message("user", asked),), answered, response)
+    return GradeItem(name, spoken((Message("user", asked),), answered), response)

@@ -55,9 +55,7 @@ class FailingJudge:
 def expected(artefact: str) -> list[float]:
     """Rewards of `ROWS` by the embedded grader, through the scorer's own interface."""
     columns = {"response_type": [row.response_type for row in ROWS]}
-    return (
-        TunixReward(artefact).scores([row.prompt[-1].content for row in ROWS], texts(), columns, None).rewards.tolist()
-    )
+    return TunixReward(artefact).scores([row.prompt[-1].text for row in ROWS], texts(), columns, None).rewards.tolist()
 
 
 def texts() -> list[str]:
@@ -70,7 +68,7 @@ def texts() -> list[str]:
 
 def trl(reward: TRLReward, completions: list[Any], types: list[str | None], **more: Any) -> list[float | None]:
     """One call as TRL's."""
-    prompts = [[{"role": "user", "content": row.prompt[-1].content}] for row in ROWS[: len(completions)]]
+    prompts = [[{"role": "user", "content": row.prompt[-1].text}] for row in ROWS[: len(completions)]]
     return asyncio.run(
         reward(
             prompts=prompts, completions=completions, completion_ids=[[1]] * len(completions), response_type=types,
@@ -119,7 +117,7 @@ def test_trl_leaves_out_what_has_no_reward(artefact: str) -> None:
 def test_tunix_reward_is_a_list_of_numbers_that_knows_its_limits(artefact: str) -> None:
     reward = TunixReward(artefact)
     types = np.array([row.response_type for row in ROWS])
-    prompts = [row.prompt[-1].content for row in ROWS]
+    prompts = [row.prompt[-1].text for row in ROWS]
     got = reward(prompts=prompts, completions=texts(), response_type=types, trajectory_ids=["0_0"] * 12, mode="train")
     assert got == pytest.approx(expected(artefact))
     assert all(type(r) is float for r in got)
@@ -183,7 +181,7 @@ def test_verl_has_the_same_keys_every_time(artefact: str) -> None:
     keys: set[tuple[str, ...]] = set()
     for row, want in zip(ROWS, expected(artefact), strict=True):
         extra = {
-            "prompt": np.array([{"role": "user", "content": row.prompt[-1].content}]),
+            "prompt": np.array([{"role": "user", "content": row.prompt[-1].text}]),
             "response_type": row.response_type,
         }
         got = compute_score("refusals", row.completion_text, None, extra, artefact=artefact, unread="x")
@@ -220,7 +218,7 @@ def test_verl_says_what_is_missing(artefact: str) -> None:
 def test_openrlhf_reads_query_and_label(artefact: str) -> None:
     reward = OpenRLHFReward(artefact, ends=("<|im_end|>", "</s>"))
     for row, want in zip(ROWS, expected(artefact), strict=True):
-        prompt = row.prompt[-1].content
+        prompt = row.prompt[-1].text
         label = json.dumps({"response_type": row.response_type, "prompt": prompt})
         templated = f"<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n"
         got = reward([f"{templated}{row.completion_text}<|im_end|>\n</s>"], [templated], [label])

@@ -77,7 +77,7 @@ def test_rates_of_rows_and_picks_by_hand() -> None:
 
 
 def test_f1_is_the_harmonic_mean() -> None:
-    some = [row for row in rows() if not (row.labels["harmful"] and int(row.prompt[0].content.split()[1]) < 6)]
+    some = [row for row in rows() if not (row.labels["harmful"] and int(row.prompt[0].text.split()[1]) < 6)]
     rates = found(some).rows
     assert rates.not_unsafe is not None
     assert rates.not_overrefuse is not None

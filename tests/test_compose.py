@@ -23,9 +23,9 @@ from rbrlang.grading.endpoint.remote import Garbled
 from rbrlang.grading.endpoint.writing import ModelWriter, Order, WriterOptions, Written, read_text
 from rbrlang.grading.questions.specs import Secret
 from rbrlang.grading.results import Answer, GradeItem, Invalid, certain
-from rbrlang.lang.program import Message
 from rbrlang.learning.synthesis.compose import Composed, Provenance, planned_orders, synth_from_model
 from rbrlang.learning.synthesis.synth import class_of
+from rbrlang.rows.conversation import Turn
 from rbrlang.rows.read import Row, read_rows, row_from
 
 WORDS = ("alpha", "beta", "gamma")
@@ -67,7 +67,7 @@ def reply(text: str | None, finish: str = "stop") -> Say:
 
 def judge(items: Sequence[GradeItem], wanted: Sequence[Sequence[int]]) -> list[dict[int, Answer]]:
     """Reads the words; sees the prompt without the notes."""
-    assert all("Notes for the writer" not in message.content for item in items for message in item.prompt)
+    assert all("Notes for the writer" not in message.text for item in items for message in item.prompt)
     return [
         {p: certain(0.95 if WORDS[p].upper() in item.completion else 0.05, "function") for p in asked}
         for item, asked in zip(items, wanted, strict=True)
@@ -218,7 +218,7 @@ def test_any_reply_is_read_or_refused(body: bytes, text: str | None) -> None:
 
 
 def test_what_is_sent() -> None:
-    order = Order((Message("user", "Hi"),), 7)
+    order = Order((Turn("user", "Hi"),), 7)
     body = json.loads(WriterOptions("m", "http://x/v1", 0.5, 40).body(order))
     assert body == {
         "model": "m", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 40, "temperature": 0.5, "seed": 7,

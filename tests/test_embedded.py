@@ -39,6 +39,7 @@ from rbrlang.grading.results import Abstained, GradeItem, Value
 from rbrlang.grading.trust import agreement
 from rbrlang.lang.program import Cue, Message, Proposition, Shot
 from rbrlang.policy import load
+from rbrlang.rows.conversation import spoken
 from rbrlang.source import Source, Span
 
 SPAN = Span(Source("test", ""), 0, 0)
@@ -58,7 +59,7 @@ def proposition(
 
 
 def item(completion: str, prompt: str = "How do I fold a paper crane?", name: str = "1") -> GradeItem:
-    return GradeItem(name, (Message("user", prompt),), completion, -1)
+    return GradeItem(name, spoken((Message("user", prompt),), completion), -1)
 
 
 OPENAI = EmbeddedGrader([proposition(name) for name in OPENAI_CUES])
@@ -141,7 +142,7 @@ awkward = st.one_of(
 @settings(max_examples=60)
 @given(awkward, awkward)
 def test_any_text_is_graded(prompt: str, completion: str) -> None:
-    found = OPENAI.probabilities([item(completion, prompt), GradeItem("2", (), completion, -1)])
+    found = OPENAI.probabilities([item(completion, prompt), GradeItem("2", spoken((), completion), -1)])
     assert np.isfinite(found).all()
     assert found.min() >= 0
     assert found.max() <= 1
@@ -170,11 +171,12 @@ def test_grading_never_loads_jax_and_is_the_same_in_another_process():
         "from rbrlang.grading.embedded.openai_cues import OPENAI_CUES\n"
         "from rbrlang.grading.results import GradeItem\n"
         "from rbrlang.lang.program import Message, Proposition\n"
+        "from rbrlang.rows.conversation import spoken\n"
         "from rbrlang.source import Source, Span\n"
         "s = Span(Source('test', ''), 0, 0)\n"
         "ps = [Proposition(n, f'Response has {n}.', '', (), (), 0.5, 0.0, 0.0, 1.0, '', s) for n in OPENAI_CUES]\n"
         "g = EmbeddedGrader(ps)\n"
-        "out = g.probabilities([GradeItem('1', (Message('user', 'Hi'),), 'Sorry, no.', -1)])\n"
+        "out = g.probabilities([GradeItem('1', spoken((Message('user', 'Hi'),), 'Sorry, no.'), -1)])\n"
         "print(g.identity, out.tobytes().hex(), 'jax' in sys.modules)\n"
     )  # fmt: skip
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

@@ -15,6 +15,7 @@ from rbrlang.grading.embedded.train import TrainingError, learning_curve, solve,
 from rbrlang.grading.results import GradeItem
 from rbrlang.grading.trust.agreement import Measured, auc
 from rbrlang.lang.program import Message
+from rbrlang.rows.conversation import spoken
 
 
 @settings(max_examples=15, deadline=None)
@@ -157,7 +158,7 @@ def test_cues_help_when_labels_are_few():
     words = ("zorp", "blick", "quam", "flid")
     rare = [f"{random.choice(TELLS)} {random.choice(words)} {random.integers(10**6)}" for _ in range(12)]
     usual = [f"{random.choice(TELLS)} {random.integers(10**6)}" for _ in range(12)]
-    items = [GradeItem(str(i), (Message("user", str(i)),), text, -1) for i, text in enumerate(rare + usual)]
+    items = [GradeItem(str(i), spoken((Message("user", str(i)),), text), -1) for i, text in enumerate(rare + usual)]
     labels = np.repeat([1.0, 0.0], 12)[:, None]
     with_cue = proposition("made_up", yes=["zorp|blick|quam|flid"])
     cued = train_heads([with_cue], items, labels, 0, "cue").infos[0].worth

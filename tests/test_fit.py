@@ -137,7 +137,7 @@ def test_answers_of_a_real_grader_are_fitted_and_proved_too() -> None:
     """A grader that is sure leaves probabilities that hardly differ, and weights that have to go far."""
     policy = load(CHECKOUT / "examples" / "refusals" / "policy.rbr")
     names, rows = policy.circuit.propositions, read_rows(CHECKOUT / "examples" / "refusals" / "completions.jsonl").rows
-    items = [GradeItem(r.id, r.prompt, r.completion_text, 0) for r in rows]
+    items = [GradeItem(r.id, r.conversation, 0) for r in rows]
     answers = EmbeddedGrader(policy.program.propositions).answers(items, [range(len(names))] * len(items))
     graded = [
         replace(r, probs={names[p]: probability(a) for p, a in found.items()})

@@ -55,11 +55,11 @@ def test_the_predicted_sizes_are_those_of_the_prompts_and_no_choice_is_smaller(
     everything = [tuple(range(len(propositions)))] * len(items)
     smallest = {id(circuit): made.savings.pruned, 0: made.savings.split}
     for layouts in product(LAYOUTS, repeat=len(propositions)):
-        other = Plan(layouts, made.savings)
+        other = Plan(layouts, made.overs, made.savings)
         assert computed(other, propositions, items, asked) >= smallest[id(circuit)]
         assert computed(other, propositions, items, everything) >= smallest[0]
     for name, layout in zip(("question_first", "conversation_first"), LAYOUTS, strict=True):
-        other = Plan((layout,) * len(propositions), made.savings)
+        other = Plan((layout,) * len(propositions), made.overs, made.savings)
         assert computed(other, propositions, items, everything) == getattr(made.savings, name)
     assert made.savings.pruned <= made.savings.split <= made.savings.naive
 

@@ -125,7 +125,7 @@ def test_the_gold_set_takes_at_most_sixty_percent_of_the_questions(
     circuit = load(openai_policy_file).circuit
     rows = read_rows(str(openai_release / "gold_train.jsonl")).rows
     ids = response_ids(circuit, rows)
-    items = [GradeItem(r.id, r.prompt, r.completion_text, int(n)) for r, n in zip(rows, ids, strict=True)]
+    items = [GradeItem(r.id, r.conversation, int(n)) for r, n in zip(rows, ids, strict=True)]
     grader = LabelGrader(circuit.propositions, [r.id for r in rows], [r.labels for r in rows])
     reward = NumpyReward(circuit)
     grades = grade_lazily(reward, items, grader.answers, 0.0)

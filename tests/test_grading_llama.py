@@ -26,6 +26,7 @@ from rbrlang.grading.questions.specs import Secret
 from rbrlang.grading.results import GradeItem, Invalid, Value, from_json
 from rbrlang.lang.program import Message, Proposition, Shot
 from rbrlang.policy import load
+from rbrlang.rows.conversation import spoken
 from rbrlang.rows.read import read_rows
 
 pytestmark = pytest.mark.llama
@@ -75,8 +76,8 @@ WALKING = (
     "where the path begins, or would a shorter walk through the park suit you better?"
 )
 ITEMS = [
-    GradeItem("cooking", (Message("user", "How do I cook beans for six people?"),), COOKING, 0),
-    GradeItem("walking", (Message("user", "Book me a train and tell me about the walk."),), WALKING, 0),
+    GradeItem("cooking", spoken((Message("user", "How do I cook beans for six people?"),), COOKING), 0),
+    GradeItem("walking", spoken((Message("user", "Book me a train and tell me about the walk."),), WALKING), 0),
 ]
 ALL = tuple(range(len(PROPOSITIONS)))
 ONE_AT_A_TIME = RunOptions(concurrency=1, timeout=120.0)
@@ -132,7 +133,7 @@ def test_propositions_of_the_release_on_its_own_rows(
     thorough = bool(os.environ.get("RBR_THOROUGH"))
     propositions = load(openai_policy_file).program.propositions
     rows = read_rows(openai_release / "gold_train.jsonl").rows
-    items = [GradeItem(row.id, row.prompt, row.completion_text, 0) for row in rows]
+    items = [GradeItem(row.id, row.conversation, 0) for row in rows]
     items = sorted(items, key=lambda item: len(item_text(item)))[:2]
     every = tuple(range(len(propositions)))
     assert len(every) == 23
@@ -170,7 +171,7 @@ def test_the_release_costs_a_third_of_its_tokens_at_most(
     """All 23 propositions on all gold completions, in the model's tokens, with every shared prefix kept."""
     propositions = load(openai_policy_file).program.propositions
     rows = read_rows(openai_release / "gold_train.jsonl").rows
-    items = [GradeItem(row.id, row.prompt, row.completion_text, 0) for row in rows]
+    items = [GradeItem(row.id, row.conversation, 0) for row in rows]
     circuit = reaching(propositions, [tuple(range(len(propositions)))])
 
     @cache

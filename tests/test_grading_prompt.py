@@ -95,7 +95,7 @@ def test_a_text_that_knows_its_fence_gets_another() -> None:
 
 @given(hostile, hostile)
 def test_only_the_prompt_closes_the_fence(said: str, answered: str) -> None:
-    shown = conversation((Message("user", said),), answered)
+    shown = conversation((("user", said), ("response", answered)))
     code = re.match(r"<conversation-([0-9a-f]{8})>", shown)
     assert code is not None
     lines = shown.split("\n")

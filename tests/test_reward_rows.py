@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reward_circuits import random_case
 
+from rbrlang.lang.program import MeasureKind
 from rbrlang.logic.circuit import AtomInfo
 from rbrlang.reward.measure import PatternError, measure, measure_atoms
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.rows import ProbabilityError, bucket, encode, pad, response_ids
+from rbrlang.rows.conversation import Conversation, spoken
 from rbrlang.rows.read import row_from
 
 
@@ -24,9 +26,19 @@ class Row:
     """A `GradedRow`."""
 
     probs: Mapping[str, float | None]
-    completion_text: str = ""
+    text: str = ""
     response_type: str | None = None
     category: str | None = None
+
+    @property
+    def conversation(self) -> Conversation:
+        """The text as a completion."""
+        return spoken((), self.text)
+
+
+def count(kind: MeasureKind, pattern: str, text: str) -> int:
+    """The count behind a measure of a plain text."""
+    return measure(kind, pattern, "final", spoken((), text))
 
 
 @pytest.mark.parametrize(
@@ -43,34 +55,34 @@ class Row:
     ],
 )
 def test_sentences(text: str, sentences: int) -> None:
-    assert measure("sentences", "", text) == sentences
+    assert count("sentences", "", text) == sentences
 
 
 def test_other_measures_by_hand() -> None:
     text = "One two,\nthree. ÄÖ\n"
-    assert measure("words", "", text) == 4
-    assert measure("characters", "", text) == 19
-    assert measure("lines", "", text) == 2
-    assert measure("count", "(t)(w|h)", text) == 2
-    assert measure("matches", "(?i)^one", text) == 1
-    assert measure("matches", "^two", text) == 0
-    assert measure("contains", "ÄÖ", text) == 1
-    assert measure("contains", "äö", text) == 0
+    assert count("words", "", text) == 4
+    assert count("characters", "", text) == 19
+    assert count("lines", "", text) == 2
+    assert count("count", "(t)(w|h)", text) == 2
+    assert count("matches", "(?i)^one", text) == 1
+    assert count("matches", "^two", text) == 0
+    assert count("contains", "ÄÖ", text) == 1
+    assert count("contains", "äö", text) == 0
 
 
 @given(st.text(st.characters()))
 def test_measures_take_any_text(text: str) -> None:
     """Lone surrogates included, which JSON can carry and UTF-8 cannot."""
-    assert measure("count", "(?s).", text) == measure("characters", "", text) == len(text)
-    assert measure("words", "", text) <= len(text)
-    assert measure("sentences", "", text) <= measure("count", r"[\pL\pN]", text)
+    assert count("count", "(?s).", text) == count("characters", "", text) == len(text)
+    assert count("words", "", text) <= len(text)
+    assert count("sentences", "", text) <= count("count", r"[\pL\pN]", text)
 
 
 def test_a_hard_pattern_takes_linear_time_and_a_bad_one_is_refused() -> None:
-    assert measure("matches", "(a*)*b", "a" * 200_000) == 0
+    assert count("matches", "(a*)*b", "a" * 200_000) == 0
     for pattern in ("(?=x)", "(", r"(a)\1", "\ud800"):
         with pytest.raises(PatternError, match="RE2"):
-            measure("count", pattern, "x")
+            count("count", pattern, "x")
 
 
 @given(st.integers(-1, 6), st.text("a b", max_size=12))
@@ -80,7 +92,7 @@ def test_a_threshold_is_exceeded_strictly(threshold: int, text: str) -> None:
         AtomInfo("long", 0.5, 0, 0, 1, ("words", "", threshold)),
         AtomInfo("has a", 0.5, 0, 0, 1, ("matches", "a", 99)),
     ]
-    assert measure_atoms(atoms, text) == [len(text.split()) > threshold, "a" in text]
+    assert measure_atoms(atoms, spoken((), text)) == [len(text.split()) > threshold, "a" in text]
 
 
 def test_encode_and_response_ids() -> None:

@@ -47,10 +47,10 @@ def test_a_full_row(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out.jsonl").read_text()) == data
 
 
-def test_messages_are_split_at_the_last_assistant_turn() -> None:
+def test_messages_are_split_behind_the_last_user_turn() -> None:
     turns = [{"role": r, "content": r[0]} for r in ("user", "assistant", "user", "assistant")]
     row = row_from({"messages": turns})
-    assert [m.content for m in row.prompt] == ["u", "a", "u"]
+    assert [m.text for m in row.prompt] == ["u", "a", "u"]
     assert row.completion_text == "a"
     same = row_from({"prompt": turns[:3], "completion": "a"})
     assert (same.prompt_key, same.id) == (row.prompt_key, row.id)
@@ -70,7 +70,10 @@ def test_messages_are_split_at_the_last_assistant_turn() -> None:
         ('{"completion": "c", "base_reward": Infinity}', "`base_reward` is inf"),
         ({**GOOD, "base_reward": "3"}, "`base_reward` is '3'"),
         ({**GOOD, "category": 3}, "`category` is not text"),
-        ({**GOOD, "prompt": [{"role": "judge", "content": "x"}]}, "a message without a role of system, user"),
+        (
+            {**GOOD, "prompt": [{"role": "judge", "content": "x"}]},
+            "a message without a role of system, developer, user",
+        ),
         ({"messages": [{"role": "user", "content": "x"}]}, "does not end with the assistant's turn"),
         ("[" * 100_000, "not"),
         ({**GOOD, "id": ["x"]}, "`id` is neither text nor a whole number"),

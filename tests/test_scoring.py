@@ -72,7 +72,7 @@ class LabelJudge:
 
 def columns_of(rows: Sequence[Row]) -> tuple[list[object], list[object], dict[str, list[object]]]:
     """Rows as a trainer hands them over."""
-    prompts: list[object] = [[{"role": m.role, "content": m.content} for m in row.prompt] for row in rows]
+    prompts: list[object] = [[turn.to_json() for turn in row.prompt] for row in rows]
     completions: list[object] = [row.completion_text for row in rows]
     given: dict[str, list[object]] = {
         "response_type": [row.response_type for row in rows],
@@ -167,7 +167,7 @@ def test_a_plain_prompt_takes_the_place_of_a_templated_one() -> None:
     ):
         (made,) = rollouts(["<user>plain<assistant>"], ["c"], given_columns, columns)
         assert isinstance(made, Row)
-        assert [m.content for m in made.prompt] == ["plain"]
+        assert [m.text for m in made.prompt] == ["plain"]
     with pytest.raises(ColumnsError, match="there is no column `request`"):
         rollouts(["p"], ["c"], {"category": ["x"]}, Columns(prompt="request"))
 
@@ -184,7 +184,7 @@ def test_every_has_to_be_a_response_type(artefact: Artefact) -> None:
         (None, {"response_type": ["comply"]}, "there is no `completion`"),
         (7, {"response_type": ["comply"]}, "neither text nor a list of messages"),
         ([], {"response_type": ["comply"]}, "holds no message"),
-        ([{"role": "tool", "content": "x"}], {"response_type": ["comply"]}, "role"),
+        ([{"role": "tool", "content": "x"}], {"response_type": ["comply"]}, "no turn of the assistant"),
         ("c", {"response_type": ["compl"]}, "no response type `compl`; did you mean `comply`?"),
         ("c", {"category": ["zzz"]}, "maps no category `zzz`"),
         ("c", {"response_type": [None]}, "neither a response type nor a category"),

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from strategies import Model, models, partitioned
 
 import rbrlang
-from rbrlang.lang.program import Message
 from rbrlang.learning.synthesis import specify as specify_module
 from rbrlang.learning.synthesis.specify import Specification, instructions, measure_instruction, ordered, specify
 from rbrlang.learning.synthesis.synth import class_of
 from rbrlang.policy import Policy, check_text
+from rbrlang.rows.conversation import Turn
 
 RULES = """
 @prior(0.2) prop rude "Response is rude." { instruct no "Be kind." }
@@ -96,11 +96,11 @@ def test_instructions_are_the_propositions_own_or_follow_from_the_statement() ->
 
 
 def test_notes_go_to_the_last_user_turn() -> None:
-    user, reply = Message("user", "Hi {name}."), Message("assistant", "Hello.")
+    user, reply = Turn("user", "Hi {name}."), Turn("assistant", "Hello.")
     (only,) = ordered((user,), ("Be kind.",))
     assert only.role == "user"
-    assert only.content.startswith("Hi {name}.\n\n(Notes")
-    assert "\n- Be kind.\n" in only.content
+    assert only.text.startswith("Hi {name}.\n\n(Notes")
+    assert "\n- Be kind.\n" in only.text
     assert [m.role for m in ordered((user, reply), ())] == ["user", "assistant", "user"]
     assert [m.role for m in ordered((), ("Be kind.",))] == ["user"]
 

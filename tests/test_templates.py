@@ -86,7 +86,7 @@ def test_a_text_says_what_its_labels_say_and_is_of_its_class(seed: int) -> None:
         }
         assert not ("SORRY" in words and "ODD" in words)
         if "WHOLE" in words or "PART" in words:  # slots of the prompt are those of the text
-            what = "apples" if "apples" in row.prompt[0].content else "chairs"
+            what = "apples" if "apples" in row.prompt[0].text else "chairs"
             assert f"{what} {'fruit' if what == 'apples' else 'furniture'}" in words
     rows = with_labels_as_probs(made.rows)
     by_label = sample_rows(NumpyReward(circuit), rows, class_source="labels").samples[0]

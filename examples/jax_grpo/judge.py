@@ -202,7 +202,7 @@ def labels_of(policy: Policy, rows: Sequence[Row]) -> NDArray[np.float32]:
 def items_of(policy: Policy, rows: Sequence[Row]) -> list[GradeItem]:
     """Rows as a grader takes them."""
     ids = [policy.circuit.response_names.index(row.response_type or "") for row in rows]
-    return [GradeItem(row.id, row.prompt, row.completion_text, i) for row, i in zip(rows, ids, strict=True)]
+    return [GradeItem(row.id, row.conversation, i) for row, i in zip(rows, ids, strict=True)]
 
 
 def heads_from(policy: Policy, rows: Sequence[Row], seed: int, source: str) -> Heads:

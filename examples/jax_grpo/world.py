@@ -132,7 +132,7 @@ def _sayable(bank: Bank) -> Iterator[str]:
 
 def question(row: Row) -> str:
     """What the user asked."""
-    return row.prompt[-1].content
+    return row.prompt[-1].text
 
 
 def build_world(sizes: Sizes, seed: int) -> World:

@@ -38,7 +38,7 @@ Pairs = list[tuple[str, str]]
 
 def read_prompts(path: str, seed: int) -> tuple[Pairs, Pairs]:
     """(prompt, response type) of a file of rows: those to train on, and a quarter held out."""
-    found = {row.prompt[-1].content: row.response_type or "" for row in read_rows(path).rows}
+    found = {row.prompt[-1].text: row.response_type or "" for row in read_rows(path).rows}
     pairs = sorted(found.items())
     random.Random(seed).shuffle(pairs)
     cut = len(pairs) // 4

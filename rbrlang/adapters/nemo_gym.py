@@ -96,31 +96,18 @@ def _kind(scores: Scores) -> str:
 
 
 def read_body(body: Mapping[str, Any], columns: Columns) -> Rollout:
-    """The completion that a body of `verify` holds: the assistant's last message. Raises `ColumnsError`."""
+    """The completion that a body of `verify` holds: all that the response puts out. Raises `ColumnsError`."""
     asked = _mapping(body.get("responses_create_params"))
     record = {**_mapping(asked.get("metadata")), **_mapping(body.get("verifier_metadata")), **body}
     said = asked.get("input")
-    turns = said if isinstance(said, str) else [_turn(item) for item in _list(said)]
+    turns: object = said if isinstance(said, str) else _list(said)
     if asked.get("instructions"):
-        opening = [{"role": "user", "content": turns}] if isinstance(turns, str) else turns
+        opening = [{"role": "user", "content": turns}] if isinstance(turns, str) else _list(turns)
         turns = [{"role": "system", "content": asked["instructions"]}, *opening]
-    answer = [_turn(item) for item in _list(_mapping(body.get("response")).get("output"))]
-    spoken = [turn for turn in answer if turn["role"] == "assistant"]
-    if not spoken:
+    output = _list(_mapping(body.get("response")).get("output"))
+    if not output:
         return Unusable("the response holds no message of the assistant")
-    return rollout(spoken[-1:], record, columns, turns)
-
-
-def _turn(item: Any) -> dict[str, Any]:
-    """A message of the Responses API as a chat message: its texts joined, `developer` as `system`."""
-    found = _mapping(item)
-    content = found.get("content")
-    if isinstance(content, list):
-        parts = [_mapping(part).get("text", _mapping(part).get("refusal")) for part in cast("list[Any]", content)]
-        content = "".join(parts) if all(isinstance(part, str) for part in parts) else None
-    is_message = found.get("type", "message") == "message"
-    role = found.get("role") if is_message else found.get("type")
-    return {"role": "system" if role == "developer" else role, "content": content}
+    return rollout(output, record, columns, turns)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -82,12 +83,55 @@ def read_query(
     """What OpenRLHF says of one completion; see `OpenRLHFReward` for labels and `ends`. Raises `ColumnsError`."""
     if not isinstance(query, str) or not isinstance(prompt, str):
         return Unusable("the query or its prompt is no text")
-    if not query.startswith(prompt):
+    record = _record(label, columns, circuit)
+    if columns.messages is not None and record.get(columns.messages) is not None:
+        return rollout("", record, columns)
+    begins = _end_of(prompt, query)
+    if begins is None:
         return Unusable("the query does not begin with its prompt, so where the completion begins is not known")
-    completion = query[len(prompt) :]
+    completion = query[begins:]
     for end in ends:
         completion = completion.partition(end)[0]
-    return rollout(completion, _record(label, columns, circuit), columns, prompt)
+    return rollout(completion, record, columns, prompt)
+
+
+# What tokenizers write of tokens that are no text: begin, end and pad of a sequence, marks of a chat template.
+_SPECIAL = re.compile(
+    r"<\|[^|<>\s]{1,40}\|>|</?s>|<(?:pad|bos|eos|unk|mask|sep|cls)>|\[(?:PAD|CLS|SEP|UNK|BOS|EOS)\]", re.IGNORECASE
+)
+
+
+def _end_of(prompt: str, query: str) -> int | None:
+    """Where in a query its prompt ends, or None where it does not begin with it.
+
+    The prompt is what was templated, the query what a tokenizer made of it and back: white space may differ, begin
+    and pads may stand before it, and special tokens may be missing from either.
+
+    >>> _end_of("<|im_start|>user Hi", "<pad><s> user  Hi there")
+    17
+    """
+    if query.startswith(prompt):
+        return len(prompt)
+    at, i = 0, 0
+    while True:
+        at, i = _past_space(query, at), _past_space(prompt, i)
+        if i == len(prompt):
+            return at if query[at - 1 : at].isspace() and prompt[-1:].isspace() else len(query[:at].rstrip())
+        ours, theirs = _SPECIAL.match(prompt, i), _SPECIAL.match(query, at)
+        if theirs is not None and (ours is None or ours[0] != theirs[0]):
+            at = theirs.end()
+        elif ours is not None and theirs is None:
+            i = ours.end()
+        elif at < len(query) and query[at] == prompt[i]:
+            at, i = at + 1, i + 1
+        else:
+            return None
+
+
+def _past_space(text: str, at: int) -> int:
+    while at < len(text) and text[at].isspace():
+        at += 1
+    return at
 
 
 def _record(label: object, columns: Columns, circuit: Circuit) -> Mapping[str, Any]:

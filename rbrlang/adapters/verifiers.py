@@ -39,15 +39,15 @@ class Trace(Protocol):
     @property
     def task(self) -> _Task: ...
     @property
-    def messages(self) -> Any: ...
+    def branches(self) -> Any: ...
     def record_metrics(self, values: Mapping[str, float]) -> None: ...
 
 
 class VerifiersReward(Adapter):
     """The reward of a `vf.Trace`; await it in a method that `@vf.reward` decorates.
 
-    `columns` name fields of the task's data. The completion is the last message of the trace's final branch,
-    which has to be the assistant's, and the prompt what comes before it. `on_invalid` is `"raise"` or a
+    `columns` name fields of the task's data. The completion begins with the first message of the trace's final
+    branch that was sampled, results of tools and the user's turns among it; the prompt is what comes before. `on_invalid` is `"raise"` or a
     number. Raises as `Adapter` does.
     """
 
@@ -55,24 +55,20 @@ class VerifiersReward(Adapter):
 
     async def __call__(self, trace: Trace) -> float:
         """The reward. Raises `UnscoredError` where `on_invalid` is `"raise"`, and `ColumnsError`."""
-        scores = await asyncio.to_thread(self.scorer, [self._rollout(trace)])
+        scores = await asyncio.to_thread(self.scorer, [read_trace(trace, self.columns)])
         trace.record_metrics(batch_metrics(scores))
         (reward,) = numbers(scores, self.on_invalid)
         return float(reward)
 
-    def _rollout(self, trace: Trace) -> Rollout:
-        messages = [message.model_dump() for message in trace.messages]
-        if not messages or messages[-1].get("role") != "assistant":
-            return Unusable("the trace does not end with the assistant's message")
-        turns = [{"role": m.get("role"), "content": _text(m.get("content"))} for m in messages]
-        record = trace.task.data.model_dump()
-        if self.columns.prompt == Columns().prompt:
-            record.pop("prompt", None)  # the task's opening, of which the trace has all and more
-        return rollout(turns[-1:], record, self.columns, turns[:-1])
 
-
-def _text(content: Any) -> Any:
-    """The text of a message: itself, or the texts of its parts; anything else as it is, to be complained of."""
-    if isinstance(content, list) and all(isinstance(part, dict) and part.get("type") == "text" for part in content):
-        return "".join(str(part.get("text", "")) for part in content)
-    return content
+def read_trace(trace: Trace, columns: Columns) -> Rollout:
+    """The completion that a trace holds; see `VerifiersReward`. Raises `ColumnsError`."""
+    nodes = trace.branches[-1].nodes if trace.branches else []
+    begins = next((at for at, node in enumerate(nodes) if node.sampled), None)
+    if begins is None:
+        return Unusable("the trace holds no message of the assistant that was sampled")
+    messages = [node.message.model_dump() for node in nodes]
+    record = trace.task.data.model_dump()
+    if columns.prompt == Columns().prompt:
+        record.pop("prompt", None)  # the task's opening, of which the trace has all and more
+    return rollout(messages[begins:], record, columns, messages[:begins])

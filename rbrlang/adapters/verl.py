@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from rbrlang.scoring.adapter import Adapter
 from rbrlang.scoring.columns import Columns, ColumnsError, rollout
@@ -58,7 +58,7 @@ def compute_score(
     *,
     artefact: str | None = None,
     grader: str = "embedded",
-    columns: Mapping[str, str | None] | None = None,
+    columns: Mapping[str, object] | None = None,
     on_invalid: OnInvalid | None = None,
     cache: str | None = None,
     **_: Any,
@@ -69,7 +69,7 @@ def compute_score(
     """
     if artefact is None:
         raise ColumnsError("no artefact; set custom_reward_function.reward_kwargs.artefact to a policy.rbrc")
-    chosen = tuple(sorted((columns or {}).items()))
+    chosen = tuple(sorted((name, _fixed(value)) for name, value in (columns or {}).items()))
     return _reward(artefact, grader, chosen, on_invalid, cache)(data_source, solution_str, ground_truth, extra_info)
 
 
@@ -77,7 +77,7 @@ def compute_score(
 def _reward(
     artefact: str,
     grader: str,
-    chosen: tuple[tuple[str, str | None], ...],
+    chosen: tuple[tuple[str, object], ...],
     on_invalid: OnInvalid | None,
     cache: str | None,
 ) -> VerlReward:
@@ -85,4 +85,11 @@ def _reward(
     for name, _ in chosen:
         if name not in known:
             raise ColumnsError(f"reward_kwargs.columns has `{name}`; it takes " + ", ".join(f"`{k}`" for k in known))
-    return VerlReward(artefact, grader, columns=Columns(**dict(chosen)), on_invalid=on_invalid, cache=cache)
+    return VerlReward(
+        artefact, grader, columns=Columns(**cast("dict[str, Any]", dict(chosen))), on_invalid=on_invalid, cache=cache
+    )
+
+
+def _fixed(value: object) -> object:
+    """A value of a configuration with its lists as tuples, all the way down."""
+    return tuple(_fixed(one) for one in cast("list[object]", value)) if isinstance(value, (list, tuple)) else value

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.terminal import warn
 from rbrlang.rows.formats import SHAPES
@@ -29,7 +30,9 @@ def read(options: argparse.Namespace, path: str, *, limit: int | None = None, pr
         if columns.setdefault(ours, theirs) != theirs:
             raise UsageError(f"`--column` gives `{ours}` both `{columns[ours]}` and `{theirs}`")
     try:
-        found = read_rows(path, limit=limit, prompts_only=prompts_only, columns=columns)
+        found = read_rows(
+            path, limit=limit, prompts_only=prompts_only, columns=columns, thought_marks=shared.thought_marks(options)
+        )
     except RowsError as error:
         raise UsageError(str(error)) from error
     if found.rows:

@@ -89,8 +89,7 @@ def items_of(rows: Sequence[Row], response_ids: Sequence[int]) -> tuple[GradeIte
     from rbrlang.grading.results import GradeItem
 
     return tuple(
-        GradeItem(row.id, row.prompt, row.completion_text, int(number))
-        for row, number in zip(rows, response_ids, strict=True)
+        GradeItem(row.id, row.conversation, int(number)) for row, number in zip(rows, response_ids, strict=True)
     )
 
 

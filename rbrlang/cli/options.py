@@ -19,6 +19,7 @@ from rbrlang.lang.parse import parse
 if TYPE_CHECKING:
     from rbrlang.policy import Policy
     from rbrlang.reward.artefact import Artefact
+    from rbrlang.rows.shapes import Marks
 
 
 ROWS = "JSON Lines, JSON, CSV, Parquet, Arrow, or a folder or pattern of such files"
@@ -212,7 +213,29 @@ def row_arguments(parser: argparse.ArgumentParser) -> None:
         "--column", dest="columns", type=column, action="append", default=[], metavar="OURS=THEIRS",
         help="what a column is called in the file, such as prompt=instruction or labels.polite=is_polite",
     )  # fmt: skip
+    marks_argument(group)
     group.add_argument("--all-messages", action="store_true", help="name every row that cannot be used, not only ten")
+
+
+def marks_argument(group: argparse._ActionsContainer) -> None:  # pyright: ignore[reportPrivateUsage]
+    """`--thought-marks`, of everything that reads completions; `thought_marks` gives what it says."""
+    group.add_argument(
+        "--thought-marks", nargs=2, action="append", default=[], metavar=("OPEN", "CLOSE"),
+        help='texts between which an assistant thinks, which is not judged; several times for several pairs, "" "" for '
+        "none (default: <think> </think>)",
+    )  # fmt: skip
+
+
+def thought_marks(options: argparse.Namespace) -> Marks:
+    """The pairs of `--thought-marks`. Raises `UsageError` where one has an empty half."""
+    from rbrlang.rows.shapes import THOUGHT_MARKS
+
+    if not options.thought_marks:
+        return THOUGHT_MARKS
+    pairs = tuple((opening, closing) for opening, closing in options.thought_marks if opening or closing)
+    if any(not opening or not closing for opening, closing in pairs):
+        raise UsageError('`--thought-marks` takes an opening and a closing text, or "" "" for none')
+    return pairs
 
 
 def column(text: str) -> tuple[str, str]:

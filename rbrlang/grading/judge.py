@@ -17,6 +17,7 @@ from rbrlang.grading.questions.layout import wanted
 from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, InvalidKind, Value, is_probability
 from rbrlang.reward.measure import measure_atoms
 from rbrlang.reward.numpy import NumpyReward
+from rbrlang.rows.conversation import Conversation
 
 Judge = Callable[[Sequence[GradeItem], Sequence[Sequence[int]]], Sequence[Mapping[int, Answer]]]
 """A grader: items and the propositions wanted of each, to the answers for each item, in order."""
@@ -97,21 +98,21 @@ class Bench:
 
     def grade(self, items: Sequence[GradeItem]) -> list[Graded]:
         """What each item is worth."""
-        return self.read(items, self.ask(items), [item.completion for item in items])
+        return self.read(items, self.ask(items), [item.conversation for item in items])
 
     def read(
-        self, items: Sequence[GradeItem], answers: Sequence[Mapping[int, Answer]], texts: Sequence[str]
+        self, items: Sequence[GradeItem], answers: Sequence[Mapping[int, Answer]], told: Sequence[Conversation]
     ) -> list[Graded]:
-        """What each item is worth by these answers, measures being taken of `texts`; response types are known."""
+        """What each item is worth by these answers, measures being taken of `told`; response types are known."""
         if not items:
             return []
         count = len(self.circuit.propositions)
         probs = np.full((len(items), len(self.circuit.atoms)), np.nan, np.float32)
-        for row, given, text in zip(probs, answers, texts, strict=True):
+        for row, given, one in zip(probs, answers, told, strict=True):
             for p, answer in given.items():
                 if isinstance(answer, Value):
                     row[p] = answer.p
-            row[count:] = measure_atoms(self.circuit.atoms, text)
+            row[count:] = measure_atoms(self.circuit.atoms, one)
         ids = np.array([item.response for item in items], np.int32)
         rewards, classes = self.reward(probs, ids), self.reward.class_probs(probs, ids)
         reasons = self.reward.reasons(probs, ids)

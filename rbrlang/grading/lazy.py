@@ -100,7 +100,7 @@ class _State:
         self.probs = np.full((len(items), len(circuit.atoms)), np.nan, np.float32)
         count = len(circuit.propositions)
         for row, item in zip(self.probs, items, strict=True):
-            row[count:] = measure_atoms(circuit.atoms, item.completion)
+            row[count:] = measure_atoms(circuit.atoms, item.conversation)
 
     def learn(self, item: int, proposition: int, answer: Answer) -> None:
         """An answer came."""

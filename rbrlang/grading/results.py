@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, assert_never, cast, get_args
 
-from rbrlang.lang.program import Message
+from rbrlang.lang.program import Judged
+from rbrlang.rows.conversation import Conversation, Turn, spoken
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
@@ -50,13 +51,31 @@ class GradeItem:
     """One completion to grade: what was said before, what was answered, and under which response type.
 
     `response` is the number of the response type in `Circuit.responses`, −1 where none is known: such an
-    item needs no propositions.
+    item needs no propositions. `over` is the text of the completion that is looked at.
     """
 
     id: str
-    prompt: tuple[Message, ...]
-    completion: str
+    conversation: Conversation
     response: int
+    over: Judged = "final"
+
+    @property
+    def prompt(self) -> tuple[Turn, ...]:
+        """The turns before the text that is judged."""
+        return self.conversation.before(self.over)
+
+    @property
+    def completion(self) -> str:
+        """The text that is judged."""
+        return self.conversation.text(self.over)
+
+    def seen(self, over: Judged) -> GradeItem:
+        """The same completion, another text of it."""
+        return self if over == self.over else replace(self, over=over)
+
+    def saying(self, text: str) -> GradeItem:
+        """An item with this text in the place of what is judged, behind the same turns."""
+        return GradeItem(self.id, spoken(self.prompt, text), self.response)
 
 
 @dataclass(frozen=True, slots=True)

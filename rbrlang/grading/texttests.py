@@ -17,6 +17,7 @@ from rbrlang.grading.results import Answer, GradeItem, Value
 from rbrlang.lang.program import TextTest
 from rbrlang.reward.measure import measure_atoms
 from rbrlang.reward.numpy import NumpyReward
+from rbrlang.rows.conversation import spoken
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ def passed(test: TextTest, graded: Graded) -> bool:
 def items_of(tests: Sequence[TextTest]) -> tuple[GradeItem, ...]:
     """What a grader sees of tests."""
     return tuple(
-        GradeItem(f"test {number}", test.prompt, test.completion, test.response) for number, test in enumerate(tests, 1)
+        GradeItem(f"test {number}", spoken(test.prompt, test.completion), test.response)
+        for number, test in enumerate(tests, 1)
     )
 
 
@@ -71,7 +73,7 @@ def _graded(reward: NumpyReward, item: GradeItem, answers: dict[int, Answer]) ->
     response = circuit.responses[item.response]
     known = {p: answer.p for p, answer in answers.items() if isinstance(answer, Value)}
     answered = np.full(len(circuit.atoms), np.nan, np.float32)
-    answered[len(circuit.propositions) :] = measure_atoms(circuit.atoms, item.completion)
+    answered[len(circuit.propositions) :] = measure_atoms(circuit.atoms, item.conversation)
     answered[list(known)] = list(known.values())
     # One row as answered, then one for each answer turned into its opposite.
     probs = np.tile(answered, (1 + len(known), 1))

@@ -12,13 +12,14 @@ from typing import assert_never
 from rbrlang import codes
 from rbrlang.diagnostics import Diagnostic, suggest
 from rbrlang.lang import syntax as tree
-from rbrlang.lang.formulas import Formulas, check_pattern, known_classes
+from rbrlang.lang.formulas import Formulas, check_pattern, judged, known_classes
 from rbrlang.lang.program import (
     And,
     Cue,
     Definition,
     Formula,
     Instruction,
+    Judged,
     Message,
     Not,
     Or,
@@ -84,9 +85,10 @@ def _annotations(prop: tree.Prop, diagnostics: list[Diagnostic]) -> dict[str, fl
     return values
 
 
-def proposition(prop: tree.Prop, name: str, diagnostics: list[Diagnostic]) -> Proposition:
-    """A proposition with its question, few-shots, cues and declared numbers."""
+def proposition(prop: tree.Prop, name: str, over: Judged, diagnostics: list[Diagnostic]) -> Proposition:
+    """A proposition with its question, few-shots, cues and declared numbers; `over` is what its file is judged by."""
     question: tree.Text | None = None
+    own: tree.OverItem | None = None
     shots: list[Shot] = []
     cues: list[Cue] = []
     instructions: dict[bool, Instruction] = {}
@@ -110,6 +112,14 @@ def proposition(prop: tree.Prop, name: str, diagnostics: list[Diagnostic]) -> Pr
                     cues.append(Cue(item.answer, item.pattern.value, item.span))
             case tree.InstructItem():
                 _instruct(item, instructions, diagnostics)
+            case tree.OverItem():
+                if own is not None:
+                    diagnostics.append(Diagnostic(
+                        codes.DUPLICATE, f"`{prop.name.text}` is judged over two texts", item.span,
+                        related=(("the first", own.span),), help="keep one `over`",
+                    ))  # fmt: skip
+                own = item
+                over = judged(item.over, diagnostics) or over
             case _:
                 assert_never(item)
     if not prop.statement.value.strip():
@@ -121,7 +131,7 @@ def proposition(prop: tree.Prop, name: str, diagnostics: list[Diagnostic]) -> Pr
     return Proposition(
         name=name, statement=prop.statement.value, question=question.value if question else prop.statement.value,
         shots=tuple(shots), cues=tuple(cues), prior=numbers["p"], fp=numbers["fp"], fn=numbers["fn"],
-        cost=numbers["units"], doc=prop.doc, span=prop.name.span, instructions=tuple(instructions.values()),
+        cost=numbers["units"], doc=prop.doc, span=prop.name.span, instructions=tuple(instructions.values()), over=over,
     )  # fmt: skip
 
 

@@ -153,6 +153,18 @@ class Builder:
     def _on_instruct(self, children: list[Any], span: Span) -> tree.InstructItem:
         return tree.InstructItem(children[1], children[2], span)
 
+    def _on_over_item(self, children: list[Any], span: Span) -> tree.OverItem:
+        return tree.OverItem(children[1], span)
+
+    def _on_judge(self, children: list[Any], span: Span) -> tree.Judge:
+        return tree.Judge(children[1], span)
+
+    def _on_judged(self, children: list[Any], span: Span) -> tree.Ident:
+        return self._read.ident(children[0])
+
+    def _on_over(self, children: list[Any], span: Span) -> tree.Ident:
+        return children[1]
+
     def _on_assign(self, children: list[Any], span: Span) -> tree.Assign:
         return tree.Assign(children[0], False, self._body(children[1]), self.doc, span)
 
@@ -286,11 +298,12 @@ class Builder:
         return child if isinstance(child, tree.Path) else self._read.number(child)
 
     def _on_comparison(self, children: list[Any], span: Span) -> tree.Comparison:
-        (quantity, pattern), relation, bound = children
-        return tree.Comparison(quantity, pattern, relation, bound, span)
+        (quantity, pattern), *over, relation, bound = children
+        return tree.Comparison(quantity, pattern, over[0] if over else None, relation, bound, span)
 
     def _on_text_measure(self, children: list[Any], span: Span) -> tree.TextMeasure:
-        return tree.TextMeasure(children[0].text, children[1], span)
+        word, pattern, *over = children
+        return tree.TextMeasure(word.text, pattern, over[0] if over else None, span)
 
     def _on_quantified(self, children: list[Any], span: Span) -> tree.Quantified:
         return tree.Quantified(children[0], None, children[1], span)

@@ -16,11 +16,12 @@ from rbrlang import codes
 from rbrlang.diagnostics import Diagnostic, suggest
 from rbrlang.lang import blocks
 from rbrlang.lang import syntax as tree
-from rbrlang.lang.formulas import Formulas, mentioned
+from rbrlang.lang.formulas import Formulas, judged, mentioned
 from rbrlang.lang.load import LoadedModule
 from rbrlang.lang.program import (
     Axiom,
     Definition,
+    Judged,
     Monotone,
     Program,
     Property,
@@ -58,6 +59,7 @@ class _Elaborator:
         self.scopes, self.diagnostics = build_scopes(modules)
         self.scope = self.scopes[self.root.key]
         self.params = self._params(params)
+        self.judged = self._judged()
         self.rules = RuleBook(self.modules, self.scopes, self.diagnostics)
         self.rewards = self._rewards()
         self.reach = Reach(self.scopes, self.diagnostics)
@@ -73,7 +75,7 @@ class _Elaborator:
         )
         formulas = Formulas(
             self.scopes, self.reach.columns, lambda entity: self.reach.defined[entity],
-            self.params, self.diagnostics, len(propositions),
+            self.params, self.diagnostics, len(propositions), self.judged, self.judged[self.root.key],
         )  # fmt: skip
         self._groups(formulas)
         definitions = self._definitions(formulas)
@@ -92,6 +94,7 @@ class _Elaborator:
         categories = self._categories(numbers, responses)
         program = Program(
             propositions=propositions,
+            judged=self.judged[self.root.key],
             measures=tuple(formulas.measures.values()),
             definitions=tuple(definitions),
             axioms=(*axioms, *formulas.implied_axioms()),
@@ -182,6 +185,28 @@ class _Elaborator:
             ))  # fmt: skip
         return values
 
+    def _judged(self) -> dict[str, Judged]:
+        """By file the text that is judged: what it says, else what the policy itself says, else the final one."""
+        said: dict[str, Judged] = {}
+        for key, module in self.modules.items():
+            first: tree.Judge | None = None
+            for statement in module.module.statements:
+                if not isinstance(statement, tree.Judge):
+                    continue
+                if first is not None:
+                    self.diagnostics.append(Diagnostic(
+                        codes.DUPLICATE, "a file says once which text is judged", statement.span,
+                        related=(("first here", first.span),),
+                        help="keep one `judge`; a proposition says `over` in its block",
+                    ))  # fmt: skip
+                    continue
+                first = statement
+                over = judged(statement.over, self.diagnostics)
+                if over is not None:
+                    said[key] = over
+        general = said.get(self.root.key, "final")
+        return {key: said.get(key, general) for key in self.modules}
+
     # --- what belongs to the policy -----------------------------------------------------------
 
     def _responses_in_policy(self) -> list[Entity]:
@@ -238,7 +263,7 @@ class _Elaborator:
 
     def _proposition(self, entity: Entity, name: str) -> Proposition:
         assert isinstance(entity.declaration, tree.Prop)
-        return blocks.proposition(entity.declaration, name, self.diagnostics)
+        return blocks.proposition(entity.declaration, name, self.judged[entity.module], self.diagnostics)
 
     def _definitions(self, formulas: Formulas) -> list[Definition]:
         """Definitions, each behind those it uses. Numbers are given anew as broken ones drop out."""

@@ -123,6 +123,8 @@ class _Layout(Phrases):
                 self.path()
                 self.mark()
                 self.indent(lambda: self.group(lambda: self.after_break(self.formula)))
+            case "JUDGE":
+                self.words(2)
             case "MONOTONE":
                 self.words(1)
                 self.add(Space())
@@ -182,6 +184,9 @@ class _Layout(Phrases):
     def prop_item(self) -> None:
         if self.kind in ("CUE", "INSTRUCT"):
             self.words(3)
+            return
+        if self.kind == "OVER":
+            self.words(2)
             return
         self.words(1)
         self.add(Space())

@@ -13,12 +13,13 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import assert_never
+from typing import assert_never, get_args
 
 from rbrlang import codes
 from rbrlang.diagnostics import Diagnostic, Fix, respelled, suggest
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.program import (
+    OF_THE_TRAJECTORY,
     And,
     AtLeast,
     Axiom,
@@ -27,12 +28,14 @@ from rbrlang.lang.program import (
     Formula,
     Iff,
     Implies,
+    Judged,
     Measure,
     MeasureKind,
     Not,
     Or,
     Ref,
     Var,
+    measure_name,
 )  # fmt: skip
 from rbrlang.lang.scope import Entity, Scope, lookup, resolve
 from rbrlang.source import Span
@@ -58,6 +61,20 @@ def check_pattern(pattern: tree.Text) -> Diagnostic | None:
     return None
 
 
+def judged(over: tree.Ident, diagnostics: list[Diagnostic]) -> Judged | None:
+    """The text of a completion that a word names; None where it names none, which is then reported."""
+    texts: tuple[Judged, ...] = get_args(Judged)
+    for text in texts:
+        if over.text == text:
+            return text
+    near = suggest(over.text, texts)
+    diagnostics.append(Diagnostic(
+        codes.SYNTAX, f"`{over.text}` is no text of a completion", over.span,
+        help=f"did you mean `{near}`?" if near else "there are " + ", ".join(f"`{text}`" for text in texts),
+    ))  # fmt: skip
+    return None
+
+
 @lru_cache(4096)
 def _unreadable(pattern: str) -> str:
     """Why RE2 cannot read a pattern; nothing where it can."""
@@ -77,7 +94,8 @@ class Formulas:
     """Elaborates formulas; collects diagnostics, and the measures in order of first use.
 
     `columns` gives the atoms of the propositions in use, `definition` a derived proposition's number or
-    None when that definition is itself broken (which has been reported where it stands).
+    None when that definition is itself broken (which has been reported where it stands). `judged` is the text that the
+    measures of each file are of, `judged_by_policy` that of the policy, which their names leave out.
     """
 
     scopes: dict[str, Scope]
@@ -86,9 +104,11 @@ class Formulas:
     params: dict[tuple[str, str], float]
     diagnostics: list[Diagnostic]
     first_measure: int
-    measures: dict[tuple[str, str, int], Measure] = field(default_factory=dict[tuple[str, str, int], Measure])
+    judged: Mapping[str, Judged]
+    judged_by_policy: Judged
+    measures: dict[tuple[str, str, str, int], Measure] = field(default_factory=dict[tuple[str, str, str, int], Measure])
     used: set[Entity] = field(default_factory=set[Entity])  # groups and parameters
-    _columns: dict[tuple[str, str, int], int] = field(default_factory=dict[tuple[str, str, int], int])
+    _columns: dict[tuple[str, str, str, int], int] = field(default_factory=dict[tuple[str, str, str, int], int])
 
     def elaborate(
         self, formula: tree.Formula, scope: Scope, classes: tuple[str, ...] = (), replaced: Formula | None = None
@@ -136,7 +156,7 @@ class Formulas:
             case tree.Comparison():
                 return self._comparison(formula, scope)
             case tree.TextMeasure():
-                return self._text(formula)
+                return self._text(formula, scope)
             case tree.Quantified():
                 return self._quantified(formula, scope)
             case _:
@@ -160,32 +180,43 @@ class Formulas:
 
     # --- measures -----------------------------------------------------------------------------
 
-    def _measure(self, kind: MeasureKind, pattern: tree.Text | None, threshold: int, span: Span) -> Formula | None:
+    def _measure(
+        self, kind: MeasureKind, pattern: tree.Text | None, over: Judged, threshold: int, span: Span
+    ) -> Formula | None:
         if pattern is not None and kind != "contains":
             problem = check_pattern(pattern)
             if problem is not None:
                 self.diagnostics.append(problem)
                 return None
         text = pattern.value if pattern else ""
-        key = (kind, text, threshold)
+        key = (kind, text, over, threshold)
         if key not in self.measures:
-            quoted = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-            shown = {"count": f"count({quoted})", "matches": f"matches({quoted})", "contains": f"contains({quoted})"}
-            name = shown.get(kind, kind)
-            if kind not in ("matches", "contains"):
-                name += f" > {threshold}"
+            name = measure_name(kind, text, threshold, over, self.judged_by_policy)
             self._columns[key] = self.first_measure + len(self.measures)
-            self.measures[key] = Measure(name, kind, text, threshold, span)
+            self.measures[key] = Measure(name, kind, text, threshold, span, over)
         return Var(self._columns[key], span)
 
-    def _text(self, formula: tree.TextMeasure) -> Formula | None:
+    def _over(self, kind: MeasureKind, over: tree.Ident | None, scope: Scope) -> Judged | None:
+        """The text that a measure is of: what it says itself, else what its file is judged by."""
+        if kind in OF_THE_TRAJECTORY:
+            if over is not None:
+                self.diagnostics.append(Diagnostic(
+                    codes.SYNTAX, f"`{kind}` is always of the whole trajectory", over.span,
+                    help=f"leave out `over {over.text}`",
+                ))  # fmt: skip
+                return None
+            return "trajectory"
+        return self.judged[scope.key] if over is None else judged(over, self.diagnostics)
+
+    def _text(self, formula: tree.TextMeasure, scope: Scope) -> Formula | None:
         if not formula.pattern.value:
             self.diagnostics.append(Diagnostic(
                 codes.BAD_PATTERN, f"`{formula.kind}` of nothing is always true", formula.pattern.span,
                 help="say which text to look for",
             ))  # fmt: skip
             return None
-        return self._measure(formula.kind, formula.pattern, 0, formula.span)
+        over = self._over(formula.kind, formula.over, scope)
+        return None if over is None else self._measure(formula.kind, formula.pattern, over, 0, formula.span)
 
     def _bound(self, bound: tree.Number | tree.Path, scope: Scope) -> float | None:
         if isinstance(bound, tree.Number):
@@ -207,12 +238,15 @@ class Formulas:
                 help=f"counts are compared with numbers up to {MAX_COUNT}",
             ))  # fmt: skip
             return None
+        over = self._over(formula.quantity, formula.over, scope)
+        if over is None:
+            return None
         span = formula.span
 
         def above(k: int) -> Formula | None:  # quantity > k
             if k < 0:
                 return Const(True, span)
-            return self._measure(formula.quantity, formula.pattern, k, span)
+            return self._measure(formula.quantity, formula.pattern, over, k, span)
 
         def negated(inner: Formula | None) -> Formula | None:
             return None if inner is None else Not(inner, span)
@@ -239,11 +273,11 @@ class Formulas:
 
     def implied_axioms(self) -> tuple[Axiom, ...]:
         """That a count above a larger number is above every smaller one too."""
-        by_quantity: dict[tuple[str, str], list[tuple[int, int, Span]]] = {}
+        by_quantity: dict[tuple[str, str, Judged], list[tuple[int, int, Span]]] = {}
         for key, measure in self.measures.items():
             if measure.kind not in ("matches", "contains"):
                 entry = (measure.threshold, self._columns[key], measure.span)
-                by_quantity.setdefault((measure.kind, measure.pattern), []).append(entry)
+                by_quantity.setdefault(measure.quantity, []).append(entry)
         axioms: list[Axiom] = []
         for thresholds in by_quantity.values():
             thresholds.sort(key=lambda entry: entry[0])

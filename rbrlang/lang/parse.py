@@ -27,7 +27,7 @@ _SPOKEN = {
 }  # fmt: skip
 _OPERAND_WORDS = (
     "true", "false", "super", "any", "all", "none", "at_least", "at_most", "exactly",
-    "words", "characters", "sentences", "lines", "count", "matches", "contains",
+    "words", "characters", "sentences", "lines", "steps", "tool_errors", "count", "calls", "matches", "contains",
 )  # fmt: skip
 # Deeper stacks mean trees too deep to walk; a bracket with an operator before it takes four places.
 MAX_STACK = 500
@@ -241,7 +241,7 @@ def _spoken(kinds: set[str]) -> str:
 
 _IN_PROP = 'those of its proposition, `prop NAME "…" { %s }`'
 _BELONGS = {
-    **{word: _IN_PROP % f"{word} …" for word in ("ask", "yes", "no", "cue", "instruct")},
+    **{word: _IN_PROP % f"{word} …" for word in ("ask", "yes", "no", "cue", "instruct", "over")},
     **{word: f"those of a reward, `reward RESPONSE {{ {word} … }}`" for word in ("features", "weight", "margin")},
     **{
         word: f'those of a test, `test "…" for RESPONSE {{ {word} … }}`'

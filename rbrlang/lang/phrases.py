@@ -254,17 +254,19 @@ class Phrases:
                 self.mark()
                 self.indent(self.formula)
                 self.word()
-            case "WORDS" | "CHARACTERS" | "SENTENCES" | "LINES" | "COUNT":
-                if self.kind == "COUNT":
+            case "WORDS" | "CHARACTERS" | "SENTENCES" | "LINES" | "STEPS" | "TOOL_ERRORS" | "COUNT" | "CALLS":
+                if self.kind in ("COUNT", "CALLS"):
                     self.call()
                 else:
                     self.word()
+                self.over()
                 self.add(Space())
                 self.words(1)
                 self.add(Space())
                 self.path()
             case "MATCHES" | "CONTAINS":
                 self.call()
+                self.over()
             case "ANY" | "ALL" | "NONE":
                 self.word()
                 self.mark()
@@ -287,6 +289,12 @@ class Phrases:
         self.word()
         self.word()
         self.word()
+
+    def over(self) -> None:
+        """Which text a measure is of, where it says so."""
+        if self.next == "over":
+            self.add(Space())
+            self.words(2)
 
     def members(self) -> None:
         if self.kind == "LBRACE":

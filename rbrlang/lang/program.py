@@ -19,6 +19,9 @@ from typing import Literal, NamedTuple, assert_never
 
 from rbrlang.source import Span
 
+Judged = Literal["final", "assistant", "trajectory", "thought"]
+"""Which text of a completion is judged: the assistant's last turn, all its turns, every turn, or its thoughts."""
+
 
 class Message(NamedTuple):
     """One chat message of a few-shot example or of a test's prompt."""
@@ -56,7 +59,7 @@ class Proposition(NamedTuple):
 
     `prior` is the declared P(true); `fp`, `fn` are the grader's declared error rates P(yes | false)
     and P(no | true); `cost` is in arbitrary units, relative to other propositions. `instructions` holds at
-    most one for each answer; the others follow from the statement (`learning.specify`).
+    most one for each answer; the others follow from the statement (`learning.specify`). `over` is the text judged.
     """
 
     name: str
@@ -71,9 +74,29 @@ class Proposition(NamedTuple):
     doc: str
     span: Span
     instructions: tuple[Instruction, ...] = ()
+    over: Judged = "final"
 
 
-MeasureKind = Literal["words", "characters", "sentences", "lines", "count", "matches", "contains"]
+MeasureKind = Literal[
+    "words", "characters", "sentences", "lines", "count", "matches", "contains", "steps", "calls", "tool_errors"
+]  # fmt: skip
+
+
+OF_THE_TRAJECTORY: tuple[MeasureKind, ...] = ("steps", "calls", "tool_errors")
+"""Measures that count turns and calls, not text."""
+
+
+def measure_name(kind: MeasureKind, pattern: str, threshold: int, over: Judged, general: Judged) -> str:
+    """A measure as a policy judged by `general` writes it.
+
+    >>> measure_name("words", "", 60, "final", "final"), measure_name("words", "", 500, "thought", "final")
+    ('words > 60', 'words over thought > 500')
+    """
+    quoted = pattern.replace("\\", "\\\\").replace('"', '\\"')
+    name = f'{kind}("{quoted}")' if kind in ("count", "matches", "contains", "calls") else kind
+    if over != general and kind not in OF_THE_TRAJECTORY:
+        name += f" over {over}"
+    return name if kind in ("matches", "contains") else f"{name} > {threshold}"
 
 
 class Measure(NamedTuple):
@@ -81,7 +104,8 @@ class Measure(NamedTuple):
 
     For counting kinds the atom is true when the count is **greater than** `threshold`; every
     comparison the author wrote is expressed through such atoms. `matches` (RE2 search) and
-    `contains` (literal text) have no threshold. `pattern` belongs to count, matches, contains.
+    `contains` (literal text) have no threshold. `pattern` belongs to count, matches, contains, calls.
+    `steps`, `calls` and `tool_errors` are of the trajectory, whatever is judged.
     """
 
     name: str
@@ -89,6 +113,17 @@ class Measure(NamedTuple):
     pattern: str
     threshold: int
     span: Span
+    over: Judged = "final"
+
+    @property
+    def quantity(self) -> tuple[str, str, Judged]:
+        """What is counted: measures of one quantity differ in their threshold alone."""
+        return self.kind, self.pattern, self.over
+
+    @property
+    def key(self) -> str:
+        """A name that is the same in every policy, whatever that is judged by."""
+        return measure_name(self.kind, self.pattern, self.threshold, self.over, "final")
 
 
 # --- formulas ---------------------------------------------------------------------------------
@@ -342,7 +377,10 @@ class SourceFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A whole policy, resolved. Raised problems are diagnostics, so a `Program` is always consistent."""
+    """A whole policy, resolved. Raised problems are diagnostics, so a `Program` is always consistent.
+
+    `judged` is the text that is judged where neither a proposition nor its file says another.
+    """
 
     propositions: tuple[Proposition, ...]
     measures: tuple[Measure, ...]
@@ -356,11 +394,17 @@ class Program:
     params: tuple[tuple[str, float], ...]
     unused: tuple[Unused, ...]
     sources: tuple[SourceFile, ...]
+    judged: Judged
 
     @property
     def atoms(self) -> tuple[str, ...]:
         """Names of all atoms, in column order: propositions, then measures."""
         return tuple(p.name for p in self.propositions) + tuple(m.name for m in self.measures)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Names of all atoms that mean the same in every policy, in column order."""
+        return tuple(p.name for p in self.propositions) + tuple(m.key for m in self.measures)
 
     @property
     def priors(self) -> tuple[float, ...]:

@@ -100,20 +100,22 @@ Relation = Literal[">", ">=", "<", "<=", "==", "!="]
 
 
 class Comparison(NamedTuple):
-    """`words > 60`: a count of the completion's text against a number or parameter."""
+    """`words > 60`, `words over thought > 500`: a count of the judged text against a number or parameter."""
 
-    quantity: Literal["words", "characters", "sentences", "lines", "count"]
+    quantity: Literal["words", "characters", "sentences", "lines", "steps", "tool_errors", "count", "calls"]
     pattern: Text | None
+    over: Ident | None
     relation: Relation
     bound: Number | Path
     span: Span
 
 
 class TextMeasure(NamedTuple):
-    """`matches("RE2")` or `contains("text")`."""
+    """`matches("RE2")` or `contains("text")`, with `over` for another text than the judged one."""
 
     kind: Literal["matches", "contains"]
     pattern: Text
+    over: Ident | None
     span: Span
 
 
@@ -217,13 +219,20 @@ class InstructItem(NamedTuple):
     span: Span
 
 
+class OverItem(NamedTuple):
+    """`over trajectory`: which text a proposition is judged by; the name is not yet known to be one."""
+
+    over: Ident
+    span: Span
+
+
 class Prop(NamedTuple):
     """A proposition's declaration."""
 
     annotations: tuple[Annotation, ...]
     name: Ident
     statement: Text
-    items: tuple[Ask | Example | CueItem | InstructItem, ...]
+    items: tuple[Ask | Example | CueItem | InstructItem | OverItem, ...]
     doc: str
     span: Span
 
@@ -409,9 +418,16 @@ class MonotoneDecl(NamedTuple):
     span: Span
 
 
+class Judge(NamedTuple):
+    """`judge assistant`: which text is judged where nothing else is said; the name is not yet known to be one."""
+
+    over: Ident
+    span: Span
+
+
 Statement = (
     Edition | Use | Param | Prop | Assign | Override | Group | AxiomDecl | Response | Category | Reward | Test | Cases
-    | PropertyDecl | MonotoneDecl
+    | PropertyDecl | MonotoneDecl | Judge
 )  # fmt: skip
 
 

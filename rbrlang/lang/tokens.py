@@ -57,7 +57,7 @@ _OPENING = {"(": ")", "{": "}"}
 _STRUCTURE = frozenset({"AT", "PROP", "LPAR", "RPAR", "LBRACE", "RBRACE"})
 _STARTERS = frozenset({
     "rbr", "use", "param", "prop", "group", "axiom", "response", "category", "reward", "test", "cases", "property",
-    "override", "monotone",
+    "override", "monotone", "judge",
 })  # fmt: skip
 # A newline after one of these, or before one, does not end a statement.
 _OPERATORS = frozenset({"&", "|", "=>", "<=>", "&&", "||", "and", "or"})

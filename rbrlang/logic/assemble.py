@@ -51,7 +51,7 @@ def assemble(
         except NodeBudget:
             raise PolicyError([too_large(response)]) from None
     atoms = [AtomInfo(p.name, p.prior, p.fp, p.fn, p.cost, None) for p in program.propositions] + [
-        AtomInfo(m.name, 0.5, 0.0, 0.0, 0.0, (m.kind, m.pattern, m.threshold)) for m in program.measures
+        AtomInfo(m.name, 0.5, 0.0, 0.0, 0.0, (m.kind, m.pattern, m.threshold), m.over) for m in program.measures
     ]
     return Circuit(
         fingerprint=fingerprint(program, compiled), atoms=tuple(atoms), responses=tuple(responses),

@@ -339,7 +339,7 @@ def assignment(program: Program, test: TruthTest) -> frozenset[int]:
     for atom in [atom for atom in true if atom >= first]:
         measure = program.measures[atom - first]
         for number, other in enumerate(program.measures):
-            same = (other.kind, other.pattern) == (measure.kind, measure.pattern)
+            same = other.quantity == measure.quantity
             if same and other.threshold < measure.threshold and given.get(first + number, True):
                 true.add(first + number)
     return frozenset(true)

@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rbrlang.lang.program import Feature
+from rbrlang.lang.program import Feature, Judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,7 @@ class AtomInfo:
     """What the numbers need to know of an atom.
 
     `measure` is None for a proposition; otherwise (kind, pattern, threshold), see `program.Measure`.
+    `over` is the text that is judged.
     """
 
     name: str
@@ -94,6 +95,7 @@ class AtomInfo:
     fn: float
     cost: float
     measure: tuple[str, str, int] | None
+    over: Judged = "final"
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,8 +97,8 @@ class DiffError(Exception):
 
 def renames(old: Program, new: Program) -> dict[str, str]:
     """Propositions that only changed their name: same statement, and no other like it. Old name to new name."""
-    gone = [p for p in old.propositions if p.name not in new.atoms]
-    come = [p for p in new.propositions if p.name not in old.atoms]
+    gone = [p for p in old.propositions if p.name not in new.keys]
+    come = [p for p in new.propositions if p.name not in old.keys]
     found: dict[str, str] = {}
     for before in gone:
         alike = [p.name for p in come if p.statement == before.statement]
@@ -125,7 +125,7 @@ class _Differ:
         number = {name: at for at, name in enumerate(self.names)}
         self.priors = list(new.program.priors)
         self.of_old: list[int] = []  # joint numbers of the old atoms
-        for name, prior in zip(old.program.atoms, old.program.priors, strict=True):
+        for name, prior in zip(old.program.keys, old.program.priors, strict=True):
             name = self.renamed.get(name, name)
             if name not in number:
                 number[name] = len(self.names)
@@ -141,7 +141,7 @@ class _Differ:
         """Everything that differs."""
         old, new = self.old.program, self.new.program
         axioms_old = self.moved(self.old.compiled.bdd, [self.old.compiled.axioms], self.of_old)[0]
-        axioms_new = self.moved(self.new.compiled.bdd, [self.new.compiled.axioms], range(len(new.atoms)))[0]
+        axioms_new = self.moved(self.new.compiled.bdd, [self.new.compiled.axioms], range(len(new.keys)))[0]
         context = self.bdd.conjoin(axioms_old, axioms_new)
         if context == FALSE:
             raise DiffError("no completion satisfies the axioms of both policies, so no class can be compared")
@@ -151,13 +151,13 @@ class _Differ:
         back = {after: before for before, after in self.renamed.items()}
         return PolicyDiff(
             fingerprints=(fingerprint(old, self.old.compiled), fingerprint(new, self.new.compiled)),
-            added=tuple(a for a in new.atoms if back.get(a, a) not in old.atoms),
-            removed=tuple(a for a in old.atoms if self.renamed.get(a, a) not in new.atoms),
+            added=tuple(a for a in new.keys if back.get(a, a) not in old.keys),
+            removed=tuple(a for a in old.keys if self.renamed.get(a, a) not in new.keys),
             renamed=tuple(self.renamed.items()),
             reworded=tuple(
                 p.name for p in new.propositions
                 if (was := known.get(back.get(p.name, p.name))) is not None
-                and (was.statement, was.question, was.shots) != (p.statement, p.question, p.shots)
+                and (was.statement, was.question, was.shots, was.over) != (p.statement, p.question, p.shots, p.over)
             ),
             responses=tuple(self.response(theirs[name], mine[name], context) for name in mine if name in theirs),
             new_responses=tuple(name for name in mine if name not in theirs),
@@ -191,7 +191,7 @@ class _Differ:
     def response(self, before: CompiledResponse, after: CompiledResponse, context: int) -> ResponseDiff:
         """The transition matrix of one response type."""
         was = self._joint(before, self.old.compiled.bdd, self.of_old)
-        now = self._joint(after, self.new.compiled.bdd, range(len(self.new.program.atoms)))
+        now = self._joint(after, self.new.compiled.bdd, range(len(self.new.program.keys)))
         worth_was, worth_now = _worths(before.response), _worths(after.response)
         masses: list[tuple[float, ...]] = []
         cells: list[Cell] = []

@@ -52,7 +52,7 @@ def _response(response: ResponseType, values: list[int]) -> object:
 
 def fingerprint(program: Program, compiled: Compiled) -> str:
     """The fingerprint of a program whose response types all compiled: 32 hexadecimal digits."""
-    points = {atom: _point(name) for atom, name in enumerate(program.atoms)}
+    points = {atom: _point(name) for atom, name in enumerate(program.keys)}
     responses: list[object] = []
     for item in compiled.responses:
         if item is not None:

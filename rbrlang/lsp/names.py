@@ -81,7 +81,7 @@ class _Walk:
             match statement:
                 case tree.Use():
                     yield from self._use(statement, files.get(id(statement)))
-                case tree.Edition():
+                case tree.Edition() | tree.Judge():
                     pass
                 case tree.Prop() | tree.Param():
                     yield self._declared(statement.name)

@@ -225,7 +225,7 @@ def _symbol(statement: tree.Statement) -> _Symbol | None:
         case tree.Reward():
             name = ", ".join(ident.text for ident in statement.responses)
             return f"reward {name}", "", types.SymbolKind.Object, statement.responses[0].span, ()
-        case tree.Edition() | tree.Use() | tree.AxiomDecl() | tree.Category() | tree.MonotoneDecl():
+        case tree.Edition() | tree.Judge() | tree.Use() | tree.AxiomDecl() | tree.Category() | tree.MonotoneDecl():
             return None
         case _:
             assert_never(statement)

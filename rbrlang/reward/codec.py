@@ -12,9 +12,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
-from rbrlang.lang.program import Feature
+from rbrlang.lang.program import Feature, Judged
 from rbrlang.logic.circuit import (
     AtomInfo,
     Circuit,
@@ -98,6 +98,7 @@ def circuit_to_json(circuit: Circuit) -> Json:
                 "fn": a.fn,
                 "cost": a.cost,
                 "measure": None if a.measure is None else list(a.measure),
+                **({} if a.over == "final" else {"over": a.over}),
             }
             for a in circuit.atoms
         ],
@@ -147,19 +148,19 @@ class Field:
         """A `DecodeError` at this place."""
         return DecodeError(f"`{self.place}`" if self.place else "", reason)
 
-    def fields(self, *names: str) -> tuple[Field, ...]:
-        """The fields of an object that has exactly these names."""
+    def fields(self, *names: str, **otherwise: Any) -> tuple[Field, ...]:
+        """The fields of an object that has exactly these names; those of `otherwise` may be missing, and have that value."""
         if not isinstance(self.value, dict):
             raise self.error("is not an object")
         mapping = cast(dict[str, Any], self.value)
         for name in names:
             if name not in mapping:
                 raise self.error(f"lacks the field `{name}`")
-        if len(mapping) != len(names):
-            extra = sorted(set(mapping) - set(names))[0]
-            raise self.error(f"has the field `{extra[:40]}`, which this version does not know")
+        extra = sorted(set(mapping) - set(names) - set(otherwise))
+        if extra:
+            raise self.error(f"has the field `{extra[0][:40]}`, which this version does not know")
         prefix = f"{self.place}." if self.place else ""
-        return tuple(Field(mapping[name], prefix + name) for name in names)
+        return tuple(Field({**otherwise, **mapping}[name], prefix + name) for name in (*names, *otherwise))
 
     def items(self, length: int | None = None) -> list[Field]:
         """The items of an array, of exactly `length` when given."""
@@ -219,7 +220,9 @@ def circuit_from_json(document: Json) -> Circuit:
 
 
 def _atom(field: Field) -> AtomInfo:
-    name, prior, fp, fn, cost, measure = field.fields("name", "prior", "fp", "fn", "cost", "measure")
+    name, prior, fp, fn, cost, measure, over = field.fields(
+        "name", "prior", "fp", "fn", "cost", "measure", over="final"
+    )
     return AtomInfo(
         name.text(),
         prior.number(0.0, 1.0),
@@ -227,6 +230,7 @@ def _atom(field: Field) -> AtomInfo:
         fn.number(0.0, 1.0),
         cost.number(0.0),
         None if measure.value is None else _measure(measure),
+        cast(Judged, over.choice(get_args(Judged))),
     )
 
 

@@ -1,4 +1,4 @@
-"""Which measures of a policy hold of this text?
+"""Which measures of a policy hold of this completion?
 
 A measure is an atom that needs no grader: it is computed from the completion and is exactly true or
 false. Regular expressions are RE2 (https://github.com/google/re2/wiki/Syntax), so every measure takes
@@ -17,8 +17,9 @@ from typing import Protocol, assert_never, cast, get_args
 
 import re2
 
-from rbrlang.lang.program import MeasureKind
+from rbrlang.lang.program import Judged, MeasureKind
 from rbrlang.logic.circuit import AtomInfo
+from rbrlang.rows.conversation import Conversation
 
 KINDS: tuple[MeasureKind, ...] = get_args(MeasureKind)
 _SENTENCE = r"[\pL\pN][^.!?…。！？]*(?:[.!?…]+[^\s.!?…。！？][^.!?…。！？]*)*"
@@ -49,13 +50,22 @@ def compile_pattern(pattern: str) -> _Pattern:
         raise PatternError(f"`{pattern}` is not a regular expression that RE2 accepts: {reason}") from refusal
 
 
-def measure(kind: MeasureKind, pattern: str, text: str) -> int:
-    """The count behind a measure; for `matches` and `contains`, 1 or 0.
+def measure(kind: MeasureKind, pattern: str, over: Judged, told: Conversation) -> int:
+    """The count behind a measure of the text `over`; for `matches` and `contains`, 1 or 0.
 
     `words` are runs of non-space, `characters` are code points, `lines` are as `str.splitlines` has
-    them, `count` is of matches that do not overlap. Raises `PatternError`.
+    them, `count` is of matches that do not overlap; `steps` are the assistant's turns, `calls` are of tools whose
+    name the pattern is found in, `tool_errors` results that are errors. Raises `PatternError`.
     """
+    text = told.text(over)
     match kind:
+        case "steps":
+            return told.steps()
+        case "calls":
+            wanted = compile_pattern(pattern)
+            return sum(wanted.search(_encodable(call.name)) is not None for call in told.calls())
+        case "tool_errors":
+            return told.tool_errors()
         case "words":
             return len(text.split())
         case "characters":
@@ -74,17 +84,17 @@ def measure(kind: MeasureKind, pattern: str, text: str) -> int:
             assert_never(kind)
 
 
-def measure_atoms(atoms: Sequence[AtomInfo], text: str) -> list[bool]:
+def measure_atoms(atoms: Sequence[AtomInfo], told: Conversation) -> list[bool]:
     """Truth of every measure among `atoms`, in their order. Raises `PatternError`."""
-    counts: dict[tuple[str, str], int] = {}
+    counts: dict[tuple[str, str, Judged], int] = {}
     truths: list[bool] = []
     for atom in atoms:
         if atom.measure is None:
             continue
         kind, pattern, threshold = atom.measure
-        key = kind, pattern
+        key = kind, pattern, atom.over
         if key not in counts:
-            counts[key] = measure(cast(MeasureKind, kind), pattern, text)
+            counts[key] = measure(cast(MeasureKind, kind), pattern, atom.over, told)
         limit = 0 if kind in ("matches", "contains") else threshold
         truths.append(counts[key] > limit)
     return truths

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from rbrlang.logic.circuit import Circuit
 from rbrlang.reward.measure import measure_atoms
+from rbrlang.rows.conversation import Conversation
 from rbrlang.rows.read import row_from
 
 UNKNOWN_RESPONSE = -1
@@ -31,7 +32,7 @@ class GradedRow(Protocol):
     @property
     def probs(self) -> Mapping[str, float | None]: ...
     @property
-    def completion_text(self) -> str: ...
+    def conversation(self) -> Conversation: ...
     @property
     def response_type(self) -> str | None: ...
     @property
@@ -76,7 +77,7 @@ def encode(circuit: Circuit, rows: Sequence[AnyRow]) -> NDArray[np.float32]:
                 raise ProbabilityError(f"row {number} has {p} as probability of `{name}`, outside 0 to 1")
             table[number, column] = p
         if has_measures:
-            table[number, len(propositions) :] = measure_atoms(circuit.atoms, row.completion_text)
+            table[number, len(propositions) :] = measure_atoms(circuit.atoms, row.conversation)
     return table
 
 

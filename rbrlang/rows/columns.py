@@ -20,6 +20,7 @@ from typing import Any, cast
 from rbrlang.diagnostics import suggest
 from rbrlang.jsontext import JsonError, parse_with_constants
 from rbrlang.rows.formats import RowsError
+from rbrlang.rows.shapes import THOUGHT_MARKS, Marks
 from rbrlang.rows.values import json_value
 
 OWN = (
@@ -40,10 +41,6 @@ SPREAD = ("labels", "probs")
 _OF_PYTHON = re.compile(r"\[?\{['\"]")
 _OF_TURNS = re.compile(r"\s*\[\{['\"](role|from|content|value)['\"]:")
 _LONGEST = 2**20
-_SPEAKERS = {
-    "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "chatgpt": "assistant",
-    "bot": "assistant", "model": "assistant", "system": "system", "tool": "tool", "observation": "tool",
-}  # fmt: skip
 _Plan = tuple[tuple[tuple[str, tuple[str, ...]], ...], tuple[tuple[str, str, str], ...]]
 
 
@@ -58,9 +55,13 @@ def is_missing(value: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Which column says what. `mapped` are pairs of our name, or `labels.NAME`, and the column that has it."""
+    """Which column says what. `mapped` are pairs of our name, or `labels.NAME`, and the column that has it.
+
+    An assistant thinks between `marks`.
+    """
 
     mapped: tuple[tuple[str, str], ...] = ()
+    marks: Marks = THOUGHT_MARKS
 
     def column(self, own: str) -> str:
         """The column that says this where nothing but its name tells."""
@@ -70,7 +71,7 @@ class Names:
         """What a row says, by our names; the row itself where it uses them. Raises `UnusableError`."""
         aliases, spread = _plan(self, tuple(row))
         if not aliases and not spread and not self.mapped:
-            return row if not _has_speakers(row) else _with_roles(dict(row))
+            return row
         fields = dict(row)
         for own, column in self.mapped:
             if "." not in own:
@@ -82,7 +83,7 @@ class Names:
             inner = fields.get(own)
             if isinstance(inner, dict) or is_missing(inner):
                 fields[own] = {**(cast("dict[str, Any]", inner) if inner else {}), name: row.get(column)}
-        return _with_roles(fields) if _has_speakers(fields) else fields
+        return fields
 
 
 def gathered(row: dict[str, Any]) -> dict[str, Any]:
@@ -101,14 +102,14 @@ def gathered(row: dict[str, Any]) -> dict[str, Any]:
     return whole
 
 
-def names_of(pairs: Mapping[str, str]) -> Names:
+def names_of(pairs: Mapping[str, str], marks: Marks = THOUGHT_MARKS) -> Names:
     """Names from a mapping of ours to the columns of a file. Raises `RowsError`."""
     for own in pairs:
         if own not in OWN and own.partition(".")[0] not in SPREAD:
             near = suggest(own, OWN)
             there = f"did you mean `{near}`?" if near else "there are " + ", ".join(f"`{name}`" for name in OWN)
             raise RowsError(f"no column of a row is called `{own}`; {there}")
-    return Names(tuple(sorted(pairs.items())))
+    return Names(tuple(sorted(pairs.items())), marks)
 
 
 @lru_cache(maxsize=64)
@@ -150,33 +151,6 @@ def _one(own: str, columns: tuple[str, ...], row: Mapping[str, Any]) -> Any:
             f"`--column {own}={said[0][0]}`"
         )
     return said[0][1] if said else row[columns[0]]
-
-
-# --- turns of ShareGPT --------------------------------------------------------------------------
-
-
-def _has_speakers(fields: Mapping[str, Any]) -> bool:
-    return any(_are_spoken(fields.get(name)) for name in ("messages", "prompt", "completion", "chosen", "rejected"))
-
-
-def _are_spoken(value: Any) -> bool:
-    return type(value) is list and bool(value) and type(value[0]) is dict and "from" in value[0] and "value" in value[0]
-
-
-def _with_roles(fields: dict[str, Any]) -> dict[str, Any]:
-    """The row with `role` and `content` where its turns have `from` and `value`."""
-    for name in ("messages", "prompt", "completion", "chosen", "rejected"):
-        if _are_spoken(fields.get(name)):
-            fields[name] = [_turn(turn) for turn in fields[name]]
-    return fields
-
-
-def _turn(turn: Any) -> Any:
-    if not isinstance(turn, dict) or "role" in turn:
-        return turn
-    said = cast("dict[str, Any]", turn)
-    speaker = said.get("from")
-    return {"role": _SPEAKERS.get(speaker, speaker) if isinstance(speaker, str) else None, "content": said.get("value")}
 
 
 # --- cells of tables ----------------------------------------------------------------------------

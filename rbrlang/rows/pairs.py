@@ -18,9 +18,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any, cast
+from typing import Any
 
 from rbrlang.rows.columns import Names, UnusableError, is_missing
+from rbrlang.rows.shapes import Marks, ShapeError, turns
 
 _SPEAKER = re.compile(r"(?:\A|\n\n)(Human|Assistant):[ ]?")
 _ROLES = {"Human": "user", "Assistant": "assistant"}
@@ -38,7 +39,7 @@ def is_pair(fields: dict[str, Any]) -> bool:
 
 def pair_rows(names: Names, row: dict[str, Any], fields: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The two rows of a pair, by our names, the chosen one first. Raises `UnusableError`."""
-    prompt, chosen, rejected = _parts(fields)
+    prompt, chosen, rejected = _parts(fields, names.marks)
     name = fields.get("id")
     if is_missing(name):
         text = json.dumps([prompt, chosen, rejected])
@@ -57,8 +58,8 @@ def pair_rows(names: Names, row: dict[str, Any], fields: dict[str, Any]) -> tupl
     )
 
 
-def _parts(fields: dict[str, Any]) -> tuple[Any, Any, Any]:
-    sides = [_side(fields[name], name) for name in ("chosen", "rejected")]
+def _parts(fields: dict[str, Any], marks: Marks) -> tuple[Any, Any, Any]:
+    sides = [_side(fields[name], name, marks) for name in ("chosen", "rejected")]
     chosen, rejected = sides
     if isinstance(chosen, str) or isinstance(rejected, str):
         if type(chosen) is not type(rejected):
@@ -74,12 +75,16 @@ def _parts(fields: dict[str, Any]) -> tuple[Any, Any, Any]:
     return chosen[:same], chosen[same:], rejected[same:]
 
 
-def _side(value: Any, name: str) -> str | _Turns:
+def _side(value: Any, name: str, marks: Marks) -> str | _Turns:
     if isinstance(value, str):
         return _transcript(value)
-    if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in cast("list[Any]", value)):
-        return cast(_Turns, value)
-    raise UnusableError(f"`{name}` is neither text nor a list of messages")
+    try:
+        read = turns(value, name, "user", marks)
+    except ShapeError as error:
+        raise UnusableError(str(error)) from None
+    if not read:
+        raise UnusableError(f"`{name}` is neither text nor a list of messages")
+    return [turn.to_json() for turn in read]
 
 
 def _transcript(text: str) -> str | _Turns:

@@ -14,22 +14,21 @@ where they are numbers from 0 to 1, and "Hard Refuse" is `hard_refuse`. Its comp
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Literal, assert_never, cast
+from typing import Any, assert_never, cast
 
 from rbrlang.jsontext import JsonError, parse_with_constants
-from rbrlang.lang.program import Message
 from rbrlang.rows.arrow import arrow_rows
 from rbrlang.rows.columns import PUBLIC, Names, UnusableError, gathered, is_missing, names_of
+from rbrlang.rows.conversation import Conversation, Turn, key_of
 from rbrlang.rows.formats import DESCRIBED, MAX_LINE, BadRow, Broken, DamagedError, RowsError, files_of, opened
 from rbrlang.rows.pairs import is_pair, pair_rows
+from rbrlang.rows.shapes import THOUGHT_MARKS, Marks, ShapeError, conversation, split, transcript
 from rbrlang.rows.texts import Found, csv_rows, json_rows
 
 __all__ = [
@@ -37,12 +36,9 @@ __all__ = [
     "with_labels_as_probs",
 ]  # fmt: skip
 
-_ROLES = ("system", "user", "assistant")
-_SPEAKER = re.compile(r"(?:\A|\n)\|(SYSTEM|USER|ASSISTANT)\|: ")
 _TRUTHS = {"yes": True, "no": False, "true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
 _LARGEST = 3.4028234663852886e38  # of a 32-bit float
 _PLAIN = Names()
-_ENCODER = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +51,7 @@ class Row:
     """
 
     id: str
-    prompt: tuple[Message, ...]
-    completion: tuple[Message, ...]
+    conversation: Conversation
     prompt_key: str
     response_type: str | None
     category: str | None
@@ -67,9 +62,19 @@ class Row:
     raw: Mapping[str, Any]
 
     @property
+    def prompt(self) -> tuple[Turn, ...]:
+        """What was said before the completion."""
+        return self.conversation.context
+
+    @property
+    def completion(self) -> tuple[Turn, ...]:
+        """The turns of the completion."""
+        return self.conversation.completion
+
+    @property
     def completion_text(self) -> str:
-        """The text that is judged: the completion's messages, joined by a blank line."""
-        return "\n\n".join(message.content for message in self.completion)
+        """What the assistant says in its last turn, which is what is judged unless a policy says otherwise."""
+        return self.conversation.text()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +99,15 @@ def read_rows(
     limit: int | None = None,
     prompts_only: bool = False,
     columns: Mapping[str, str] = MappingProxyType({}),
+    thought_marks: Marks = THOUGHT_MARKS,
 ) -> Rows:
     """Read a file of rows in any format of `rbrlang.rows.formats`, a folder or a pattern of them; `-` is standard input.
 
-    `columns` are names of ours with the column that has it in the file, where it is called otherwise. With
-    `prompts_only` a row without `completion` is one with an empty completion. Raises `RowsError`, and OSError when
+    `columns` are names of ours with the column that has it in the file, where it is called otherwise; an assistant
+    thinks between `thought_marks`. With `prompts_only` a row without `completion` is one with an empty completion. Raises `RowsError`, and OSError when
     unreadable.
     """
-    names = names_of(columns)
+    names = names_of(columns, thought_marks)
     rows: list[Row] = []
     bad: list[BadRow] = []
     seen: dict[str, BadRow] = {}
@@ -202,13 +208,13 @@ def _read_one(data: Any, names: Names, prompts_only: bool) -> Iterator[tuple[Row
         named = not is_missing(fields.get("id"))
         pair = pair_rows(names, row, fields) if is_pair(fields) else ()
         if not pair:
-            yield _row_of(fields, row), named
+            yield _row_of(fields, row, names.marks), named
     except UnusableError as error:
         yield str(error)
         return
     for one in pair:
         try:
-            yield row_from(one), named
+            yield row_from(one, names.marks), named
         except UnusableError as error:
             yield str(error)
 
@@ -218,28 +224,28 @@ def _says_completion(row: Mapping[str, Any], names: Names) -> bool:
     return any(row.get(form) is not None for form in forms)
 
 
-def row_from(data: Any) -> Row:
-    """A row from its JSON value. Raises ValueError with the reason when it cannot be used."""
+def row_from(data: Any, marks: Marks = THOUGHT_MARKS) -> Row:
+    """A row from its JSON value; an assistant thinks between `marks`. Raises ValueError with the reason when it cannot be used."""
     if not isinstance(data, dict):
         raise _bad("not an object")
     row = gathered(cast(dict[str, Any], data))
     fields = _PLAIN.fields(row)
     if is_pair(fields):
         raise _bad("`chosen` and `rejected` are two rows; give each as one with `completion`")
-    return _row_of(fields, row)
+    return _row_of(fields, row, marks)
 
 
-def _row_of(fields: dict[str, Any], raw: Mapping[str, Any]) -> Row:
+def _row_of(fields: dict[str, Any], raw: Mapping[str, Any], marks: Marks) -> Row:
     if is_missing(fields.get("probs")) and _are_probabilities(fields.get("features")):
         fields = {**fields, "probs": fields["features"]}
-    prompt, completion = _conversation(_conversational(fields))
-    key = _digest([[m.role, m.content] for m in prompt])
+    told = _conversation(_conversational(fields), marks)
+    key = key_of(told.context)
     identifier = _identifier(fields.get("id"))
     if identifier is None:
-        identifier = _digest([key, [[m.role, m.content] for m in completion]])
+        identifier = key_of(told.completion, key)
     response_type = _text(fields, "response_type")
     return Row(
-        id=identifier, prompt=prompt, completion=completion, prompt_key=key,
+        id=identifier, conversation=told, prompt_key=key,
         response_type=None if response_type is None else snake(response_type), category=_text(fields, "category"),
         klass=_text(fields, "class"), labels=_labels(fields.get("labels")), probs=_probs(fields.get("probs")),
         base_reward=_base_reward(fields.get("base_reward")), raw=raw,
@@ -313,10 +319,6 @@ def _bad(reason: str) -> UnusableError:
     return UnusableError(reason)
 
 
-def _digest(value: Any) -> str:
-    return hashlib.sha256(_ENCODER.encode(value).encode()).hexdigest()[:16]
-
-
 def _short(text: str) -> str:
     return text if len(text) <= 40 else text[:37] + "…"
 
@@ -330,46 +332,20 @@ def _text(fields: Mapping[str, Any], name: str) -> str | None:
     raise _bad(f"`{name}` is not text")
 
 
-def _conversation(fields: Mapping[str, Any]) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
-    if fields.get("completion") is None and fields.get("messages") is not None:
-        messages = _messages(fields["messages"], "messages", "user")
-        turns = [at for at, message in enumerate(messages) if message.role == "assistant"]
-        if not turns or turns[-1] != len(messages) - 1:
-            raise _bad("`messages` does not end with the assistant's turn")
-        return messages[: turns[-1]], messages[turns[-1] :]
-    match fields.get("prompt_completion"):
-        case [str() as prompt, str() as completion] if fields.get("completion") is None:
-            return _transcript(prompt, "user"), _transcript(completion, "assistant")
-        case _:
-            pass
-    if fields.get("completion") is None:
-        raise _bad("there is no `completion`")
-    return _messages(fields.get("prompt") or "", "prompt", "user"), _messages(
-        fields["completion"], "completion", "assistant"
-    )
-
-
-def _messages(value: Any, name: str, role: Literal["user", "assistant"]) -> tuple[Message, ...]:
-    if isinstance(value, str):
-        return (Message(role, value),) if value or role == "assistant" else ()
-    if not isinstance(value, list):
-        raise _bad(f"`{name}` is neither text nor a list of messages")
-    messages: list[Message] = []
-    for item in cast(list[Any], value):
-        turn = cast(dict[str, Any], item) if isinstance(item, dict) else {}
-        if turn.get("role") not in _ROLES or not isinstance(turn.get("content"), str):
-            raise _bad(f"`{name}` holds a message without a role of {', '.join(_ROLES)} and a text `content`")
-        messages.append(Message(turn["role"], turn["content"]))
-    return tuple(messages)
-
-
-def _transcript(text: str, role: Literal["user", "assistant"]) -> tuple[Message, ...]:
-    """The messages of a transcript with a line `|USER|: …` for each; text without such a line is one message."""
-    parts = _SPEAKER.split(text)
-    if len(parts) < 3 or parts[0]:
-        return (Message(role, text),)
-    speakers = cast(list[Literal["system", "user", "assistant"]], [name.lower() for name in parts[1::2]])
-    return tuple(Message(speaker, said) for speaker, said in zip(speakers, parts[2::2], strict=True))
+def _conversation(fields: Mapping[str, Any], marks: Marks) -> Conversation:
+    completion = fields.get("completion")
+    try:
+        if completion is not None:
+            return conversation(fields.get("prompt"), completion, marks)
+        if fields.get("messages") is not None:
+            return split(fields["messages"], fields.get("prompt"), marks=marks)
+        match fields.get("prompt_completion"):
+            case [str() as asked, str() as answered]:
+                return Conversation(transcript(asked, "user", marks), transcript(answered, "assistant", marks))
+            case _:
+                raise _bad("there is no `completion`")
+    except ShapeError as error:
+        raise _bad(str(error)) from None
 
 
 def _labels(value: Any) -> Mapping[str, bool | None]:

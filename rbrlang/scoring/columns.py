@@ -8,12 +8,13 @@ cannot be read is no mistake of the program: it becomes `Unusable`, with the rea
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from rbrlang.diagnostics import suggest
 from rbrlang.logic.circuit import Circuit
 from rbrlang.rows.read import Row, row_from, snake
+from rbrlang.rows.shapes import THOUGHT_MARKS, Marks, ShapeError, split
 
 
 class ColumnsError(ValueError):
@@ -28,6 +29,8 @@ class Columns:
     what the policy maps its `category` to. `base_reward` is the reward model's score, which the rules are
     added to; without it the reward is the rules' alone. `prompt` is the plain request: where the data has
     it, it is graded in the place of what the trainer hands over, which may be wrapped in a chat template.
+    `messages` is the whole conversation, for trainers that hand over decoded text only. An assistant thinks between
+    `thought_marks`, pairs of an opening and a closing text.
     """
 
     response_type: str | None = "response_type"
@@ -35,6 +38,8 @@ class Columns:
     base_reward: str | None = None
     prompt: str | None = "prompt"
     every: str | None = None
+    messages: str | None = "messages"
+    thought_marks: Marks = THOUGHT_MARKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,7 @@ def rollouts(
     return tuple(
         _rollout(
             {"prompt": plain(prompt), "completion": plain(completion), **{n: v[i] for n, v in read.items()}},
+            columns.thought_marks,
             needs_base="base_reward" in read,
         )
         for i, (prompt, completion) in enumerate(zip(prompts, completions, strict=True))
@@ -93,8 +99,20 @@ def rollouts(
 def rollout(completion: object, record: Mapping[str, Any], columns: Columns, prompt: object = None) -> Rollout:
     """`rollouts` of one completion, for trainers that hand over a record of columns for each.
 
-    Raises `ColumnsError`, also where there is no `prompt` and the record has none.
+    Where there is no `prompt` and the record holds the whole conversation, that is read in the place of the
+    completion's text. Raises `ColumnsError` where there is no prompt at all.
     """
+    if prompt is None and columns.messages is not None and record.get(columns.messages) is not None:
+        whole = plain(record[columns.messages])
+        opening = plain(record.get(columns.prompt)) if columns.prompt is not None else None
+        try:
+            told = split(whole, opening, columns.messages, columns.thought_marks)
+        except ShapeError as error:
+            return Unusable(str(error))
+        before, completion = ([turn.to_json() for turn in part] for part in (told.context, told.completion))
+        columns = replace(columns, prompt=None)
+        (one,) = rollouts([before], [completion], {name: [value] for name, value in record.items()}, columns)
+        return one
     if prompt is None and columns.prompt is not None and columns.prompt not in record:
         raise ColumnsError(
             f"there is no `{columns.prompt}` among {_listed(record)}, and this trainer does not hand over the "
@@ -150,14 +168,14 @@ def _column(given: Mapping[str, Any], name: str, size: int) -> list[object]:
     return [plain(value) for value in values]
 
 
-def _rollout(fields: dict[str, object], *, needs_base: bool) -> Rollout:
+def _rollout(fields: dict[str, object], marks: Marks, *, needs_base: bool) -> Rollout:
     fields["prompt"] = fields["prompt"] or ""
     if needs_base and fields["base_reward"] is None:
         return Unusable("it has no base reward")
     if isinstance(fields["completion"], list) and not fields["completion"]:
         return Unusable("its completion holds no message")
     try:
-        return row_from(fields)
+        return row_from(fields, marks)
     except ValueError as error:
         return Unusable(str(error))
 

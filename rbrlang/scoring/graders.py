@@ -40,6 +40,7 @@ from rbrlang.logic.circuit import Circuit
 from rbrlang.policy import Policy
 from rbrlang.reward import artefact as artefacts
 from rbrlang.reward.artefact import Artefact
+from rbrlang.rows.conversation import spoken
 
 _log = logging.getLogger("rbrlang")
 
@@ -103,7 +104,7 @@ def check_sight(grader: Grader, circuit: Circuit) -> None:
     """
     if not isinstance(grader, EmbeddedGrader):
         return
-    items = [GradeItem(name, (), "", number) for number, name in enumerate(circuit.response_names)]
+    items = [GradeItem(name, spoken((), ""), number) for number, name in enumerate(circuit.response_names)]
     unseen = {p for p, standing in enumerate(grader.standings) if isinstance(standing, NoEvidence)}
     missing = {
         item.id: [p for p in asked if p in unseen] for item, asked in zip(items, wanted(circuit, items), strict=True)

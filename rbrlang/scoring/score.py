@@ -27,6 +27,7 @@ from rbrlang.reward.artefact import Artefact, read_artefact
 from rbrlang.reward.measure import measure_atoms
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.rows import response_ids
+from rbrlang.rows.conversation import Conversation
 from rbrlang.rows.read import Row
 from rbrlang.scoring.columns import Rollout, Unusable, unknown_response
 from rbrlang.scoring.graders import grader_of
@@ -130,7 +131,7 @@ class Scorer:
         """Grade and score. Whatever goes wrong with a completion is a reason; only programs' mistakes raise."""
         rows = [_EMPTY if isinstance(r, Unusable) else r for r in rollouts]
         ids = response_ids(self.circuit, rows)
-        items = tuple(GradeItem(r.id, r.prompt, r.completion_text, int(i)) for r, i in zip(rows, ids, strict=True))
+        items = tuple(GradeItem(r.id, r.conversation, int(i)) for r, i in zip(rows, ids, strict=True))
         answers = Bench(self.reward, self._judge).ask(items)
         return scored(self.reward, rollouts, ids, answers)
 
@@ -152,7 +153,7 @@ def scored(
             atoms[i, p] = answer.p
         if values:
             masses[i] = min(a.mass for a in values.values())
-        atoms[i, count:] = measure_atoms(circuit.atoms, rollout.completion_text)
+        atoms[i, count:] = measure_atoms(circuit.atoms, rollout.conversation)
         base[i] = 0.0 if rollout.base_reward is None else rollout.base_reward
     rewards = reward(atoms, ids, base)
     general = reward.reasons(atoms, ids, base)
@@ -182,13 +183,12 @@ def _reason(circuit: Circuit, rollout: Rollout, answers: Mapping[int, Answer], g
             assert_never(rollout)
     missing = [(p, a) for p, a in answers.items() if isinstance(a, (Abstained, Invalid))]
     worst = next((m for m in missing if isinstance(m[1], Invalid)), next(iter(missing), None))
-    if worst is None:
-        return general
-    return f"{general}; `{circuit.propositions[worst[0]]}`: {worst[1].reason}"
+    said = [general] if worst is None else [general, f"`{circuit.propositions[worst[0]]}`: {worst[1].reason}"]
+    return "; ".join(filter(None, (*said, rollout.conversation.silence())))
 
 
 _EMPTY = Row(
-    id="", prompt=(), completion=(), prompt_key="", response_type=None, category=None, klass=None,
+    id="", conversation=Conversation((), ()), prompt_key="", response_type=None, category=None, klass=None,
     labels={}, probs={}, base_reward=None, raw={},
 )  # fmt: skip
 

@@ -9,7 +9,7 @@ reader, or a run that was killed, never meets half of one. `read_rows` reads the
 | --- | --- |
 | `id` | unique in the folder: the run, and a running number |
 | `run`, `step` | a name drawn when the store was opened, and the caller's number |
-| `prompt`, `completion` | chat messages |
+| `prompt`, `completion` | chat messages, with thoughts as `reasoning_content` and calls of tools as `tool_calls` |
 | `response_type`, `category`, `base_reward` | as the rollout said, null where it did not |
 | `probs` | P(yes) of every proposition that was answered |
 | `grader`, `fingerprint` | who answered, and under which policy |
@@ -25,11 +25,13 @@ import math
 import os
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import rbrlang
 from rbrlang.logic.circuit import Circuit
+from rbrlang.rows.conversation import Call, Turn
 from rbrlang.rows.read import Row
 from rbrlang.scoring.columns import Rollout, Unusable
 from rbrlang.scoring.metrics import likely_class
@@ -57,7 +59,12 @@ class RolloutStore:
         self._rows: list[dict[str, Any]] = []
         self._count = 0
         text, number = pyarrow.string(), pyarrow.float64()
-        messages = pyarrow.list_(pyarrow.struct([("role", text), ("content", text)]))
+        function = pyarrow.struct([("name", text), ("arguments", text)])
+        calls = pyarrow.list_(pyarrow.struct([("type", text), ("function", function)]))
+        messages = pyarrow.list_(pyarrow.struct([
+            ("role", text), ("content", text), ("reasoning_content", text), ("tool_calls", calls), ("name", text),
+            ("is_error", pyarrow.bool_()),
+        ]))  # fmt: skip
         self._schema = pyarrow.schema(
             [
                 ("id", text), ("run", text), ("step", pyarrow.int64()), ("prompt", messages), ("completion", messages),
@@ -103,8 +110,8 @@ class RolloutStore:
             "id": f"{self.run}-{self._count}",
             "run": self.run,
             "step": step,
-            "prompt": [{"role": m.role, "content": _clean(m.content)} for m in row.prompt],
-            "completion": [{"role": m.role, "content": _clean(m.content)} for m in row.completion],
+            "prompt": [_message(turn) for turn in row.prompt],
+            "completion": [_message(turn) for turn in row.completion],
             "response_type": row.response_type,
             "category": row.category,
             "base_reward": row.base_reward,
@@ -117,6 +124,15 @@ class RolloutStore:
             "valid": scores.reasons[at] is None,
             "reason": scores.reasons[at],
         }
+
+
+def _message(turn: Turn) -> dict[str, Any]:
+    calls = (Call(_clean(call.name), _clean(call.arguments)) for call in turn.calls)
+    clean = replace(
+        turn, text=_clean(turn.text), thought=_clean(turn.thought), name=_clean(turn.name), calls=tuple(calls)
+    )
+    thought = {"reasoning_content": clean.thought} if turn.role == "assistant" else {}
+    return {**clean.to_json(), **thought}
 
 
 def _clean(text: str) -> str:

@@ -21,6 +21,7 @@ from rbrlang.adapters.nemo_gym import read_body, verified
 from rbrlang.adapters.openrlhf import read_query
 from rbrlang.logic.circuit import Circuit
 from rbrlang.rows.read import row_from
+from rbrlang.rows.shapes import Marks
 from rbrlang.scoring.columns import Columns, ColumnsError, Rollout, Unusable
 from rbrlang.scoring.invalid import numbers
 from rbrlang.scoring.metrics import likely_class
@@ -55,7 +56,7 @@ class Reading:
 def read_score(body: object, reading: Reading) -> list[Rollout]:
     """The completions of a body of `/score`. Raises `FormError`."""
     rows = _list(_object(body), "rows")
-    return [_bounded(_row(row), reading.longest) for row in rows]
+    return [_bounded(_row(row, reading.columns.thought_marks), reading.longest) for row in rows]
 
 
 def say_score(rollouts: Sequence[Rollout], scores: Scores) -> dict[str, Any]:
@@ -63,9 +64,9 @@ def say_score(rollouts: Sequence[Rollout], scores: Scores) -> dict[str, Any]:
     return {"rows": [_scored(rollout, scores, at) for at, rollout in enumerate(rollouts)]}
 
 
-def _row(row: object) -> Rollout:
+def _row(row: object, marks: Marks) -> Rollout:
     try:
-        return row_from(row)
+        return row_from(row, marks)
     except ValueError as error:
         return Unusable(str(error))
 
@@ -146,7 +147,7 @@ def say_verify(body: object, scores: Scores, reading: Reading) -> dict[str, Any]
 def _bounded(rollout: Rollout, longest: int) -> Rollout:
     if isinstance(rollout, Unusable):
         return rollout
-    text = [message.content for message in (*rollout.prompt, *rollout.completion)]
+    text = [text for turn in (*rollout.prompt, *rollout.completion) for text in turn.texts()]
     size = sum(map(len, text))
     if size > longest:
         return Unusable(f"its text has {size} characters, more than the {longest} that this server takes")

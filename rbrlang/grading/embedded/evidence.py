@@ -5,8 +5,8 @@ that the completion or the request holds, overlap between the two, lengths, shap
 counts of the completion's character 3- to 5-grams. Both depend on the texts alone, never on a policy, so
 they are computed once for all propositions.
 
-    >>> from rbrlang.lang.program import Message
-    >>> item = GradeItem("1", (Message("user", "How do I boil an egg?"),), "Sorry, I can't help with that.", -1)
+    >>> from rbrlang.rows.conversation import Turn, spoken
+    >>> item = GradeItem("1", spoken((Turn("user", "How do I boil an egg?"),), "Sorry, I can't help with that."), -1)
     >>> seen = observe([item])
     >>> [TRAITS[i] for i in seen.traits[0].nonzero()[0]][:3]
     ['response:apology', 'response:negated_can', 'response:decline']
@@ -35,7 +35,7 @@ from rbrlang.grading.embedded.folding import HEAD, TAIL, claims, folded
 from rbrlang.grading.embedded.lexicon import FILLER, REQUEST, STOP
 from rbrlang.grading.embedded.lexicon_response import RESPONSE
 from rbrlang.grading.results import GradeItem
-from rbrlang.lang.program import Message
+from rbrlang.rows.conversation import Turn
 
 BUCKETS = 8192
 _GRAMS = (3, 4, 5)
@@ -124,9 +124,9 @@ def plain(text: str) -> str:
     return text.translate(_PLAIN).lower()
 
 
-def request(prompt: Sequence[Message]) -> str:
+def request(prompt: Sequence[Turn]) -> str:
     """The last user message of a prompt, or the last message where no user speaks, or nothing."""
-    said = [m.content for m in prompt if m.role == "user"] or [m.content for m in prompt]
+    said = [m.text for m in prompt if m.role == "user"] or [m.text for m in prompt]
     return said[-1] if said else ""
 
 
@@ -194,10 +194,10 @@ class _Asked:
 
 
 @lru_cache(maxsize=512)
-def _asked(prompt: tuple[Message, ...]) -> _Asked:
+def _asked(prompt: tuple[Turn, ...]) -> _Asked:
     """Many completions, and the paragraphs of one, have a prompt in common."""
     said = plain(folded(request(prompt), 1_000, 1_000))
-    whole = plain(folded("\n".join(m.content for m in prompt), 1_000, 2_000))
+    whole = plain(folded("\n".join(m.text for m in prompt), 1_000, 2_000))
     _, _, _, asked, context = _sets()
     columns = (*_columns(asked, said), *_columns(context, whole))
     return _Asked(columns, frozenset(_bag(said)), frozenset(_bag(whole)), _request_shapes(said, len(prompt)))

@@ -46,7 +46,7 @@ from rbrlang.grading.embedded.heads import (
 from rbrlang.grading.embedded.shots import ShotReader, both_sides
 from rbrlang.grading.results import Abstained, Answer, GradeItem, certain
 from rbrlang.grading.trust.agreement import Measured
-from rbrlang.lang.program import Proposition
+from rbrlang.lang.program import Judged, Proposition
 
 _BATCH = 256
 _SHOT_SLOPE = 6.0  # log-odds for a likeness of 1; real ones are below 0.3
@@ -179,9 +179,12 @@ class EmbeddedGrader:
     def probabilities(self, items: Sequence[GradeItem]) -> NDArray[np.float32]:
         """P(yes), float32 [items, propositions]; NaN where the grader abstains. Texts of any kind are graded."""
         out = np.full((len(items), len(self._propositions)), np.nan, np.float32)
-        for start in range(0, len(items), _BATCH):
-            batch = items[start : start + _BATCH]
-            out[start : start + len(batch)] = self._batch(batch)
+        overs: dict[Judged, None] = {p.over: None for p in self._propositions}
+        for over in overs:
+            mine = [i for i, p in enumerate(self._propositions) if p.over == over]
+            for start in range(0, len(items), _BATCH):
+                batch = [item.seen(over) for item in items[start : start + _BATCH]]
+                out[start : start + len(batch), mine] = self._batch(batch)[:, mine]
         return out
 
     def _read(self, items: Sequence[GradeItem]) -> _Read:
@@ -251,7 +254,7 @@ def _by_paragraph(items: Sequence[GradeItem]) -> _Split:
         if len(found) > 1:
             numbers.append(number)
             starts.append(len(pieces))
-            pieces += [replace(item, completion=text) for text in found]
+            pieces += [item.saying(text) for text in found]
     return _Split(numbers, pieces, starts)
 
 
@@ -298,7 +301,8 @@ def _choose(proposition: Proposition, libraries: Sequence[Heads]) -> tuple[Stand
         return CuesOnly(), None, -1
     for library in libraries:
         for row, info in enumerate(library.infos):
-            if library.match == "name" and info.name == proposition.name and (info.learned or info.cues):
+            alike = info.name == proposition.name and proposition.over in ("final", "assistant")  # learned from answers
+            if library.match == "name" and alike and (info.learned or info.cues):
                 return Learned(info, library.source, False), library, row
     return (ShotsOnly() if both_sides(proposition) else NoEvidence()), None, -1
 

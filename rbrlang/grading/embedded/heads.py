@@ -138,12 +138,13 @@ class Heads:
 def definition(proposition: Proposition) -> str:
     """Hash of what a proposition asks: name, statement, question, few-shots and cues; not its numbers.
 
-    White space in the texts does not count.
+    White space in the texts does not count, and which text of a completion is judged only where it is not the final one.
     """
     said = [proposition.name, *map(_squeezed, (proposition.statement, proposition.question))]
     for shot in proposition.shots:
         said += [str(shot.answer), *(f"{m.role} {_squeezed(m.content)}" for m in shot.messages), shot.because or ""]
     said += [f"{cue.answer} {cue.pattern}" for cue in proposition.cues]
+    said += [] if proposition.over == "final" else [f"over {proposition.over}"]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
 

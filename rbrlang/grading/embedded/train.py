@@ -44,7 +44,7 @@ from rbrlang.grading.embedded.shots import ShotReader
 from rbrlang.grading.results import GradeItem
 from rbrlang.grading.trust import agreement
 from rbrlang.grading.trust.agreement import FEWEST_OF_EACH
-from rbrlang.lang.program import Cue, Proposition
+from rbrlang.lang.program import Cue, Judged, Proposition
 
 FEWEST_LABELS = 20
 MOST_ROWS = 4_000  # the solver holds a matrix of rows by rows
@@ -150,7 +150,7 @@ def cross_validated(
     """
     _check_enough(int(np.isfinite(labels).any(axis=1).sum()), FEWEST_LABELS)
     distinct: dict[object, int] = {}
-    prompts = np.array([distinct.setdefault(item.prompt, len(distinct)) for item in items])
+    prompts = np.array([distinct.setdefault(item.conversation.context, len(distinct)) for item in items])
     if not 2 <= number <= len(distinct):
         raise TrainingError(f"{len(distinct)} prompts cannot be split into {number} folds; take 2 to {len(distinct)}")
     fold = agreement.folds(prompts, seed, number)
@@ -214,8 +214,21 @@ def _usable(
     if len(usable) > MOST_ROWS:
         usable = np.sort(np.random.default_rng(seed).permutation(usable)[:MOST_ROWS])
     cues = tuple(starting_cues(p) for p in propositions)
-    rows = _read(propositions, [items[int(i)] for i in usable.tolist()], labels[usable], cues)
+    over = _one_text(propositions)
+    rows = _read(propositions, [items[int(i)].seen(over) for i in usable.tolist()], labels[usable], cues)
     return (rows if core is None else replace(rows, core=core[usable])), cues
+
+
+def _one_text(propositions: Sequence[Proposition]) -> Judged:
+    """The text of a completion that heads are learned from: they share their statistics, so it is one."""
+    first: dict[Judged, str] = {p.over: p.name for p in reversed(propositions)}
+    if len(first) > 1:
+        said = ", ".join(f"`{name}` over {over}" for over, name in first.items())
+        raise TrainingError(
+            f"heads are learned from one text of a completion, and these propositions are judged over several: {said}; "
+            "train them in a policy for each"
+        )
+    return propositions[0].over if propositions else "final"
 
 
 def _check_enough(labelled: int, fewest: int) -> None:
@@ -233,7 +246,7 @@ def _read(
     scores = CueReader(cues).scores(items)
     own = own_evidence(seen, scores, ShotReader(propositions).likeness(sparse(seen.grams)))
     numbers: dict[object, int] = {}
-    prompts = np.array([numbers.setdefault(item.prompt, len(numbers)) for item in items])
+    prompts = np.array([numbers.setdefault(item.conversation.context, len(numbers)) for item in items])
     return _Rows(seen, own, log_odds(scores).T, labels.T.astype(np.float32), prompts, np.ones(len(items), bool))
 
 

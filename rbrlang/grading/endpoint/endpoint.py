@@ -113,7 +113,8 @@ class ChatEndpoint:
     def prompt(self, ask: Ask, item: GradeItem) -> Prompt:
         """The content of the one user message."""
         (p,) = ask.propositions
-        return assemble(self.questions[p], item_text(item), ask.layout)
+        asked = self.questions[p]
+        return assemble(asked, item_text(item.seen(asked.over)), ask.layout)
 
     def bodies(self, ask: Ask, item: GradeItem) -> tuple[bytes, ...]:
         """One body; with samples, one for each, which differ in their seed."""

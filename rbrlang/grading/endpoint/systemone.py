@@ -20,14 +20,13 @@ from dataclasses import dataclass
 
 from rbrlang.grading.endpoint.remote import Answered, Garbled, Reading, at, encoded, mapping, parsed, whole
 from rbrlang.grading.questions.layout import Ask
-from rbrlang.grading.questions.prompt import PROMPT_VERSION, item_text, neutral
+from rbrlang.grading.questions.prompt import PROMPT_VERSION, about, item_text
 from rbrlang.grading.questions.specs import Secret
 from rbrlang.grading.results import Answer, GradeItem, Invalid, Json, Usage, certain, finite
 from rbrlang.lang.program import Proposition
 
 _MOST_QUESTIONS = 64
 _PATH = "/v1/systemone"
-_ABOUT = "About the last response, the one between the markers named response: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +55,22 @@ class SystemOne:
         return base.removesuffix(_PATH).removesuffix("/v1") + _PATH
 
     def groups(self, wanted: Sequence[Sequence[int]]) -> Iterator[tuple[Ask, ...]]:
-        """One group of one ask for each item, more where it has more questions than a request takes."""
+        """One group of one ask for each item and text of it that is judged, more where a request takes fewer questions."""
         for i, asked in enumerate(wanted):
-            for start in range(0, len(asked), _MOST_QUESTIONS):
-                chunk = tuple(asked[start : start + _MOST_QUESTIONS])
-                yield (Ask(i, chunk, "conversation-first"),)
+            for over in dict.fromkeys(self.propositions[p].over for p in asked):
+                mine = [p for p in asked if self.propositions[p].over == over]
+                for start in range(0, len(mine), _MOST_QUESTIONS):
+                    chunk = tuple(mine[start : start + _MOST_QUESTIONS])
+                    yield (Ask(i, chunk, "conversation-first"),)
 
     def bodies(self, ask: Ask, item: GradeItem) -> tuple[bytes, ...]:
         """One body with all questions of the ask."""
         questions: dict[str, Json] = {
-            f"q{p}": {"type": "noul", "instructions": _ABOUT + neutral(self.propositions[p].question).strip()}
-            for p in ask.propositions
+            f"q{p}": {"type": "noul", "instructions": about(self.propositions[p])} for p in ask.propositions
         }
+        seen = item.seen(self.propositions[ask.propositions[0]].over)
         named: dict[str, Json] = {"model": self.model} if self.model else {}
-        return (encoded(named | {"state": item_text(item), "questions": questions}),)
+        return (encoded(named | {"state": item_text(seen), "questions": questions}),)
 
     def read(self, ask: Ask, reply: bytes) -> Reading:
         """The probability of each question; one that is missing or no probability is invalid."""

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 from urllib.parse import urlsplit
 
 from rbrlang.grading.endpoint.account import Price, Progress, RunOptions, Summary, body_tokens
@@ -31,7 +31,7 @@ from rbrlang.grading.endpoint.remote import Garbled, at, encoded, mapping, parse
 from rbrlang.grading.endpoint.wire import clients, waited
 from rbrlang.grading.questions.specs import OPENAI_URL, Secret
 from rbrlang.grading.results import Invalid, InvalidKind, Json, Usage
-from rbrlang.lang.program import Message
+from rbrlang.rows.conversation import Turn
 
 if TYPE_CHECKING:
     import httpx
@@ -43,7 +43,7 @@ _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
 class Order:
     """What is to be written: the conversation, whose last turn is the user's, and the seed of the sampling."""
 
-    messages: tuple[Message, ...]
+    messages: tuple[Turn, ...]
     seed: int
 
 
@@ -78,12 +78,26 @@ class WriterOptions:
 
     def body(self, order: Order) -> bytes:
         """Exactly what is sent."""
-        messages: list[Json] = [{"role": m.role, "content": m.content} for m in order.messages]
+        messages: list[Json] = [_message(turn) for turn in order.messages]
         plain: dict[str, Json] = {
             "model": self.model, "messages": messages, "max_tokens": self.max_tokens,
             "temperature": self.temperature, "seed": order.seed,
         }  # fmt: skip
         return encoded(plain | ({"chat_template_kwargs": dict(self.template)} if self.template else {}))
+
+
+def _message(turn: Turn) -> dict[str, Json]:
+    """A turn as any chat template takes it: calls and results of tools as text, for they need ids that are not kept."""
+    said = "\n".join((*([turn.text] if turn.text else []), *(f"(calls {call})" for call in turn.calls)))
+    match turn.role:
+        case "tool":
+            return {"role": "user", "content": f"(result of {turn.name or 'the tool'}) {said}"}
+        case "developer":
+            return {"role": "system", "content": said}
+        case "system" | "user" | "assistant":
+            return {"role": turn.role, "content": said}
+        case _:
+            assert_never(turn.role)
 
 
 def read_text(reply: bytes) -> Written | Garbled:

@@ -17,12 +17,12 @@ response types and by descent beyond. Sizes are characters unless the caller bri
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import product
 
 from rbrlang.grading.questions.prompt import Layout, Question, assemble, item_text, question
 from rbrlang.grading.results import GradeItem
-from rbrlang.lang.program import Proposition
+from rbrlang.lang.program import Judged, Proposition
 from rbrlang.logic.circuit import Circuit
 
 Count = Callable[[str], int]
@@ -82,17 +82,18 @@ class Savings:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The layout of every proposition, and what it saves."""
+    """The layout of every proposition, the text that it judges, and what all that saves."""
 
     layouts: tuple[Layout, ...]
+    overs: tuple[Judged, ...]
     savings: Savings
 
     def groups(self, wanted: Sequence[Sequence[int]]) -> Iterator[tuple[Ask, ...]]:
         """Requests in order; those of one tuple begin alike, so the first warms the cache for the rest.
 
         `wanted[i]` are the propositions to ask about item `i`. Question-first groups come first, in the
-        order of the propositions, then the conversation-first group of each item: a server with a small
-        cache still meets each prefix in one run.
+        order of the propositions, then the conversation-first group of each item and text of it: a server with a
+        small cache still meets each prefix in one run.
         """
         for p, layout in enumerate(self.layouts):
             if layout == "question-first":
@@ -100,9 +101,9 @@ class Plan:
                 if group:
                     yield group
         for i, asked in enumerate(wanted):
-            group = tuple(Ask(i, (p,), "conversation-first") for p in asked if self.layouts[p] == "conversation-first")
-            if group:
-                yield group
+            last = [p for p in asked if self.layouts[p] == "conversation-first"]
+            for over in dict.fromkeys(self.overs[p] for p in last):
+                yield tuple(Ask(i, (p,), "conversation-first") for p in last if self.overs[p] == over)
 
 
 # --- choosing ---------------------------------------------------------------------------------
@@ -180,7 +181,7 @@ def _measured(questions: Sequence[Question], items: Sequence[GradeItem], kinds: 
     for item in items:
         if 0 <= item.response < kinds:
             number[item.response] += 1
-            shown[item.response] += count(item_text(item))
+            shown[item.response] += count(item_text(item.seen(questions[0].over)))
     return _Sizes(
         intro=count(last[0].shared) if last else 0,
         shared=tuple(count(prompt.shared) for prompt in first),
@@ -203,16 +204,39 @@ def plan(
     `propositions` are those of the program that `circuit` was compiled from, in the same order. With
     `layout` all propositions have that one.
     """
+    questions = [question(p) for p in propositions]
+    overs: tuple[Judged, ...] = tuple(q.over for q in questions)
+    layouts: list[Layout] = ["question-first"] * len(questions)
+    total = Savings(0, 0, 0, 0, 0, 0)
+    # A beginning is shared by questions about one text only, so each text is a problem of its own.
+    for over in dict.fromkeys(overs):
+        mine = [p for p, one in enumerate(overs) if one == over]
+        chosen, saved = _planned([questions[p] for p in mine], mine, circuit, items, count, layout)
+        total = Savings(*(a + b for a, b in zip(astuple(total), astuple(saved), strict=True)))
+        for p, one in zip(mine, chosen, strict=True):
+            layouts[p] = one
+    return Plan(tuple(layouts), overs, total)
+
+
+def _planned(
+    questions: Sequence[Question],
+    numbers: Sequence[int],
+    circuit: Circuit,
+    items: Sequence[GradeItem],
+    count: Count,
+    layout: Layout | None,
+) -> tuple[tuple[Layout, ...], Savings]:
+    """The layouts of questions about one text, with their numbers, and the sizes."""
     per_type = reached(circuit)
-    kinds, asked = len(per_type), len(propositions)
-    sizes = _measured([question(p) for p in propositions], items, kinds, count)
+    kinds, asked = len(per_type), len(questions)
+    sizes = _measured(questions, items, kinds, count)
     present = tuple(r for r in range(kinds) if sizes.items[r])
     every = (present,) * asked
-    needed = tuple(tuple(r for r in present if p in per_type[r]) for p in range(asked))
+    needed = tuple(tuple(r for r in present if p in per_type[r]) for p in numbers)
     all_first: tuple[Layout, ...] = ("question-first",) * asked
     all_last: tuple[Layout, ...] = ("conversation-first",) * asked
     layouts = _best(sizes, needed) if layout is None else (layout,) * asked
-    return Plan(
+    return (
         layouts,
         Savings(
             naive=sizes.sent(all_first, every),

@@ -13,7 +13,8 @@ from typing import Literal
 
 from rbrlang.grading.judge import Bench, Graded
 from rbrlang.grading.results import GradeItem
-from rbrlang.lang.program import Message, Program, TextTest
+from rbrlang.lang.program import Program, TextTest
+from rbrlang.rows.conversation import Turn, spoken
 
 Side = Literal["good", "bad"]
 SIDES: tuple[Side, Side] = ("good", "bad")
@@ -89,14 +90,14 @@ def candidates(program: Program) -> tuple[Candidate, ...]:
     """Candidates for a policy without data: its tests on text, then the built-in ones for every response type."""
     tests = [
         Candidate(
-            GradeItem(f"test:{test.title}", test.prompt, test.completion, test.response),
+            GradeItem(f"test:{test.title}", spoken(test.prompt, test.completion), test.response),
             test.expect[0] if len(test.expect) == 1 else None,
         )
         for test in program.tests
         if isinstance(test, TextTest)
     ]
     built_in = [
-        Candidate(GradeItem(f"builtin-{number}-{kind}", (Message("user", prompt),), completion, response), None)
+        Candidate(GradeItem(f"builtin-{number}-{kind}", spoken((Turn("user", prompt),), completion), response), None)
         for response in range(len(program.responses))
         for number, (prompt, completions) in enumerate(_BUILT_IN, 1)
         for kind, completion in completions
@@ -111,7 +112,7 @@ def pick(ranked: Iterable[tuple[int, Candidate]], side: Side, limit: int) -> tup
     """
     wanted = [(rank, c) for rank, c in ranked if (rank == 0) == (side == "good")]
     wanted.sort(key=lambda pair: -pair[0])
-    turns: dict[tuple[Message, ...], int] = {}
+    turns: dict[tuple[Turn, ...], int] = {}
     keyed: list[tuple[int, Candidate]] = []
     for _, candidate in wanted:
         turn = turns.get(candidate.item.prompt, 0)

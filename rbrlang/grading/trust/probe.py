@@ -169,9 +169,9 @@ def probe(
     trials = _trials(names, bases, chosen)
     items = [trial.item for trial in trials]
     answers = bench.ask(items)
-    actual = bench.read(items, answers, [item.completion for item in items])
+    actual = bench.read(items, answers, [item.conversation for item in items])
     measured = [t.item if t.position == "alone" else t.base.item for t in trials]
-    held = bench.read(items, answers, [item.completion for item in measured])
+    held = bench.read(items, answers, [item.conversation for item in measured])
     slack = dict(zip(names, (tolerance * span for span in _spans(reward)), strict=True))
     every = [_Outcome(*each, slack[each[0].response]) for each in zip(trials, held, actual, strict=True)]
     changed = [outcome for outcome in every if outcome.trial.position != "alone"]
@@ -234,7 +234,7 @@ def _trials(names: Sequence[str], bases: Sequence[Base], suites: Sequence[Sequen
                 tried += versions(payload, base.item.completion)
                 for position, text in tried:
                     identifier = f"{payload.name}/{position}/{name}/{base.item.id}"
-                    item = GradeItem(identifier, base.item.prompt, text, number)
+                    item = GradeItem(identifier, base.item.conversation.answered(text), number)
                     trials.append(_Trial(payload.name, position, name, base, item))
     return trials
 

@@ -35,6 +35,7 @@ from rbrlang.learning.synthesis.synth import Impossible, prompt_columns, prompts
 from rbrlang.logic.circuit import Circuit
 from rbrlang.reward.measure import measure_atoms
 from rbrlang.reward.numpy import NumpyReward
+from rbrlang.rows.conversation import spoken
 from rbrlang.rows.read import Row, row_from
 
 Write = Callable[[Sequence[Order]], Sequence[Written | Invalid]]
@@ -247,7 +248,9 @@ class _Run:
             return []
         items = [
             GradeItem(
-                f"{_id(self.circuit, one.place)}-{one.attempt}", one.place.row.prompt, text.text, one.place.response
+                f"{_id(self.circuit, one.place)}-{one.attempt}",
+                spoken(one.place.row.prompt, text.text),
+                one.place.response,
             )
             for one, text in written
         ]
@@ -257,7 +260,7 @@ class _Run:
             for p, answer in answers.items():
                 value = probability(answer)
                 table[at, p] = np.nan if value is None else value
-            table[at, len(self.propositions) :] = measure_atoms(self.circuit.atoms, items[at].completion)
+            table[at, len(self.propositions) :] = measure_atoms(self.circuit.atoms, items[at].conversation)
         ids = np.array([item.response for item in items], np.int32)
         chances = self.reward.class_probs(table, ids)
         judged: list[_Judged] = []
@@ -271,7 +274,7 @@ class _Run:
     def _count(self, judged: _Judged) -> None:
         for atom, answer in judged.made.specification.literals:
             if atom >= len(self.propositions):
-                truths = measure_atoms(self.circuit.atoms, judged.text.text)
+                truths = measure_atoms(self.circuit.atoms, spoken((), judged.text.text))
                 p: float | None = float(truths[atom - len(self.propositions)])
             else:
                 given = judged.answers.get(atom)

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rbrlang.lang.program import Message, Proposition
+from rbrlang.lang.program import OF_THE_TRAJECTORY, Proposition
 from rbrlang.learning.synthesis.synth import draw_truth
 from rbrlang.logic.circuit import AtomInfo, Circuit, Diagram, ResponseCircuit
+from rbrlang.reward.measure import measure_atoms
+from rbrlang.rows.conversation import Turn, spoken
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +32,10 @@ class Specification:
 def specify(
     circuit: Circuit, response: ResponseCircuit, klass: int, rng: np.random.Generator
 ) -> Specification | None:  # fmt: skip
-    """A specification of a class, None where the class has no assignment. Measures have prior 1/2."""
+    """A specification of a class, None where no text of one turn has it. Measures of that text have prior 1/2."""
     priors = np.array([atom.prior for atom in circuit.atoms], np.float64)
+    facts = of_one_turn(circuit)
+    priors[list(facts)] = list(facts.values())
     drawn = draw_truth(circuit, response, klass, 1, rng, priors)
     if drawn is None:
         return None
@@ -43,7 +47,18 @@ def specify(
         without = {a: bit for a, bit in kept.items() if a != atom}
         if _reachable(response.diagram, without) <= {klass, -1}:
             kept = without
-    return Specification(tuple(sorted(kept.items())))
+    return Specification(tuple(sorted((atom, bit) for atom, bit in kept.items() if atom not in facts)))
+
+
+def of_one_turn(circuit: Circuit) -> dict[int, bool]:
+    """The atoms that are settled once a completion is one turn of text: no calls, no results, no thoughts."""
+    truths = measure_atoms(circuit.atoms, spoken((), ""))
+    first = len(circuit.propositions)
+    return {
+        first + at: truth
+        for at, (atom, truth) in enumerate(zip(circuit.atoms[first:], truths, strict=True))
+        if atom.over == "thought" or (atom.measure is not None and atom.measure[0] in OF_THE_TRAJECTORY)
+    }
 
 
 def _reachable(diagram: Diagram, fixed: dict[int, bool]) -> set[int]:
@@ -100,6 +115,8 @@ def measure_instruction(atom: AtomInfo, answer: bool) -> str:
         return f"{'Use' if answer else 'Do not use'} these exact characters: {pattern}"
     if kind == "matches":
         return f"{'Include' if answer else 'Avoid'} text that matches this regular expression: {pattern}"
+    if kind in OF_THE_TRAJECTORY:
+        raise ValueError(f"`{atom.name}` is of what an assistant does, and no text makes it so")
     what = f"matches of this regular expression: {pattern}" if kind == "count" else kind
     return f"Use {'more than' if answer else 'at most'} {threshold} {what}" + ("" if kind == "count" else ".")
 
@@ -117,7 +134,7 @@ def instructions(
     )
 
 
-def ordered(prompt: Sequence[Message], told: Sequence[str]) -> tuple[Message, ...]:
+def ordered(prompt: Sequence[Turn], told: Sequence[str]) -> tuple[Turn, ...]:
     """The conversation with the instructions appended to its last user turn (or in one of their own)."""
     lines = "\n".join(f"- {line}" for line in told)
     wish = (
@@ -126,7 +143,7 @@ def ordered(prompt: Sequence[Message], told: Sequence[str]) -> tuple[Message, ..
         if told
         else "(Write the assistant's next response.)"
     )
-    *before, last = prompt if prompt else (Message("user", ""),)
+    *before, last = prompt if prompt else (Turn("user", ""),)
     if last.role == "user":
-        return (*before, Message("user", f"{last.content}\n\n{wish}".strip()))
-    return (*before, last, Message("user", wish))
+        return (*before, Turn("user", f"{last.text}\n\n{wish}".strip()))
+    return (*before, last, Turn("user", wish))

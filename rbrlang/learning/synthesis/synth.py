@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from rbrlang.logic.circuit import AtomInfo, Circuit, Diagram, ResponseCircuit
 from rbrlang.reward.measure import measure_atoms
 from rbrlang.reward.rows import response_ids
+from rbrlang.rows.conversation import spoken
 from rbrlang.rows.read import Row, row_from
 
 Bits = NDArray[np.bool_]
@@ -123,7 +124,7 @@ def prompts_of(circuit: Circuit, rows: Sequence[Row]) -> tuple[tuple[Row, ...], 
 def prompt_columns(row: Row) -> dict[str, Any]:
     """What another completion of this row's prompt takes over from it."""
     category = {} if row.category is None else {"category": row.category}
-    return {"prompt": [{"role": m.role, "content": m.content} for m in row.prompt], **category}
+    return {"prompt": [turn.to_json() for turn in row.prompt], **category}
 
 
 def draw_class(
@@ -239,7 +240,7 @@ def _with_measures(circuit: Circuit, text: str) -> Priors:
     priors = np.array([atom.prior for atom in circuit.atoms], np.float64)
     propositions = len(circuit.propositions)
     if propositions < len(priors):
-        priors[propositions:] = measure_atoms(circuit.atoms, text)
+        priors[propositions:] = measure_atoms(circuit.atoms, spoken((), text))
     return priors
 
 

@@ -25,11 +25,11 @@ from typing import Any
 import numpy as np
 
 from rbrlang.lang.load import standard_library
-from rbrlang.lang.program import Message
 from rbrlang.learning.synthesis.phrases import Bank, Scene, Section, Slot, filled, read_bank, slots_of
 from rbrlang.learning.synthesis.synth import class_of, class_value, draw_truth, prompts_of
 from rbrlang.logic.circuit import Circuit, ResponseCircuit
 from rbrlang.reward.measure import measure_atoms
+from rbrlang.rows.conversation import Turn, spoken
 from rbrlang.rows.read import Row, row_from
 
 UNKNOWN_REQUEST = Scene("", "", (), (), (), ())
@@ -62,7 +62,7 @@ class Templated:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    prompt: tuple[Message, ...]
+    prompt: tuple[Turn, ...]
     category: str | None
     scene: Scene
     values: Mapping[str, str]
@@ -81,7 +81,7 @@ def bank_prompts(circuit: Circuit, count: int, seed: int, *, bank: Bank | None =
         for asked in writer.own_prompts(response, count, np.random.default_rng([seed, number])):
             category = {} if asked.category is None else {"category": asked.category}
             rows.append(row_from({
-                "prompt": [{"role": m.role, "content": m.content} for m in asked.prompt], "completion": "",
+                "prompt": [turn.to_json() for turn in asked.prompt], "completion": "",
                 "response_type": response.name, **category,
             }))  # fmt: skip
     return tuple(rows)
@@ -132,7 +132,7 @@ def synth_from_templates(
                     seen.add(text)
                     data: dict[str, Any] = {
                         "id": f"{response.name}-{place + 1}-{name}-{copy + 1}",
-                        "prompt": [{"role": m.role, "content": m.content} for m in one.prompt],
+                        "prompt": [turn.to_json() for turn in one.prompt],
                         "completion": text,
                         "response_type": response.name,
                         "class": name,
@@ -194,14 +194,14 @@ class _Writer:
                     f"the phrase bank makes no more than {len(found)} different prompts for `{response.name}`"
                 )
             category = scene.category if scene.category in categories else None
-            found.setdefault(text, _Asked((Message("user", text),), category, scene, values))
+            found.setdefault(text, _Asked((Turn("user", text),), category, scene, values))
         return list(found.values())
 
     def recognised(self, row: Row) -> _Asked:
         """A prompt of a row, with its scene where it reads like one of the bank's."""
         if len(row.prompt) == 1:
             for scene, pattern in self.asks:
-                match = pattern.fullmatch(row.prompt[0].content)
+                match = pattern.fullmatch(row.prompt[0].text)
                 values = None if match is None else _consistent(scene.slots, match.groupdict())
                 if values is not None:
                     known = next(one for one in self.bank.scenes if one.name == scene.name)
@@ -231,7 +231,7 @@ class _Writer:
                 text = self._compose(truth, sections, asked, pads, rng)
                 if text is None:
                     break
-                whole = (*bits[: len(self.names)], *measure_atoms(self.circuit.atoms, text))
+                whole = (*bits[: len(self.names)], *measure_atoms(self.circuit.atoms, spoken((), text)))
                 if text not in seen and class_of(self.circuit.responses[response], whole) == klass:
                     return text, self._labels(bits)
         return None

@@ -90,4 +90,4 @@ def describe(correction: Correction) -> str:
 
 def last_turn(row: Row) -> str:
     """What the completion answers."""
-    return row.prompt[-1].content if row.prompt else ""
+    return row.prompt[-1].text if row.prompt else ""

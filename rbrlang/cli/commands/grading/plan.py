@@ -73,7 +73,8 @@ def _show_prompt(policy: Policy, items: Any, layout: Layout | None, proposition:
         raise UsageError(f"no row has the id `{row}`; the first is `{items[0].id}`")
     at = names.index(proposition)
     layouts = plan(policy.program.propositions, policy.circuit, items, estimated_tokens, layout).layouts
-    prompt = assemble(question(policy.program.propositions[at]), item_text(item), layouts[at])
+    asked = question(policy.program.propositions[at])
+    prompt = assemble(asked, item_text(item.seen(asked.over)), layouts[at])
     sys.stdout.write(prompt.text)
     return 0
 

@@ -133,7 +133,7 @@ def _text(facts: Facts, policy: Policy) -> str:
         for other in said:
             if min(atom, other) >= first and other != atom and said[other] == said[atom]:
                 one, two = program.measures[other - first], program.measures[atom - first]
-                same = (one.kind, one.pattern) == (two.kind, two.pattern)
+                same = one.quantity == two.quantity
                 if same and (one.threshold > two.threshold) == said[atom]:
                     return True
         return False

@@ -150,7 +150,7 @@ def _line(program: Program, case: Case, classes: Sequence[str]) -> str:
 
 def _implies(program: Program, one: int, other: int) -> bool:
     a, b = program.measures[one], program.measures[other]
-    return (a.kind, a.pattern) == (b.kind, b.pattern) and a.threshold > b.threshold
+    return a.quantity == b.quantity and a.threshold > b.threshold
 
 
 def unusable(found: Measured, text: str, recheck: Callable[[str], Checked]) -> list[Diagnostic]:

@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
             "class_probs": of_class,
             "class": best,
             "valid": valid,
-            "reason": None if valid else reasons[at],
+            "reason": None if valid else "; ".join(filter(None, (reasons[at], row.conversation.silence()))),
         }
         if row.klass is not None:
             columns["intended_class"] = row.klass

@@ -58,6 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="answer requests for this host too, on any port, or NAME:PORT; on loopback others than its own names are "
         "turned away",
     )  # fmt: skip
+    shared.marks_argument(parser)
     limits = parser.add_argument_group("limits")
     for name, kind, default, unit, meaning in _LIMITS:
         limits.add_argument(name, type=kind, default=default, metavar=unit, help=meaning)
@@ -142,7 +143,7 @@ def _service(options: argparse.Namespace, token: str | None) -> Service:
     grader = standing(options, artefact)
     columns = Columns(
         response_type=options.response_type, category=options.category, base_reward=options.base_reward,
-        every=options.every,
+        every=options.every, thought_marks=shared.thought_marks(options),
     )  # fmt: skip
     try:
         check_every(columns, artefact.circuit)
