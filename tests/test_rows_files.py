@@ -235,7 +235,7 @@ def test_messages_in_cells_are_read_as_json_and_as_pandas_writes_them(tmp_path: 
     for cell in (json.dumps(turns), repr(turns)):
         write_rows(tmp_path / "t.csv", [{"prompt": cell, "completion": "[a list]", "labels": "{'a': True}", "x": cell}])
         (row,) = read_rows(tmp_path / "t.csv").rows
-        assert row.prompt[0].content == "It's?"
+        assert row.prompt[0].text == "It's?"
         assert (row.completion_text, row.labels, row.raw["x"]) == ("[a list]", {"a": True}, cell)
     write_rows(tmp_path / "t.csv", [{"prompt": "[{'role': 'user'}\n {'role': 'x'}]", "completion": "x"}])
     assert "looks like a list of messages" in read_rows(tmp_path / "t.csv").bad[0].reason
@@ -284,7 +284,7 @@ def test_columns_are_mapped_on_the_command_line(tmp_path: Path, capsys: pytest.C
     grade = ["grade", policy, str(tmp_path / "rows.csv"), "-o", str(out), "--column", "completion=text"]
     assert main([*grade, "--column", "prompt=q", "--column", "response_type=kind"]) == 0
     (row,) = read_rows(out, columns={"completion": "text", "prompt": "q", "response_type": "kind"}).rows
-    assert (row.prompt[0].content, row.response_type) == ("Hi.", "comply")
+    assert (row.prompt[0].text, row.response_type) == ("Hi.", "comply")
     assert row.probs
     for given, message in (
         ("prompt=absent", "no row of `.*` has the column `absent`; the first has `q`, `text`, `kind`"),

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from rbrlang.diagnostics import suggest
 from rbrlang.logic.circuit import Circuit
+from rbrlang.rows.columns import is_missing
 from rbrlang.rows.read import Row, row_from, snake
 from rbrlang.rows.shapes import THOUGHT_MARKS, Marks, ShapeError, split
 
@@ -170,8 +171,9 @@ def _column(given: Mapping[str, Any], name: str, size: int) -> list[object]:
 
 def _rollout(fields: dict[str, object], marks: Marks, *, needs_base: bool) -> Rollout:
     fields["prompt"] = fields["prompt"] or ""
-    if needs_base and fields["base_reward"] is None:
-        return Unusable("it has no base reward")
+    if needs_base and is_missing(fields["base_reward"]):  # a reward model's failure is no zero
+        given = fields["base_reward"]
+        return Unusable("it has no base reward" if given is None else f"`base_reward` is {given!r}")
     if isinstance(fields["completion"], list) and not fields["completion"]:
         return Unusable("its completion holds no message")
     try:
