@@ -14,6 +14,7 @@ from os import PathLike
 from pathlib import Path
 
 from rbrlang import codes
+from rbrlang.budget import STEPS, Budget, SpentError
 from rbrlang.diagnostics import Diagnostic, has_errors
 from rbrlang.lang import allow
 from rbrlang.lang.carried import load_carried
@@ -22,7 +23,8 @@ from rbrlang.lang.load import LoadedModule, Parser, Reader, load, load_text, rea
 from rbrlang.lang.parse import parse
 from rbrlang.lang.program import Program, SourceFile
 from rbrlang.logic.audit import Audit, audit
-from rbrlang.logic.compile import BUDGET, Compiled, compile_program
+from rbrlang.logic.compile import BUDGET as NODES
+from rbrlang.logic.compile import Compiled, compile_program, nothing
 from rbrlang.logic.fingerprint import fingerprint
 from rbrlang.source import Span
 
@@ -50,11 +52,19 @@ class Checked:
 
 
 def _check(
-    modules: tuple[LoadedModule, ...], found: Sequence[Diagnostic], params: Mapping[str, float] | None, budget: int
+    modules: tuple[LoadedModule, ...], found: Sequence[Diagnostic], params: Mapping[str, float] | None, budget: Budget
 ) -> Checked:
-    program, problems = elaborate(modules, params)
-    compiled = compile_program(program, budget=budget)
-    result = audit(program, compiled, whole=not has_errors((*found, *problems)))
+    program, problems, result = _unread(modules), (), Audit((), ())
+    compiled = nothing(program)
+    try:
+        if not budget.spent:
+            program, problems = elaborate(modules, params, budget)
+            compiled = nothing(program)
+            compiled = compile_program(program, budget=_nodes(budget), work=budget)
+            result = audit(program, compiled, whole=not has_errors((*found, *problems)))
+            compiled.bdd.work = Budget(None)  # what is asked from here on is the caller's own work
+    except SpentError:
+        found = [*found, budget.finding()]
     root = modules[-1].module
     if not root.statements and not found:
         found = [Diagnostic(
@@ -67,30 +77,45 @@ def _check(
     return Checked(modules, program, compiled, result, diagnostics, tuple(sorted((params or {}).items())))
 
 
+def _nodes(budget: Budget) -> int:
+    """How many nodes each response type may have: more for those who allow more work."""
+    return NODES if budget.limit is None else max(NODES, NODES * budget.limit // STEPS)
+
+
+def _unread(modules: tuple[LoadedModule, ...]) -> Program:
+    """The program of files whose meaning was not looked at."""
+    sources = tuple(SourceFile(module.module.source.name, module.module.source.text) for module in modules)
+    return Program((), (), (), (), (), (), (), (), (), (), (), sources, "final")
+
+
 def check(
     path: str | PathLike[str], *, params: Mapping[str, float] | None = None, roots: Sequence[Path] = (),
-    budget: int = BUDGET, read: Reader = read_file, parser: Parser = parse,
+    steps: int = STEPS, read: Reader = read_file, parser: Parser = parse,
 ) -> Checked:  # fmt: skip
     """Check a policy file and all it imports. Raises OSError when the file cannot be read.
 
-    `read` gives the bytes of a file, `parser` its tree: an editor's unsaved texts and what it keeps enter here.
+    `read` gives the bytes of a file, `parser` its tree: an editor's unsaved texts and what it keeps enter here. What
+    takes more than so many `steps` of work is refused with a finding; see `rbrlang.budget`.
     """
-    modules, found = load(Path(path), roots=roots, read=read, parser=parser)
+    budget = Budget(steps)
+    modules, found = load(Path(path), roots=roots, read=read, parser=parser, budget=budget)
     return _check(modules, found, params, budget)
 
 
 def check_text(
     text: str, *, name: str = "policy.rbr", params: Mapping[str, float] | None = None, roots: Sequence[Path] = (),
-    budget: int = BUDGET,
+    steps: int = STEPS,
 ) -> Checked:  # fmt: skip
     """Check a policy given as text; `name` stands for it in messages, and imports are looked up beside it."""
-    modules, found = load_text(text, name, roots=roots)
+    budget = Budget(steps)
+    modules, found = load_text(text, name, roots=roots, budget=budget)
     return _check(modules, found, params, budget)
 
 
 def check_sources(
-    sources: Sequence[SourceFile], *, params: Mapping[str, float] | None = None, budget: int = BUDGET
+    sources: Sequence[SourceFile], *, params: Mapping[str, float] | None = None, steps: int = STEPS
 ) -> Checked:
     """Check a policy from the texts that it carries, the root last; see `rbrlang.lang.carried`. Raises `CarriedError`."""
-    modules, found = load_carried(sources)
+    budget = Budget(steps)
+    modules, found = load_carried(sources, budget)
     return _check(modules, found, params, budget)

@@ -69,6 +69,14 @@ BAD_EDITION = _code(
 KEYWORD_AS_NAME = _code("RBR1011", "error", "word of the language used as a name", "Keywords are reserved.")
 NOT_TEXT = _code("RBR1012", "error", "file is not UTF-8 text", "Policies are text files in UTF-8.")
 BAD_NUMBER = _code("RBR1013", "error", "number out of range", "Numbers are finite; counts are whole.")
+TOO_MUCH_WORK = _code(
+    "RBR1014", "error", "more work than the budget allows",
+    "A policy from elsewhere must cost whoever checks it seconds, not hours; what was not checked is not accepted.",
+)  # fmt: skip
+HIDDEN_DIRECTION = _code(
+    "RBR1015", "error", "character that turns the direction of text",
+    "Such a character shows a reviewer another text than the one that is read (Trojan Source, CVE-2021-42574).",
+)  # fmt: skip
 
 UNKNOWN_NAME = _code(
     "RBR2001", "error", "unknown name",

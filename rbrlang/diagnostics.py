@@ -54,14 +54,19 @@ class Diagnostic:
         return replace(self, span=Span(self.span.source, self.span.start, end))
 
 
+_LONGEST = 100  # characters of names that are compared: that takes their product
+
+
 def has_errors(diagnostics: Iterable[Diagnostic]) -> bool:
     """Whether any finding is an error."""
     return any(d.severity == "error" for d in diagnostics)
 
 
 def suggest(name: str, known: Sequence[str]) -> str | None:
-    """The known name closest to a misspelt one, if any is close."""
-    matches = get_close_matches(name, known, n=1, cutoff=0.6)
+    """The known name closest to a misspelt one, if any is close. Nobody misspells names that are very long."""
+    if len(name) > _LONGEST:
+        return None
+    matches = get_close_matches(name, [other for other in known if len(other) <= _LONGEST], n=1, cutoff=0.6)
     return matches[0] if matches else None
 
 

@@ -61,7 +61,7 @@ def test_the_announcement_as_json_has_the_promised_shape() -> None:
     done = rbrc("check", "--format", "json", str(ANNOUNCEMENT))
     assert done.returncode == 1
     report = json.loads(done.stdout)
-    assert set(report) == {"diagnostics", "policies"}
+    assert set(report) == {"diagnostics", "not_shown", "policies"}
     gap, overlap = report["diagnostics"]
     promised = {"code", "severity", "message", "file", "range", "related", "witness", "mass", "fixes"}
     assert promised <= set(gap)

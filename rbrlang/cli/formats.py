@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from rbrlang import __version__
-from rbrlang.cli.render import dump, pretty, witness_text
+from rbrlang.cli.render import dump, pretty, rest_text, witness_text
 from rbrlang.codes import Code
 from rbrlang.diagnostics import Diagnostic
 from rbrlang.source import Span
@@ -81,8 +81,8 @@ def _result(diagnostic: Diagnostic, rules: Sequence[Code]) -> dict[str, Any]:
     return result
 
 
-def sarif(diagnostics: Sequence[Diagnostic]) -> str:
-    """One run with the rules that were met and a result for every finding."""
+def sarif(diagnostics: Sequence[Diagnostic], not_shown: int = 0) -> str:
+    """One run with the rules that were met and a result for every finding; its properties count those not shown."""
     rules = list(dict.fromkeys(d.code for d in diagnostics))
     driver = {
         "name": "rbrc",
@@ -98,11 +98,13 @@ def sarif(diagnostics: Sequence[Diagnostic]) -> str:
             for code in rules
         ],
     }
-    run = {
+    run: dict[str, Any] = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
         "results": [_result(d, rules) for d in diagnostics],
     }
+    if not_shown:
+        run["properties"] = {"notShown": not_shown}
     return dump({"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]})
 
 
@@ -113,8 +115,8 @@ def _data(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def github(diagnostics: Sequence[Diagnostic]) -> str:
-    """One workflow command a finding."""
+def github(diagnostics: Sequence[Diagnostic], not_shown: int = 0) -> str:
+    """One workflow command a finding, and one that counts those not shown."""
     lines: list[str] = []
     for diagnostic in diagnostics:
         region = _region(diagnostic.span)
@@ -129,6 +131,8 @@ def github(diagnostics: Sequence[Diagnostic]) -> str:
             f"{key}={_data(str(value)).replace(':', '%3A').replace(',', '%2C')}" for key, value in properties.items()
         )
         lines.append(f"::{_COMMANDS[diagnostic.severity]} {shown}::{_data(details(diagnostic))}\n")
+    if not_shown:
+        lines.append(f"::notice title=rbrc check::{_data(rest_text(not_shown))}\n")
     return "".join(lines)
 
 
@@ -143,8 +147,13 @@ def _xml(text: str) -> str:
     return kept.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
 
 
-def junit(results: Sequence[tuple[str, Sequence[Diagnostic]]], failing: Collection[Diagnostic]) -> str:
-    """A suite a file and a case a finding, failed when it is in `failing`; a clean file has one case, which passed."""
+def junit(
+    results: Sequence[tuple[str, Sequence[Diagnostic]]], failing: Collection[Diagnostic], not_shown: int = 0
+) -> str:
+    """A suite a file and a case a finding, failed when it is in `failing`; a clean file has one case, which passed.
+
+    Findings that are not shown are one case of a suite of its own.
+    """
     suites: list[str] = []
     tests = failures = 0
     for file, diagnostics in results:
@@ -164,6 +173,12 @@ def junit(results: Sequence[tuple[str, Sequence[Diagnostic]]], failing: Collecti
         tests, failures = tests + len(cases), failures + failed
         head = f'  <testsuite name="{_xml(file)}" tests="{len(cases)}" failures="{failed}" errors="0">\n'
         suites.append(head + "".join(cases) + "  </testsuite>\n")
+    if not_shown:
+        tests += 1
+        suites.append(
+            '  <testsuite name="rbrc check" tests="1" failures="0" errors="0">\n'
+            f'    <testcase classname="rbrc check" name="{_xml(rest_text(not_shown))}"/>\n  </testsuite>\n'
+        )
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f'<testsuites name="rbrc check" tests="{tests}" failures="{failures}" errors="0">\n{"".join(suites)}</testsuites>\n'

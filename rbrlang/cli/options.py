@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rbrlang.budget import STEPS
 from rbrlang.checking import Checked, check
 from rbrlang.cli.errors import UsageError
-from rbrlang.cli.render import show
+from rbrlang.cli.render import chosen, show
 from rbrlang.cli.terminal import warn
 from rbrlang.lang.load import Parser
 from rbrlang.lang.parse import parse
@@ -34,8 +35,11 @@ def parameter(text: str) -> tuple[str, float]:
         raise argparse.ArgumentTypeError(f"`{text}` is not name=number") from None
 
 
-def policy_arguments(parser: argparse.ArgumentParser) -> None:
-    """`-D name=number` and `--root`."""
+def policy_arguments(parser: argparse.ArgumentParser, *, artefact: bool = False) -> None:
+    """`-D name=number`, `--root`, and `--budget`.
+
+    What becomes an `artefact` is held to the default budget: it is checked again wherever it is read.
+    """
     parser.add_argument(
         "-D", dest="params", metavar="NAME=NUMBER", type=parameter, action="append", default=[],
         help="set a `param` of the policy",
@@ -43,6 +47,13 @@ def policy_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--root", dest="roots", metavar="DIR", type=Path, action="append", default=[],
         help="a further folder that imports may come from",
+    )  # fmt: skip
+    if artefact:
+        parser.set_defaults(steps=STEPS)
+        return
+    parser.add_argument(
+        "--budget", dest="steps", metavar="N", type=count, default=STEPS,
+        help=f"steps of work after which a policy is refused (default: {STEPS})",
     )  # fmt: skip
 
 
@@ -283,7 +294,7 @@ def write_artefact(path: str, artefact: Artefact) -> None:
 def checked(options: argparse.Namespace, path: str, parser: Parser = parse) -> Checked:
     """Check the policy file a command was given; `parser` gives the tree of each of its files."""
     try:
-        return check(path, params=dict(options.params), roots=options.roots, parser=parser)
+        return check(path, params=dict(options.params), roots=options.roots, steps=options.steps, parser=parser)
     except IsADirectoryError:
         raise UsageError(f"`{path}` is a folder; name a .rbr file in it") from None
     except FileNotFoundError:
@@ -297,9 +308,12 @@ def policy(options: argparse.Namespace, path: str) -> Policy | None:
     result = checked(options, path)
     if result.ok:
         return Policy(result)
-    for diagnostic in result.diagnostics:
-        if diagnostic.severity == "error":
-            show(diagnostic, sys.stderr)
+    errors = [diagnostic for diagnostic in result.diagnostics if diagnostic.severity == "error"]
+    shown = chosen(errors, all_messages=False)
+    for diagnostic in shown:
+        show(diagnostic, sys.stderr)
+    if len(shown) < len(errors):
+        warn(f"and {len(errors) - len(shown):,} more; `rbrc check {path} --all-messages` shows all")
     warn(f"rbrc: `{path}` has errors; nothing was done")
     return None
 

@@ -8,14 +8,14 @@ excuses nothing is itself a finding, and so is one without a reason.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from rbrlang import codes
 from rbrlang.diagnostics import Diagnostic, Fix, has_errors, suggest
 from rbrlang.lang.load import LoadedModule
 from rbrlang.lang.syntax import Comment
-from rbrlang.source import Span
+from rbrlang.source import Source, Span
 
 _ALLOW = re.compile(r"#[ \t]*rbr:[ \t]*allow\b[ \t]*(?P<codes>[^#]*?)[ \t]*(?:--[ \t]*(?P<reason>.*))?\Z")
 _EXAMPLE = "write `# rbr: allow RBR4001 -- why it is fine here`"
@@ -37,35 +37,39 @@ def apply(modules: Sequence[LoadedModule], diagnostics: Iterable[Diagnostic]) ->
     whole = not has_errors(found)
     for module in modules:
         allows: list[_Allow] = []
-        for comment in module.module.comments:
+        below: dict[int, int] = {}
+        for comment in reversed(module.module.comments):
             if comment.directive:
-                read = _read(comment)
+                read = _read(comment, below)
                 if isinstance(read, Diagnostic):
                     found += [read] if module is modules[-1] else []
                 else:
                     allows += read
         used: set[_Allow] = set()
-        kept: list[Diagnostic] = []
-        for diagnostic in found:
-            excuses = [allow for allow in allows if _excuses(allow, diagnostic)]
-            used.update(excuses)
-            kept += [] if excuses else [diagnostic]
-        found = kept
+        if allows:
+            places: dict[tuple[str, int], list[_Allow]] = {}
+            for allow in allows:
+                places.setdefault((allow.code, allow.line), []).append(allow)
+            kept: list[Diagnostic] = []
+            for diagnostic in found:
+                excuses = _excuses(places, module.module.source, diagnostic)
+                used.update(excuses)
+                kept += [] if excuses else [diagnostic]
+            found = kept
         if whole and module is modules[-1]:
             found += [_unused(allow) for allow in allows if allow not in used]
     return tuple(found)
 
 
-def _excuses(allow: _Allow, diagnostic: Diagnostic) -> bool:
+def _excuses(
+    places: Mapping[tuple[str, int], Sequence[_Allow]], source: Source, diagnostic: Diagnostic
+) -> Sequence[_Allow]:
+    """Those among the allows of a file, by code and line, that excuse a finding."""
     span = diagnostic.span
-    return (
-        diagnostic.code.id == allow.code
-        and span.source is allow.at.source
-        and span.source.position(span.start)[0] == allow.line
-    )
+    return places.get((diagnostic.code.id, source.position(span.start)[0]), ()) if span.source is source else ()
 
 
-def _read(comment: Comment) -> list[_Allow] | Diagnostic:
+def _read(comment: Comment, below: dict[int, int]) -> list[_Allow] | Diagnostic:
     """What a comment excuses, or why that cannot be told."""
     match = _ALLOW.match(comment.text)
     if match is None:
@@ -84,21 +88,25 @@ def _read(comment: Comment) -> list[_Allow] | Diagnostic:
                 codes.BAD_ALLOW, f"no code `{name}`" if code is None else f"`{name}` is an error, which cannot be allowed",
                 at, help="mend what it reports" if code is not None else f"did you mean `{near}`?" if near else _EXAMPLE,
             )  # fmt: skip
-        allows.append(_Allow(name, _line(comment), at, comment, len(listed) == 1))
+        allows.append(_Allow(name, _line(comment, below), at, comment, len(listed) == 1))
     if not (match["reason"] or "").strip():
         return Diagnostic(codes.BAD_ALLOW, "this `allow` gives no reason", comment.span, help=_EXAMPLE)
     return allows
 
 
-def _line(comment: Comment) -> int:
-    """The line that a comment speaks of."""
+def _line(comment: Comment, below: dict[int, int]) -> int:
+    """The line that a comment speaks of; `below` keeps what the comments below it were found to speak of."""
     source = comment.span.source
     line = source.position(comment.span.start)[0]
     if source.text[source.line_starts[line - 1] : comment.span.start].strip():
         return line
     following = line + 1
     while following < len(source.line_starts) and source.line(following).strip()[:1] in ("", "#"):
+        if following in below:
+            following = below[following]
+            break
         following += 1
+    below[line] = following
     return following
 
 

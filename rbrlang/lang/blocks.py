@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from rbrlang import codes
+from rbrlang.budget import Budget
 from rbrlang.diagnostics import Diagnostic, suggest
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.formulas import Formulas, check_pattern, judged, known_classes
@@ -154,6 +155,8 @@ def _instruct(
         found[item.answer] = Instruction(item.answer, item.instruction.value, item.span)
 
 
+_TEST = 5  # steps
+
 # --- tests ------------------------------------------------------------------------------------
 
 
@@ -170,12 +173,15 @@ def tests(
     built: list[TruthTest | TextTest] = []
     if isinstance(block, tree.Cases):
         for case in block.cases:
+            formulas.budget.at(case.span)
+            formulas.budget.spend(_TEST)
             given = _given(case.literals, formulas, scope, definitions)
             expect = _expect(case.classes, response, formulas)
             if given is not None and expect is not None:
                 title = ", ".join(literal.span.text for literal in case.literals) or "nothing holds"
                 built.append(TruthTest(title, number, given, expect, case.span))
         return built
+    formulas.budget.spend(_TEST)
     givens = [item for item in block.items if isinstance(item, tree.Given)]
     prompts = [item for item in block.items if isinstance(item, tree.PromptItem)]
     completions = [item for item in block.items if isinstance(item, tree.CompletionItem)]
@@ -208,13 +214,14 @@ def tests(
 
 
 def _expect(idents: tuple[tree.Ident, ...], response: ResponseType, formulas: Formulas) -> tuple[str, ...] | None:
+    formulas.budget.spend(len(response.ranks) // 10)
     problems = [known_classes(ident, response.classes, response.name) for ident in idents]
     found = [problem for problem in problems if problem is not None]
     formulas.diagnostics += found
     return None if found else tuple(ident.text for ident in idents)
 
 
-def _determined(formula: Formula, definitions: Sequence[Definition]) -> dict[int, bool] | None:
+def _determined(formula: Formula, definitions: Sequence[Definition], budget: Budget) -> dict[int, bool] | None:
     """The truth of atoms that a formula fixes when it holds; None unless it is a conjunction of literals."""
     if isinstance(formula, Var):  # as nearly all are
         return {formula.atom: True}
@@ -222,6 +229,7 @@ def _determined(formula: Formula, definitions: Sequence[Definition]) -> dict[int
     pending: list[tuple[Formula, bool]] = [(formula, True)]
     while pending:
         current, value = pending.pop()
+        budget.spend(1)
         match current:
             case Var() if found.setdefault(current.atom, value) == value:
                 pass
@@ -248,7 +256,7 @@ def _given(
         if formula is None:
             whole = False
             continue
-        fixed = _determined(formula, definitions)
+        fixed = _determined(formula, definitions, formulas.budget)
         if fixed is None:
             whole = False
             formulas.diagnostics.append(Diagnostic(

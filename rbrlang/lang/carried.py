@@ -20,10 +20,10 @@ from functools import cache
 from pathlib import Path
 from typing import assert_never
 
+from rbrlang.budget import Budget
 from rbrlang.diagnostics import Diagnostic
 from rbrlang.lang import syntax as tree
-from rbrlang.lang.load import LoadedModule, standard_library
-from rbrlang.lang.parse import parse
+from rbrlang.lang.load import LoadedModule, read_within, standard_library
 from rbrlang.lang.program import SourceFile
 from rbrlang.source import Source
 
@@ -37,11 +37,15 @@ class CarriedError(ValueError):
     """Sources that no policy consists of; the message names the source and the reason."""
 
 
-def load_carried(sources: Sequence[SourceFile]) -> tuple[tuple[LoadedModule, ...], tuple[Diagnostic, ...]]:
+def load_carried(
+    sources: Sequence[SourceFile], budget: Budget | None = None
+) -> tuple[tuple[LoadedModule, ...], tuple[Diagnostic, ...]]:
     """The modules of a policy, as `load` gives them: imported ones first, the root last.
 
+    What does not fit the `budget` (by default one of its own) stays unread, which is an error among the findings.
     Raises `CarriedError` where names or imports are not those of one policy.
     """
+    budget = budget or Budget()
     check_names([source.name for source in sources])
     if not sources:
         raise CarriedError("there is no source")
@@ -50,8 +54,10 @@ def load_carried(sources: Sequence[SourceFile]) -> tuple[tuple[LoadedModule, ...
     for source in sources:
         if "\0" in source.text:
             raise CarriedError(f"`{source.name}` is not text: it has a NUL")
-        module, diagnostics = parse(Source(source.name, source.text))
+        module, diagnostics = read_within(budget, Source(source.name, source.text))
         found += diagnostics
+        if budget.spent:
+            return (LoadedModule(source.name, module, (), False),), tuple(found)
         uses = [statement for statement in module.statements if isinstance(statement, tree.Use)]
         imports = _imports(source, uses, sources[: len(modules)])
         modules.append(LoadedModule(source.name, module, imports, source.name.startswith("std/")))

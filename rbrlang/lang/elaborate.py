@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from rbrlang import codes
-from rbrlang.diagnostics import Diagnostic, suggest
+from rbrlang.budget import Budget
+from rbrlang.diagnostics import Diagnostic
 from rbrlang.lang import blocks
 from rbrlang.lang import syntax as tree
-from rbrlang.lang.formulas import Formulas, judged, mentioned
+from rbrlang.lang.formulas import Formulas, judged, mentioned, pattern_steps
 from rbrlang.lang.load import LoadedModule
 from rbrlang.lang.program import (
     Axiom,
@@ -39,30 +40,33 @@ from rbrlang.lang.unused import unused
 from rbrlang.source import Source, Span
 
 EDITION = 1
+_PROPOSITION = 20  # steps
 
 
 def elaborate(
-    modules: Sequence[LoadedModule], params: Mapping[str, float] | None = None
+    modules: Sequence[LoadedModule], params: Mapping[str, float] | None = None, budget: Budget | None = None
 ) -> tuple[Program, tuple[Diagnostic, ...]]:
     """Resolve loaded files (children first, root last) into a `Program`.
 
     `params` overrides the values of parameters, those of an imported module under `module.name`. The program holds whatever was free
-    of mistakes; it stands for the whole policy only when no diagnostic is an error.
+    of mistakes; it stands for the whole policy only when no diagnostic is an error. `budget` is by default one of its
+    own. Raises `SpentError`.
     """
-    return _Elaborator(modules, params or {}).run()
+    return _Elaborator(modules, params or {}, budget or Budget()).run()
 
 
 class _Elaborator:
-    def __init__(self, modules: Sequence[LoadedModule], params: Mapping[str, float]) -> None:
+    def __init__(self, modules: Sequence[LoadedModule], params: Mapping[str, float], budget: Budget) -> None:
+        self.budget = budget
         self.modules = {module.key: module for module in modules}
         self.root = modules[-1]
-        self.scopes, self.diagnostics = build_scopes(modules)
+        self.scopes, self.diagnostics = build_scopes(modules, budget)
         self.scope = self.scopes[self.root.key]
         self.params = self._params(params)
         self.judged = self._judged()
         self.rules = RuleBook(self.modules, self.scopes, self.diagnostics)
         self.rewards = self._rewards()
-        self.reach = Reach(self.scopes, self.diagnostics)
+        self.reach = Reach(self.scopes, self.diagnostics, budget)
 
     def run(self) -> tuple[Program, tuple[Diagnostic, ...]]:
         """Elaborate everything, in the order in which the parts need each other."""
@@ -75,7 +79,7 @@ class _Elaborator:
         )
         formulas = Formulas(
             self.scopes, self.reach.columns, lambda entity: self.reach.defined[entity],
-            self.params, self.diagnostics, len(propositions), self.judged, self.judged[self.root.key],
+            self.params, self.diagnostics, len(propositions), self.judged, self.judged[self.root.key], self.budget,
         )  # fmt: skip
         self._groups(formulas)
         definitions = self._definitions(formulas)
@@ -83,6 +87,7 @@ class _Elaborator:
         built: list[ResponseType] = []
         numbers: dict[Entity, int] = {}
         for entity in responses:
+            self.budget.at(entity.span)
             response = self.rules.response(entity, formulas)
             if response is not None:
                 block, scope = self._reward_block(entity)
@@ -140,6 +145,8 @@ class _Elaborator:
     def _groups(self, formulas: Formulas) -> None:
         for statement in self.root.module.statements:
             if isinstance(statement, tree.Group):
+                self.budget.at(statement.span)
+                self.budget.spend(len(statement.members))
                 for path in statement.members:
                     entity = resolve(self.scope, path, "proposition", (tree.Prop, tree.Assign))
                     if isinstance(entity, Diagnostic):
@@ -178,7 +185,7 @@ class _Elaborator:
             if name in params:
                 values[params[name].module, params[name].name] = value
                 continue
-            near = suggest(name, known)
+            near = self.scope.meant(name, known)
             self.diagnostics.append(Diagnostic(
                 codes.UNKNOWN_PARAM, f"the policy declares no parameter `{name}`", Span(self.root.module.source, 0, 0),
                 help=f"did you mean `-D {near}=…`?" if near else f"declare it with `param {name} = …`",
@@ -235,10 +242,12 @@ class _Elaborator:
             if isinstance(entity.declaration, tree.Assign):
                 self.reach.visit(entity)
         for response in responses:
+            self.budget.at(response.span)
             for formula, scope in self.rules.formulas_of(response):
                 for entity in mentioned(formula, scope, self.scopes):
                     self.reach.visit(entity)
         for statement in self.root.module.statements:
+            self.budget.at(statement.span)
             for formula in _formulas_beside_rules(statement):
                 for entity in mentioned(formula, self.scope, self.scopes):
                     self.reach.visit(entity)
@@ -263,6 +272,9 @@ class _Elaborator:
 
     def _proposition(self, entity: Entity, name: str) -> Proposition:
         assert isinstance(entity.declaration, tree.Prop)
+        self.budget.at(entity.span)
+        patterns = (item.pattern for item in entity.declaration.items if isinstance(item, tree.CueItem))
+        self.budget.spend(_PROPOSITION + sum(map(pattern_steps, patterns)))
         return blocks.proposition(entity.declaration, name, self.judged[entity.module], self.diagnostics)
 
     def _definitions(self, formulas: Formulas) -> list[Definition]:
@@ -272,6 +284,7 @@ class _Elaborator:
             declaration = entity.declaration
             assert isinstance(declaration, tree.Assign)
             assert not isinstance(declaration.body, tree.OtherwiseBody)
+            self.budget.at(declaration.span)
             formula = formulas.elaborate(declaration.body, self.scopes[entity.module])
             self.reach.defined[entity] = None if formula is None else len(built)
             if formula is not None:
@@ -287,6 +300,7 @@ class _Elaborator:
             for statement in module.module.statements:
                 if not isinstance(statement, tree.AxiomDecl):
                     continue
+                self.budget.at(statement.span)
                 if module is not self.root and not self._in_use(statement.formula, scope):
                     continue
                 formula = formulas.elaborate(statement.formula, scope)
@@ -340,6 +354,7 @@ class _Elaborator:
                     ))  # fmt: skip
             if not isinstance(statement, (tree.Test, tree.Cases, tree.PropertyDecl)):
                 continue
+            self.budget.at(statement.span)
             entity = self._response(statement.response)
             if entity is None or entity not in numbers:
                 continue
@@ -358,6 +373,7 @@ class _Elaborator:
         for statement in self.root.module.statements:
             if not isinstance(statement, tree.MonotoneDecl):
                 continue
+            self.budget.at(statement.span)
             response = self._response(statement.response)
             for trend in statement.trends:
                 if trend.direction.text not in ("up", "down"):
@@ -372,6 +388,7 @@ class _Elaborator:
                 elif response is not None and response in numbers:
                     up = trend.direction.text == "up"
                     atoms = [self.reach.columns[member] for member in self._members(entity)]
+                    self.budget.spend(len(atoms))
                     claims += [Monotone(numbers[response], atom, up, trend.span) for atom in atoms]
         return tuple(claims)
 

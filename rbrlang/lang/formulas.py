@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import assert_never, get_args
 
 from rbrlang import codes
+from rbrlang.budget import Budget
 from rbrlang.diagnostics import Diagnostic, Fix, respelled, suggest
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.program import (
@@ -41,6 +42,12 @@ from rbrlang.lang.scope import Entity, Scope, lookup, resolve
 from rbrlang.source import Span
 
 MAX_COUNT = 10**9
+_PART = 3  # steps for each part of a formula
+
+
+def pattern_steps(pattern: tree.Text) -> int:
+    """What reading a pattern may cost; a repetition makes RE2 write it out."""
+    return 200 + len(pattern.value) + (2000 if "{" in pattern.value else 0)
 
 
 def check_pattern(pattern: tree.Text) -> Diagnostic | None:
@@ -106,6 +113,7 @@ class Formulas:
     first_measure: int
     judged: Mapping[str, Judged]
     judged_by_policy: Judged
+    budget: Budget
     measures: dict[tuple[str, str, str, int], Measure] = field(default_factory=dict[tuple[str, str, str, int], Measure])
     used: set[Entity] = field(default_factory=set[Entity])  # groups and parameters
     _columns: dict[tuple[str, str, str, int], int] = field(default_factory=dict[tuple[str, str, str, int], int])
@@ -118,6 +126,7 @@ class Formulas:
         `classes` are names that stand for a response type's classes (in properties), `replaced` is what `super`
         stands for (in overrides).
         """
+        self.budget.spend(_PART)
         match formula:
             case tree.Name():
                 return self._name(formula, scope, classes)
@@ -184,6 +193,7 @@ class Formulas:
         self, kind: MeasureKind, pattern: tree.Text | None, over: Judged, threshold: int, span: Span
     ) -> Formula | None:
         if pattern is not None and kind != "contains":
+            self.budget.spend(pattern_steps(pattern))
             problem = check_pattern(pattern)
             if problem is not None:
                 self.diagnostics.append(problem)
@@ -297,9 +307,8 @@ class Formulas:
             assert isinstance(entity.declaration, tree.Group)
             self.used.add(entity)
             paths, home = entity.declaration.members, self.scopes[entity.module]
-            operands = [self._member(path, home, path.span) for path in paths]
-        else:
-            operands = [self._member(path, home, path.span) for path in paths]
+        self.budget.spend(_PART * len(paths))
+        operands = [self._member(path, home, path.span) for path in paths]
         found = [operand for operand in operands if operand is not None]
         return found if len(found) == len(operands) else None
 
@@ -345,6 +354,7 @@ def mentioned(formula: tree.Formula, scope: Scope, scopes: dict[str, Scope]) -> 
 
     Names that mean nothing are passed over; `Formulas.elaborate` reports them.
     """
+    scope.budget.spend(1)
     match formula:
         case tree.Name():
             yield from _entities((formula.path,), scope)
@@ -388,6 +398,7 @@ def names_super(formula: tree.Formula | tree.OtherwiseBody) -> bool:
 
 
 def _entities(paths: tuple[tree.Path, ...], scope: Scope) -> Iterator[Entity]:
+    scope.budget.spend(len(paths))
     for path in paths:
         entity = lookup(scope, path)
         if entity is not None and isinstance(entity.declaration, (tree.Prop, tree.Assign)):

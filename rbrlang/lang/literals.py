@@ -40,7 +40,7 @@ class Literals:
         value = float(token.text)
         if not math.isfinite(value):
             self.diagnostics.append(Diagnostic(
-                codes.BAD_NUMBER, f"`{token.text}` is too large", self.span(token), help="numbers are finite",
+                codes.BAD_NUMBER, f"`{_short(token.text)}` is too large", self.span(token), help="numbers are finite",
             ))  # fmt: skip
             value = 0.0
         return tree.Number(value, self.span(token))
@@ -72,6 +72,10 @@ class Literals:
             ))  # fmt: skip
             value = value.encode("utf-8", "replace").decode()
         return tree.Text(value, span)
+
+
+def _short(digits: str) -> str:
+    return digits if len(digits) <= 30 else f"{digits[:12]}…{digits[-3:]}"
 
 
 def dedented(text: str) -> str:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from rbrlang import codes
+from rbrlang.budget import Budget, SpentError
 from rbrlang.diagnostics import Diagnostic, suggest
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.parse import parse
@@ -20,6 +22,7 @@ from rbrlang.source import Source, Span
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 50
+_LOOKING = 300  # steps for finding a file
 
 Reader = Callable[[Path], bytes]
 Parser = Callable[[Source], tuple[tree.Module, tuple[Diagnostic, ...]]]
@@ -48,35 +51,60 @@ def read_file(path: Path) -> bytes:
 
 
 def load(
-    path: Path, *, roots: Sequence[Path] = (), read: Reader = read_file, parser: Parser = parse
+    path: Path,
+    *,
+    roots: Sequence[Path] = (),
+    read: Reader = read_file,
+    parser: Parser = parse,
+    budget: Budget | None = None,
 ) -> tuple[tuple[LoadedModule, ...], tuple[Diagnostic, ...]]:
     """Load a policy's root file and all it imports. Raises OSError when the root cannot be read.
 
-    `read` gives the bytes of a file, `parser` its tree; see `reparse.Reparser`.
+    `read` gives the bytes of a file, `parser` its tree; see `reparse.Reparser`. What does not fit the `budget` (by
+    default one of its own) stays unread, which is an error among the findings.
     """
-    loader = _Loader(tuple(root.resolve() for root in roots), read, parser)
+    loader = _Loader(tuple(root.resolve() for root in roots), read, parser, budget or Budget())
     source = loader.source(path, os.fspath(path), read(path))
     loader.visit(path.resolve(), source, standard=False)
     return tuple(loader.done.values()), tuple(loader.diagnostics)
 
 
 def load_text(
-    text: str, name: str = "policy.rbr", *, roots: Sequence[Path] = ()
+    text: str, name: str = "policy.rbr", *, roots: Sequence[Path] = (), budget: Budget | None = None
 ) -> tuple[tuple[LoadedModule, ...], tuple[Diagnostic, ...]]:
     """Load a policy from text as if it stood in the file `name`: it may import what lies beside and below."""
-    loader = _Loader(tuple(root.resolve() for root in roots), read_file, parse)
+    loader = _Loader(tuple(root.resolve() for root in roots), read_file, parse, budget or Budget())
     loader.visit(Path(name).resolve(), Source(name, text), standard=False)
     return tuple(loader.done.values()), tuple(loader.diagnostics)
 
 
+def read_within(budget: Budget, source: Source, parser: Parser = parse) -> tuple[tree.Module, tuple[Diagnostic, ...]]:
+    """The tree of a file and what could not be read; without statements when the budget is spent on it, or was before."""
+    nothing = tree.Module(source, (), (), frozenset())
+    if budget.spent:
+        return nothing, ()
+    try:
+        budget.read(source)
+    except SpentError:
+        return nothing, (budget.finding(),)
+    return parser(source)
+
+
 class _Loader:
-    def __init__(self, roots: tuple[Path, ...], read: Reader, parser: Parser) -> None:
+    def __init__(self, roots: tuple[Path, ...], read: Reader, parser: Parser, budget: Budget) -> None:
         self.roots = roots
         self.read = read
         self.parse = parser
+        self.budget = budget
         self.done: dict[str, LoadedModule] = {}
         self.open: list[str] = []
         self.diagnostics: list[Diagnostic] = []
+
+    @cached_property
+    def standard(self) -> list[str]:
+        """The names of the standard library's modules."""
+        library = standard_library().resolve()
+        return sorted("std." + ".".join(p.relative_to(library).with_suffix("").parts) for p in library.rglob("*.rbr"))
 
     def source(self, path: Path, name: str, data: bytes) -> Source:
         """Decode a file; what is not text becomes a diagnostic and an empty source."""
@@ -102,18 +130,28 @@ class _Loader:
 
     def visit(self, path: Path, source: Source, *, standard: bool) -> str:
         key = os.fspath(path)
-        module, diagnostics = self.parse(source)
+        module, diagnostics = read_within(self.budget, source, self.parse)
         self.diagnostics += diagnostics
         self.open.append(key)
         imports: list[tuple[tree.Use, str]] = []
         for statement in module.statements:
-            if isinstance(statement, tree.Use):
-                found = self._find(statement, path, source, standard)
+            if isinstance(statement, tree.Use) and not self.budget.spent:
+                found = self._use(statement, path, source, standard)
                 if found is not None:
                     imports.append((statement, found))
         self.open.pop()
         self.done[key] = LoadedModule(key, module, tuple(imports), standard)
         return key
+
+    def _use(self, use: tree.Use, importer: Path, source: Source, standard: bool) -> str | None:
+        """The key of the file that a statement imports; None, and a finding, where it cannot be."""
+        self.budget.at(use.span)
+        try:
+            self.budget.spend(_LOOKING)
+            return self._find(use, importer, source, standard)
+        except SpentError:
+            self.diagnostics.append(self.budget.finding())
+            return None
 
     def _find(self, use: tree.Use, importer: Path, source: Source, standard: bool) -> str | None:
         target = self._standard(use) if isinstance(use.module, tree.Path) else self._local(use, importer)
@@ -159,8 +197,7 @@ class _Loader:
         path = library.joinpath(*parts[1:]).with_suffix(".rbr") if len(parts) > 1 else library
         if parts[0] == "std" and path.is_file():
             return path, True
-        known = sorted("std." + ".".join(p.relative_to(library).with_suffix("").parts) for p in library.rglob("*.rbr"))
-        near = suggest(module.text, known)
+        near = suggest(module.text, self.standard)
         self.diagnostics.append(Diagnostic(
             codes.MODULE_NOT_FOUND, f"no module `{module.text}`", module.span,
             help=f"did you mean `{near}`?" if near

@@ -2,7 +2,8 @@
 
 An LALR(1) automaton runs over each statement by itself (tables: `grammar.py`, statements:
 `tokens.py`). A statement that cannot be read becomes one diagnostic that says what was found and
-what could have stood there; all others are kept. Reading never raises, whatever the text.
+what could have stood there; all others are kept. Reading never raises, whatever the text; after
+`MAX_MISTAKES` it ends.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from rbrlang.diagnostics import Diagnostic, Fix, suggest
 from rbrlang.lang import grammar
 from rbrlang.lang.build import Builder, Splice
 from rbrlang.lang.syntax import Comment, Module, Statement
-from rbrlang.lang.tokens import Chunk, Token, lex
+from rbrlang.lang.tokens import MAX_MISTAKES, Chunk, Token, lex
 from rbrlang.source import Source, Span
 
 # What people call the terminals and the groups of terminals that often appear together.
@@ -40,10 +41,12 @@ def parse(source: Source) -> tuple[Module, tuple[Diagnostic, ...]]:
     lexed = lex(source)
     builder = Builder(source)
     statements: list[Statement] = []
-    diagnostics = list(lexed.diagnostics)
+    diagnostics = list(lexed.diagnostics[:MAX_MISTAKES])
     docs = _Docs(source, lexed.comments)
     lost: set[str] = set()
     for chunk in lexed.chunks:
+        if len(diagnostics) + len(builder.diagnostics) >= MAX_MISTAKES:  # to explain one takes most of a millisecond
+            break
         builder.doc = docs.before(chunk.tokens[0].start)
         built = derive(source, chunk, builder) if chunk.whole else None
         if built is None or isinstance(built, Diagnostic):
@@ -56,7 +59,16 @@ def parse(source: Source) -> tuple[Module, tuple[Diagnostic, ...]]:
             diagnostics.append(built)
     diagnostics += builder.diagnostics
     diagnostics.sort(key=lambda d: d.span.start)
+    if len(diagnostics) >= MAX_MISTAKES:
+        diagnostics.append(_too_many(diagnostics[-1].span))
     return Module(source, tuple(statements), lexed.comments, frozenset(lost)), tuple(diagnostics)
+
+
+def _too_many(place: Span) -> Diagnostic:
+    return Diagnostic(
+        codes.TOO_MUCH_WORK, f"{MAX_MISTAKES:,} mistakes are enough: what follows was not read", place,
+        help="mend the first ones; they may be the cause of the others",
+    )  # fmt: skip
 
 
 def _declared(tokens: Sequence[Token]) -> Iterator[str]:

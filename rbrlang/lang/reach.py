@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rbrlang import codes
+from rbrlang.budget import Budget
 from rbrlang.diagnostics import Diagnostic
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.formulas import mentioned
@@ -23,7 +24,8 @@ class Reach:
     propositions, each behind those it uses; `defined` gives their places in it, None for broken ones (reported).
     """
 
-    def __init__(self, scopes: dict[str, Scope], diagnostics: list[Diagnostic]) -> None:
+    def __init__(self, scopes: dict[str, Scope], diagnostics: list[Diagnostic], budget: Budget) -> None:
+        self.budget = budget
         self.scopes = scopes
         self.diagnostics = diagnostics
         self.columns: dict[Entity, int] = {}
@@ -44,8 +46,10 @@ class Reach:
             if isinstance(declaration, tree.Prop):
                 self._number(entity)
             elif entity in open_:
+                self.budget.spend(len(open_) // 20)
                 self._recursive([*open_][list(open_).index(entity) :])
             elif isinstance(declaration, tree.Assign) and not isinstance(declaration.body, tree.OtherwiseBody):
+                self.budget.at(entity.span)
                 open_[entity] = None
                 path.append((entity, mentioned(declaration.body, self.scopes[entity.module], self.scopes)))
             else:
@@ -58,6 +62,7 @@ class Reach:
         enter(entity)
         while path:
             current, needs = path[-1]
+            self.budget.spend(1)
             following = next(needs, None)
             if following is not None:
                 enter(following)
@@ -69,6 +74,8 @@ class Reach:
                 self.order.append(current)
 
     def _recursive(self, cycle: list[Entity]) -> None:
+        self.budget.at(cycle[0].span)
+        self.budget.spend(len(cycle))
         for entity in cycle:
             self.defined[entity] = None
         names = [e.name for e in cycle[:6]] + ["…"] * (len(cycle) > 6) + [cycle[0].name]
@@ -84,6 +91,7 @@ class Reach:
             name = f"{Path(entity.module).stem}.{name}"
             base, copy = name, 1
             while name in self._taken:
+                self.budget.spend(1)
                 copy += 1
                 name = f"{base}_{copy}"
         self.columns[entity] = len(self.names)

@@ -6,12 +6,13 @@ From a `reward` block, or from the rules where there is none.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import assert_never
 
 from rbrlang import codes
-from rbrlang.diagnostics import Diagnostic, suggest
+from rbrlang.budget import Budget
+from rbrlang.diagnostics import Diagnostic
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.formulas import Formulas, known_classes
 from rbrlang.lang.program import Definition, Feature, Formula, Otherwise, ResponseType, Var, WeightBound, walk
@@ -37,20 +38,23 @@ def with_reward(
     report = formulas.diagnostics.append
     items: _Items = block.items if block is not None else ()
     _shadowed(items, response, scope, report)
+    formulas.budget.spend(len(items))
     lists = [item for item in items if isinstance(item, tree.FeatureList)]
     if lists:
         listed = [feature for item in lists for feature in _listed(item, response, formulas, scope, names)]
     else:
-        listed = [*_classes(response), *_reached(response, definitions, names)]
+        listed = [*_classes(response), *_reached(response, definitions, names, formulas.budget)]
     features = tuple(dict.fromkeys(listed))
+    places = {(f.kind, f.name if f.kind == "class" else f.index): at for at, f in enumerate(features)}
     bounds: dict[int, WeightBound] = {}
-    margins = dict.fromkeys(response.classes, 1.0)
+    classes = dict.fromkeys(response.classes)
+    margins = dict.fromkeys(classes, 1.0)
     for item in items:
         match item:
             case tree.WeightItem():
-                _bound(item, _position(item.feature, features, formulas, scope), features, bounds, report)
+                _bound(item, _position(item.feature, places, formulas, scope), features, bounds, scope, report)
             case tree.MarginItem():
-                problem = known_classes(item.name, response.classes, response.name)
+                problem = known_classes(item.name, classes, response.name)
                 if problem is None and item.value.value < 0:
                     problem = Diagnostic(
                         codes.BAD_REWARD, "a margin is not negative", item.value.span, help="use 0 or more",
@@ -70,8 +74,9 @@ def with_reward(
 
 def _shadowed(items: _Items, response: ResponseType, scope: Scope, report: _Report) -> None:
     """Report names that are a class and a proposition."""
+    classes = frozenset(response.classes)
     for path in _named(items):
-        entity = lookup(scope, path) if path.text in response.classes else None
+        entity = lookup(scope, path) if path.text in classes else None
         if entity is not None and isinstance(entity.declaration, tree.Prop):
             report(Diagnostic(
                 codes.BAD_REWARD, f"`{path.text}` is a class of `{response.name}` and a proposition", path.span,
@@ -93,12 +98,16 @@ def _classes(response: ResponseType) -> list[Feature]:
     return [Feature(name, "class", index) for index, name in enumerate(response.classes)]
 
 
-def _reached(response: ResponseType, definitions: Sequence[Definition], names: Sequence[str]) -> list[Feature]:
+def _reached(
+    response: ResponseType, definitions: Sequence[Definition], names: Sequence[str], budget: Budget
+) -> list[Feature]:
     """Every proposition that the rules reach; measures come after them in the order of columns."""
     reached: set[int] = set()
+    entered: set[int] = set()
     for rule in response.rules:
         if not isinstance(rule.formula, Otherwise):
-            reached |= atoms_of(rule.formula, definitions)
+            reached.update(part.atom for part in walk(rule.formula, definitions, entered) if isinstance(part, Var))
+    budget.spend(len(reached) + len(entered))
     return [Feature(names[atom], "proposition", atom) for atom in sorted(reached) if atom < len(names)]
 
 
@@ -106,11 +115,12 @@ def _listed(
     item: tree.FeatureList, response: ResponseType, formulas: Formulas, scope: Scope, names: Sequence[str]
 ) -> Iterator[Feature]:
     """The features of one list; a name that is none is reported."""
+    numbers = {name: at for at, name in enumerate(response.classes)}
     for path in item.names:
         if path.text == "classes":
             yield from _classes(response)
-        elif path.text in response.classes:
-            yield Feature(path.text, "class", response.classes.index(path.text))
+        elif path.text in numbers:
+            yield Feature(path.text, "class", numbers[path.text])
         else:
             entity = resolve(scope, path, "class or proposition", (tree.Prop,))
             if isinstance(entity, Entity):
@@ -120,25 +130,23 @@ def _listed(
                 formulas.diagnostics.append(entity)
 
 
-def _position(path: tree.Path, features: Sequence[Feature], formulas: Formulas, scope: Scope) -> int | None:
+def _position(
+    path: tree.Path, places: Mapping[tuple[str, str | int], int], formulas: Formulas, scope: Scope
+) -> int | None:
     """Which feature a path means; a column's name may be longer than the name in this file."""
     entity = lookup(scope, path)
     atom = None if entity is None else formulas.columns.get(entity)
-    for at, feature in enumerate(features):
-        if feature.kind == "class" and feature.name == path.text:
-            return at
-        if feature.kind == "proposition" and feature.index == atom:
-            return at
-    return None
+    found = [places.get(("class", path.text)), None if atom is None else places.get(("proposition", atom))]
+    return min((at for at in found if at is not None), default=None)
 
 
 def _bound(
     item: tree.WeightItem, at: int | None, features: Sequence[Feature], bounds: dict[int, WeightBound],
-    report: _Report,
+    scope: Scope, report: _Report,
 ) -> None:  # fmt: skip
-    names = [feature.name for feature in features]
     if at is None:
-        near = suggest(item.feature.text, names)
+        names = [feature.name for feature in features]
+        near = scope.meant(item.feature.text, names)
         report(Diagnostic(
             codes.BAD_REWARD, f"`{item.feature.text}` is not a feature here", item.feature.span,
             help=f"did you mean `{near}`?" if near else "features are " + ", ".join(f"`{n}`" for n in names[:10]),
@@ -158,7 +166,7 @@ def _bound(
         low, high = max(low, earlier.low), min(high, earlier.high)
         if low > high:
             report(Diagnostic(
-                codes.BAD_REWARD, f"no weight of `{names[at]}` satisfies both bounds", item.span,
+                codes.BAD_REWARD, f"no weight of `{features[at].name}` satisfies both bounds", item.span,
                 related=(("the other bound", earlier.span),), help="remove one of them",
             ))  # fmt: skip
             return

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from rbrlang import codes
+from rbrlang.budget import Budget
 from rbrlang.diagnostics import Diagnostic, Fix
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.formulas import Formulas, known_classes, names_super
@@ -71,9 +72,12 @@ class RuleBook:
                 current = current.replaced if names_super(current.body) else None
 
     def _collect(self, module: LoadedModule) -> None:
+        budget = self._scopes[module.key].budget
         own = [e for e in self._scopes[module.key].own.values() if isinstance(e.declaration, tree.Response)]
         for entity in own:
             assert isinstance(entity.declaration, tree.Response)
+            budget.at(entity.span)
+            budget.spend(len(entity.declaration.tiers) + len(entity.declaration.cascade or ()))
             rules = self._rules.setdefault(entity, _Rules(_classes(entity.declaration)))
             for line in entity.declaration.cascade or ():
                 self._add(entity, rules, line.name, line.body, cascade=True)
@@ -85,6 +89,8 @@ class RuleBook:
                 self._flat(statement, module.key)
         for statement in everywhere:
             name = statement.target.parts[0]
+            budget.at(statement.span)
+            budget.spend(len(own))
             having = [entity for entity in own if name.text in self._rules[entity].classes]
             if not having:
                 self._diagnostics.append(Diagnostic(
@@ -132,6 +138,7 @@ class RuleBook:
         if entity is None:
             return
         name, rules = target.parts[-1], self._rules[entity]
+        self._scopes[key].budget.spend(len(rules.lines) // 5)
         lines = [at for at, line in enumerate(rules.lines) if line.name.text == name.text]
         problem = known_classes(name, rules.classes, entity.name)
         start = Span(statement.span.source, statement.span.start, target.span.start)
@@ -214,7 +221,7 @@ class RuleBook:
         declaration = entity.declaration
         assert isinstance(declaration, tree.Response)
         rules = self._rules[entity]
-        broken = rules.broken or self._duplicate_classes(declaration)
+        broken = rules.broken or self._duplicate_classes(declaration, self._scopes[entity.module].budget)
         lost = self._modules[entity.module].module.lost
         for ident in (ident for tier in declaration.tiers for ident in tier):
             if ident.text not in rules.first:
@@ -251,7 +258,7 @@ class RuleBook:
             formula = formulas.elaborate(current.body, self._scopes[current.home], replaced=formula)
         return formula
 
-    def _duplicate_classes(self, declaration: tree.Response) -> bool:
+    def _duplicate_classes(self, declaration: tree.Response, budget: Budget) -> bool:
         seen: dict[str, Span] = {}
         broken = False
         for ident in (ident for tier in declaration.tiers for ident in tier):
@@ -262,6 +269,7 @@ class RuleBook:
                     codes.DUPLICATE, f"class `{ident.text}` is ranked twice", ident.span,
                     related=(("first ranked here", first),), help="remove one of them",
                 )  # fmt: skip
+                budget.spend(len(self._diagnostics) // 5)
                 if problem not in self._diagnostics:
                     self._diagnostics.append(problem)
         return broken

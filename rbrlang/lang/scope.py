@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import assert_never
 
 from rbrlang import codes
+from rbrlang.budget import Budget
 from rbrlang.diagnostics import Diagnostic, respelled, suggest
 from rbrlang.lang import grammar
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.load import LoadedModule
 from rbrlang.source import Span
+
+_LOOKING = 20  # steps for comparing two names
 
 Declaration = tree.Prop | tree.Assign | tree.Group | tree.Param | tree.Response
 
@@ -51,12 +54,21 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The names of one file: `names` are used bare, `modules` qualify with a dot."""
+    """The names of one file: `names` are used bare, `modules` qualify with a dot.
+
+    Looking for what a name that nobody declared may have meant is charged to the `budget`.
+    """
 
     key: str
     own: dict[str, Entity]
     names: dict[str, Entity]
     modules: dict[str, dict[str, Entity]]
+    budget: Budget
+
+    def meant(self, name: str, known: Sequence[str]) -> str | None:
+        """The known name closest to a misspelt one, if any is close. Raises `SpentError`."""
+        self.budget.spend(_LOOKING * len(known))
+        return suggest(name, known)
 
 
 def _declared(module: LoadedModule) -> list[Entity]:
@@ -74,8 +86,14 @@ def _declared(module: LoadedModule) -> list[Entity]:
     return found
 
 
-def build_scopes(modules: Sequence[LoadedModule]) -> tuple[dict[str, Scope], list[Diagnostic]]:
-    """The scopes of all files, and what is declared twice, hidden or missing."""
+def build_scopes(
+    modules: Sequence[LoadedModule], budget: Budget | None = None
+) -> tuple[dict[str, Scope], list[Diagnostic]]:
+    """The scopes of all files, and what is declared twice, hidden or missing.
+
+    `budget` is by default one of their own. Raises `SpentError`.
+    """
+    budget = budget or Budget()
     scopes: dict[str, Scope] = {}
     diagnostics: list[Diagnostic] = []
     for module in modules:
@@ -84,8 +102,10 @@ def build_scopes(modules: Sequence[LoadedModule]) -> tuple[dict[str, Scope], lis
             first = own.setdefault(entity.name, entity)
             if first is not entity:
                 diagnostics.append(_twice(entity.name, entity.span, first.span))
-        scope = Scope(module.key, own, dict(own), {})
+        scope = Scope(module.key, own, dict(own), {}, budget)
         for use, key in module.imports:
+            budget.at(use.span)
+            budget.spend(1)
             diagnostics += _bring(scope, use, scopes[key].names)
         scopes[module.key] = scope
     return scopes, diagnostics
@@ -128,7 +148,7 @@ def _bring(scope: Scope, use: tree.Use, exported: dict[str, Entity]) -> list[Dia
     for ident in use.names:
         entity = exported.get(ident.text)
         if entity is None:
-            near = suggest(ident.text, sorted(exported))
+            near = scope.meant(ident.text, sorted(exported))
             diagnostics.append(Diagnostic(
                 codes.UNKNOWN_NAME, f"the module has no `{ident.text}`", ident.span,
                 help=f"did you mean `{near}`?" if near else "it exports " + ", ".join(f"`{n}`" for n in sorted(exported)[:8]),
@@ -169,7 +189,7 @@ def resolve(scope: Scope, path: tree.Path, wanted: str, kinds: tuple[type, ...])
         )  # fmt: skip
     else:
         known = [*scope.modules, *(n for n, e in scope.names.items() if isinstance(e.declaration, tree.Response))]
-        near = suggest(parts[0].text, known)
+        near = scope.meant(parts[0].text, known)
         return Diagnostic(
             codes.UNKNOWN_NAME, f"no module `{parts[0].text}` is imported here", parts[0].span,
             help=f"did you mean `{near}`?" if near else "a dotted name is `module.name`; import the module with `use`",
@@ -186,7 +206,7 @@ def resolve(scope: Scope, path: tree.Path, wanted: str, kinds: tuple[type, ...])
         )  # fmt: skip
     if entity is None:
         serving = sorted(n for n, e in table.items() if isinstance(e.declaration, kinds))
-        near = suggest(name.text, serving)
+        near = scope.meant(name.text, serving)
         return Diagnostic(
             codes.UNKNOWN_NAME, f"unknown {wanted} `{path.text}`", path.span,
             help=f"did you mean `{near}`?" if near else f"declare it: `{_declaration(name.text, kinds)}`"
@@ -204,8 +224,10 @@ def resolve(scope: Scope, path: tree.Path, wanted: str, kinds: tuple[type, ...])
 
 def _ranking(scope: Scope, name: str) -> tuple[str, Span] | None:
     """The response type of a scope that ranks a class of this name, and where it does."""
+    scope.budget.spend(len(scope.names) // 10)
     for found, entity in scope.names.items():
         if isinstance(entity.declaration, tree.Response):
+            scope.budget.spend(len(entity.declaration.tiers))
             for ident in (ident for tier in entity.declaration.tiers for ident in tier):
                 if ident.text == name:
                     return found, ident.span

@@ -21,6 +21,7 @@ from typing import NamedTuple
 from rbrlang import codes
 from rbrlang.diagnostics import Diagnostic, Fix
 from rbrlang.lang import grammar
+from rbrlang.lang.direction import directions
 from rbrlang.lang.syntax import Comment
 from rbrlang.source import Source, Span
 
@@ -52,6 +53,8 @@ class Lexed(NamedTuple):
     diagnostics: tuple[Diagnostic, ...]
     skipped: tuple[int, ...]
 
+
+MAX_MISTAKES = 1_000  # in one file, after which reading it ends
 
 _OPENING = {"(": ")", "{": "}"}
 _STRUCTURE = frozenset({"AT", "PROP", "LPAR", "RPAR", "LBRACE", "RBRACE"})
@@ -174,6 +177,8 @@ def _scan(source: Source) -> _Scan:
         elif group == "other" and strays and strays[-1].span.end == start:
             strays[-1] = strays[-1].widened(end)  # a run of stray characters is one mistake
             continue
+        elif len(strays) >= MAX_MISTAKES:
+            break
         else:
             problem, token = _stray(source, words, group, start, end)
             strays.append(problem)
@@ -193,6 +198,11 @@ def lex(source: Source) -> Lexed:
     chunks, problems = _cut(source, scan.tokens, scan.fresh, resync=False)
     if problems:
         chunks, problems = _cut(source, scan.tokens, scan.fresh, resync=True)
+    if not source.text.isascii():
+        strings = [(token.start, token.end) for token in scan.tokens if token.kind == "STRING"]
+        others = [(token.start, token.end) for token in scan.tokens if token.kind == "LONG_STRING"]
+        others += [(comment.span.start, comment.span.end) for comment in scan.comments]
+        problems += directions(source, strings, others)
     return Lexed(tuple(chunks), tuple(scan.comments), (*scan.strays, *problems), tuple(scan.skipped))
 
 

@@ -8,12 +8,13 @@ priors, given the axioms.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 from rbrlang import codes
 from rbrlang.codes import Code
 from rbrlang.diagnostics import Diagnostic, has_errors
-from rbrlang.lang.program import Monotone, Program, Property, TruthTest
+from rbrlang.lang.program import Judged, Monotone, Program, Property, TruthTest
 from rbrlang.logic.bdd import FALSE, TRUE, NodeBudget
 from rbrlang.logic.compile import Compiled, CompiledResponse, compile_formula, too_large
 from rbrlang.logic.lint import lint
@@ -21,6 +22,8 @@ from rbrlang.logic.monotone import Trends, is_strictly
 from rbrlang.logic.redundant import redundant
 from rbrlang.logic.witness import smallest_witness
 from rbrlang.source import Span
+
+_TEST, _PROPERTY = 5, 20  # steps
 
 
 class ResponseAudit(NamedTuple):
@@ -49,6 +52,7 @@ def audit(program: Program, compiled: Compiled, *, whole: bool = True) -> Audit:
     responses: list[ResponseAudit] = []
     if not diagnostics:
         for response, item in zip(program.responses, compiled.responses, strict=True):
+            auditor.work.at(response.span)
             try:
                 if item is None:
                     raise NodeBudget
@@ -67,7 +71,7 @@ def audit(program: Program, compiled: Compiled, *, whole: bool = True) -> Audit:
         diagnostics += auditor.signs()
         said = {diagnostic.span for diagnostic in diagnostics}  # a line that is never reached, above all
         diagnostics += [d for d in redundant(program, compiled) if d.span not in said]
-    diagnostics += lint(program, whole=whole)
+    diagnostics += lint(program, whole=whole, work=auditor.work)
     return Audit(tuple(diagnostics), tuple(responses))
 
 
@@ -78,12 +82,17 @@ class _Auditor:
         self.bdd = compiled.bdd
         self.names = program.atoms
         self.priors = program.priors
-        # What holds of every text, and is no axiom that an author could change: a count above 9 is above 5.
-        self.counted = [e for e, a in zip(compiled.axiom_edges, program.axioms, strict=False) if a.implied]
+        self.work = compiled.bdd.work
+
+    @cached_property
+    def _counted(self) -> int:
+        """What holds of every text, and is no axiom that an author could change: a count above 9 is above 5."""
+        both = zip(self.compiled.axiom_edges, self.program.axioms, strict=False)
+        return self.bdd.conjoin_all(edge for edge, axiom in both if axiom.implied)
 
     def _can_be(self, edge: int) -> bool:
         """Whether a text could make a function true, the author's axioms aside."""
-        return self.bdd.conjoin_all([edge, *self.counted]) != FALSE
+        return self.bdd.conjoin(edge, self._counted) != FALSE
 
     def _finding(
         self, code: Code, message: str, span: Span, edge: int, context: int, *,
@@ -118,6 +127,8 @@ class _Auditor:
             last += 1
         core = list(range(last))
         for at in range(last - 1):
+            self.work.at(axioms[at].span)
+            self.work.spend(len(core))
             without = [other for other in core if other != at]
             if self.bdd.conjoin_all(edges[other] for other in without) == FALSE:
                 core = without
@@ -153,6 +164,7 @@ class _Auditor:
 
     def _why_impossible(self, item: CompiledResponse, at: int) -> str:
         """What leaves nothing to a class: its own rule, the axioms, or what other rules take before it."""
+        self.work.spend(len(item.rules) // 10)
         mine = [rule for rule in item.rules if rule.class_index == at]
         asked = TRUE if any(rule.otherwise for rule in mine) else self.bdd.disjoin_all(r.condition for r in mine)
         others = "earlier lines" if item.response.cascade else "the other rules"
@@ -202,6 +214,7 @@ class _Auditor:
         """Lines that earlier ones leave nothing to. On a very long cascade the later lines are not looked at."""
         remaining = self.compiled.axioms  # a line may mention what its class does not depend on
         for rule, line in zip(item.rules, item.response.rules, strict=True):
+            self.work.at(line.span)
             try:
                 reached = self.bdd.conjoin(remaining, rule.condition) != FALSE
                 allowed = self.bdd.conjoin(self.compiled.axioms, rule.condition) != FALSE
@@ -234,6 +247,7 @@ class _Auditor:
         """Every truth test that fails."""
         for test in self.program.tests:
             if isinstance(test, TruthTest):
+                self.work.at(test.span)
                 problem = test_failure(self.program, self.compiled, test)
                 if problem is not None:
                     yield problem
@@ -244,6 +258,8 @@ class _Auditor:
             compiled = self.compiled.responses[item.response]
             if compiled is None:
                 continue
+            self.work.at(item.span)
+            self.work.spend(_PROPERTY + len(self.compiled.definitions) // 50)
             try:
                 with self.bdd.scratch():
                     problem = self._violation(item, compiled)
@@ -269,10 +285,14 @@ class _Auditor:
 
     def monotones(self) -> Iterator[Diagnostic]:
         """Every `monotone` claim that some pair of completions breaks."""
-        for number, compiled in enumerate(self.compiled.responses):
-            claims = [claim for claim in self.program.monotones if claim.response == number]
-            if compiled is None or not claims:
+        of: dict[int, list[Monotone]] = {}
+        for claim in self.program.monotones:
+            of.setdefault(claim.response, []).append(claim)
+        for number, claims in sorted(of.items()):
+            compiled = self.compiled.responses[number]
+            if compiled is None:
                 continue
+            self.work.at(claims[0].span)
             with self.bdd.scratch():
                 self.bdd.budget = len(self.bdd) + self.compiled.budget
                 try:
@@ -286,6 +306,7 @@ class _Auditor:
             yield from (diagnostic for diagnostic in found if diagnostic is not None)
 
     def _against(self, claim: Monotone, compiled: CompiledResponse, trends: Trends) -> Diagnostic | None:
+        self.work.at(claim.span)
         trend = trends.of(claim.atom)
         wrong = trend.worse if claim.up else trend.better
         move = None if wrong == FALSE else trends.move(claim.atom, up=not claim.up)
@@ -310,6 +331,9 @@ class _Auditor:
                 (bound, item.response.features[bound.feature]) for bound in item.response.bounds
                 if bound.low > 0 or bound.high < 0
             ]  # fmt: skip
+            if item is not None:
+                self.work.at(item.response.span)
+                self.work.spend(len(signed))
             if item is None or not any(feature.kind == "proposition" for _, feature in signed):
                 continue
             self.bdd.budget = len(self.bdd) + self.compiled.budget
@@ -336,12 +360,14 @@ def assignment(program: Program, test: TruthTest) -> frozenset[int]:
     given = dict(test.given)
     true = {atom for atom, value in given.items() if value}
     first = len(program.propositions)
-    for atom in [atom for atom in true if atom >= first]:
-        measure = program.measures[atom - first]
-        for number, other in enumerate(program.measures):
-            same = other.quantity == measure.quantity
-            if same and other.threshold < measure.threshold and given.get(first + number, True):
-                true.add(first + number)
+    highest: dict[tuple[str, str, Judged], int] = {}
+    for atom in true:
+        if atom >= first:
+            measure = program.measures[atom - first]
+            highest[measure.quantity] = max(measure.threshold, highest.get(measure.quantity, 0))
+    for number, other in enumerate(program.measures) if highest else ():
+        if other.threshold < highest.get(other.quantity, 0) and given.get(first + number, True):
+            true.add(first + number)
     return frozenset(true)
 
 
@@ -350,8 +376,11 @@ def test_failure(program: Program, compiled: Compiled, test: TruthTest) -> Diagn
     item = compiled.responses[test.response]
     if item is None:
         return None
+    if any(value and atom >= len(program.propositions) for atom, value in test.given):
+        compiled.bdd.work.spend(len(program.measures) // 5)
     true = assignment(program, test)
     title = f'test "{test.title}"'
+    compiled.bdd.work.spend(_TEST)
     if not compiled.bdd.holds(compiled.axioms, true):
         broken = [
             axiom.span for axiom, edge in zip(program.axioms, compiled.axiom_edges, strict=True)
@@ -369,6 +398,7 @@ def test_failure(program: Program, compiled: Compiled, test: TruthTest) -> Diagn
     if len(found) == 1 and found[0] in test.expect:
         return None
     names = program.atoms
+    compiled.bdd.work.spend((len(names) + len(item.response.rules)) // 20)
     got = " and ".join(f"`{name}`" for name in found) or "no class"
     return Diagnostic(
         codes.TEST_FAILED, f"{title} expects {' or '.join(f'`{e}`' for e in test.expect)}, got {got}", test.span,

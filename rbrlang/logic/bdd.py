@@ -21,6 +21,8 @@ import sys
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 
+from rbrlang.budget import Budget
+
 TRUE, FALSE = 0, 1
 
 
@@ -29,7 +31,8 @@ class NodeBudget(Exception):
 
 
 _SHALLOW = 200  # recursion this deep fits the interpreter's limit beside any caller's
-_STEPS_PER_NODE = 10  # the cache of one operation holds at most this many entries per node of the budget
+_ENTRIES_PER_NODE = 10  # the cache of one operation holds at most this many entries per node of the budget
+_STEPS = 3  # of work for an entry of that cache, and for the node that it may make
 
 
 @contextmanager
@@ -48,19 +51,22 @@ class Bdd:
 
     `order[level]` is the variable at a level, `level_of[variable]` the inverse. At most `budget` nodes
     are kept, and one operation takes at most a multiple of that many steps; beyond either `NodeBudget` is
-    raised, and the manager stays usable.
+    raised, and the manager stays usable. What operations and questions take is charged to `work`, by default without
+    limit: `SpentError` ends them when that is spent.
     """
 
-    def __init__(self, order: Sequence[int], *, budget: int = 200_000) -> None:
+    def __init__(self, order: Sequence[int], *, budget: int = 200_000, work: Budget | None = None) -> None:
         self.order = list(order)
         self.level_of = {variable: level for level, variable in enumerate(self.order)}
         self.budget = budget
+        self.work = work or Budget(None)
         self.levels = [len(self.order)]  # the constant lies below all variables
         self.lows = [TRUE]
         self.highs = [TRUE]
         self._unique: dict[tuple[int, int, int], int] = {}
         self._and: dict[tuple[int, int], int] = {}
         self._xor: dict[tuple[int, int], int] = {}
+        self._ceiling = 0  # entries that the running operation's table may have
 
     def __len__(self) -> int:
         return len(self._unique)
@@ -143,6 +149,7 @@ class Bdd:
                     above, flip, turn = self.levels[at], low & 1, high & 1
                     found = (self.node(above, low0 ^ flip, high0 ^ turn), self.node(above, low1 ^ flip, high1 ^ turn))
                 memo[at] = found
+                self.work.spend(_STEPS)
             return found
 
         with deep_recursion(2 * len(self.order) + 1000):
@@ -157,12 +164,26 @@ class Bdd:
             return f
         if f == TRUE:
             return g
+        if f == FALSE or g == FALSE or f == g ^ 1:
+            self.work.spend(1)
+            return FALSE
         if len(self._and) > self.budget:
             self._and.clear()
-        if len(self.order) <= _SHALLOW:
-            return self._conjoin(f, g)
-        with deep_recursion(3 * len(self.order) + 1000):
-            return self._conjoin(f, g)
+        known = len(self._and)
+        self._ceiling = self._most(known)
+        try:
+            if len(self.order) <= _SHALLOW:
+                return self._conjoin(f, g)
+            with deep_recursion(3 * len(self.order) + 1000):
+                return self._conjoin(f, g)
+        finally:
+            self.work.spend(2 + _STEPS * (len(self._and) - known))
+
+    def _most(self, known: int) -> int:
+        """How many entries the table of an operation may have that has so many: for its own budget, and for all work."""
+        most = _ENTRIES_PER_NODE * self.budget
+        left = self.work.left
+        return most if left > _STEPS * most else min(most, known + int(left) // _STEPS)
 
     def _conjoin(self, f: int, g: int) -> int:
         if f == g or g == TRUE:
@@ -189,7 +210,7 @@ class Bdd:
         else:
             g0 = g1 = g
         result = self.node(level, self._conjoin(f0, g0), self._conjoin(f1, g1))
-        if len(self._and) > _STEPS_PER_NODE * self.budget:
+        if len(self._and) > self._ceiling:
             raise NodeBudget
         self._and[key] = result
         return result
@@ -202,8 +223,13 @@ class Bdd:
         """f ⇔ g."""
         if len(self._xor) > self.budget:
             self._xor.clear()
-        with deep_recursion(3 * len(self.order) + 1000):
-            return self._differ(f, g) ^ 1
+        known = len(self._xor)
+        self._ceiling = self._most(known)
+        try:
+            with deep_recursion(3 * len(self.order) + 1000):
+                return self._differ(f, g) ^ 1
+        finally:
+            self.work.spend(2 + _STEPS * (len(self._xor) - known))
 
     def _differ(self, f: int, g: int) -> int:
         flip = (f ^ g) & 1
@@ -219,7 +245,7 @@ class Bdd:
             f0, f1 = self.cofactors(f, level)
             g0, g1 = self.cofactors(g, level)
             found = self.node(level, self._differ(f0, g0), self._differ(f1, g1))
-            if len(self._xor) > _STEPS_PER_NODE * self.budget:
+            if len(self._xor) > self._ceiling:
                 raise NodeBudget
             self._xor[key] = found
         return found ^ flip
@@ -258,6 +284,7 @@ class Bdd:
             if at and at not in found:
                 found.add(at)
                 pending += (self.lows[at] >> 1, self.highs[at] >> 1)
+        self.work.spend(len(found))
         return sorted(found, key=lambda at: (-self.levels[at], at))
 
     def support(self, edges: Iterable[int]) -> list[int]:
@@ -266,10 +293,13 @@ class Bdd:
 
     def holds(self, edge: int, true: frozenset[int] | set[int]) -> bool:
         """The function's value when exactly the variables in `true` hold."""
+        steps = 1
         while edge > 1:
             at = edge >> 1
+            steps += 1
             following = self.highs[at] if self.order[self.levels[at]] in true else self.lows[at]
             edge = following ^ (edge & 1)
+        self.work.spend(1 + steps // 5)
         return edge == TRUE
 
     def probability(self, edges: Sequence[int], priors: Sequence[float]) -> list[float]:
@@ -280,4 +310,5 @@ class Bdd:
             low, high = self.lows[at], self.highs[at]
             below = 1.0 - value[low >> 1] if low & 1 else value[low >> 1]
             value[at] = below + p * (value[high >> 1] - below)
+        self.work.spend(len(value))
         return [1.0 - value[e >> 1] if e & 1 else value[e >> 1] for e in edges]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, assert_never
 
 from rbrlang import codes
+from rbrlang.budget import Budget
 from rbrlang.diagnostics import Diagnostic
 from rbrlang.lang.program import (
     And,
@@ -34,6 +35,7 @@ from rbrlang.logic.order import first_use, force_order, groups
 from rbrlang.logic.sift import sift
 
 BUDGET = 60_000
+_PART = 1  # steps for each part of a formula
 _SIFTS = 2
 
 
@@ -74,13 +76,23 @@ class Compiled(NamedTuple):
     definitions: dict[int, int]
 
 
-def compile_program(program: Program, *, budget: int = BUDGET) -> Compiled:
-    """Compile every class of a program; see `Compiled` for what exceeds the budget."""
+def compile_program(program: Program, *, budget: int = BUDGET, work: Budget | None = None) -> Compiled:
+    """Compile every class of a program; see `Compiled` for what exceeds the budget, which is one of nodes.
+
+    All steps are taken from `work`, by default without limit. Raises `SpentError`.
+    """
+    work = work or Budget(None)
     order = first_use(program)
-    compiled = _Compiler(program, order, budget // 4, sifts=0).run()
+    compiled = _Compiler(program, order, budget // 4, sifts=0, work=work).run()
     if None not in compiled.responses:
         return compiled
-    return _Compiler(program, force_order(order, groups(program)), budget, sifts=_SIFTS).run()
+    close = force_order(order, groups(program, work), work=work)
+    return _Compiler(program, close, budget, sifts=_SIFTS, work=work).run()
+
+
+def nothing(program: Program) -> Compiled:
+    """What is known of a program's functions before any was compiled."""
+    return Compiled(Bdd(()), 0, TRUE, (), (None,) * len(program.responses), {})
 
 
 def compile_formula(compiled: Compiled, program: Program, formula: Formula, classes: CompiledResponse) -> int:
@@ -130,10 +142,11 @@ class _Links:
 
 
 class _Compiler:
-    def __init__(self, program: Program, order: Sequence[int], budget: int, *, sifts: int) -> None:
+    def __init__(self, program: Program, order: Sequence[int], budget: int, *, sifts: int, work: Budget) -> None:
         self.program = program
         self.budget = budget
-        self.bdd = Bdd(order, budget=budget)
+        self.work = work
+        self.bdd = Bdd(order, budget=budget, work=work)
         self.base = 0  # nodes on the accounts of others
         self.definitions: dict[int, int] = {}
         self.held: list[int] = []  # edges in use while something is being built: making room must keep them
@@ -143,7 +156,7 @@ class _Compiler:
     @classmethod
     def resume(cls, program: Program, compiled: Compiled) -> _Compiler:
         """A compiler that adds to an existing manager."""
-        compiler = cls(program, (), 0, sifts=0)
+        compiler = cls(program, (), 0, sifts=0, work=compiled.bdd.work)
         compiler.bdd = compiled.bdd
         compiler.definitions = dict(compiled.definitions)
         compiler.resumed = True
@@ -155,10 +168,9 @@ class _Compiler:
         everything = TRUE
         try:
             for axiom in self.program.axioms:
+                self.work.at(axiom.span)
                 axioms.append(self._hold(self.edge(axiom.formula, {})))
-            for axiom in axioms:
-                everything = self._and(everything, axiom)
-            self._hold(everything)
+            everything = self._hold(self._conjunction(axioms))
         except NodeBudget:
             empty = (None,) * len(self.program.responses)
             return Compiled(self.bdd, self.budget, TRUE, (), empty, {})
@@ -170,6 +182,7 @@ class _Compiler:
         held, known = len(self.held), len(self.definitions)
         self.base = len(self.bdd)
         self.bdd.budget = self.base + self.budget
+        self.work.at(response.span)
         try:
             compiled = self._classes(response, links)
         except NodeBudget:
@@ -186,6 +199,7 @@ class _Compiler:
         number = {name: at for at, name in enumerate(response.classes)}
         rules: list[CompiledRule] = []
         for rule in response.rules:
+            self.work.at(rule.span)
             otherwise = isinstance(rule.formula, Otherwise)
             condition = TRUE if isinstance(rule.formula, Otherwise) else self._hold(self.edge(rule.formula, {}))
             rules.append(CompiledRule(number[rule.name], condition, otherwise))
@@ -198,9 +212,7 @@ class _Compiler:
             classes = [FALSE] * len(number)
             for rule in rules:
                 classes[rule.class_index] = rule.condition
-        context = TRUE
-        for at in links.reaching(self.bdd.support(classes)):
-            context = self._and(context, links.axioms[at])
+        context = self._conjunction([links.axioms[at] for at in links.reaching(self.bdd.support(classes))])
         return CompiledResponse(response, tuple(classes), tuple(rules), context)
 
     def _cascade(self, rules: Sequence[CompiledRule], class_index: int) -> int:
@@ -261,6 +273,7 @@ class _Compiler:
 
     def edge(self, formula: Formula, classes: dict[str, int]) -> int:
         """The edge of a formula; `classes` gives those of class names. Raises NodeBudget."""
+        self.work.spend(_PART)
         match formula:
             case Const():
                 return TRUE if formula.value else FALSE

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 
 from rbrlang import codes
+from rbrlang.budget import Budget
 from rbrlang.diagnostics import Diagnostic, Fix
 from rbrlang.lang.program import (
     Formula,
@@ -22,16 +23,19 @@ from rbrlang.lang.program import (
 )  # fmt: skip
 
 
-def lint(program: Program, *, whole: bool) -> Iterator[Diagnostic]:
+def lint(program: Program, *, whole: bool, work: Budget) -> Iterator[Diagnostic]:
     """All lints of a program. Unless it is `whole`, what seems unused may be used where a mistake stands."""
     yield from _few_shots(program)
     if program.responses and whole:
-        yield from _unused(program)
+        yield from _unused(program, work)
         yield from _categories(program)
     for response in program.responses:
-        yield from _signs(response)
+        work.at(response.span)
+        yield from _signs(response, work)
     for proposition in program.propositions:
         if proposition.span.source.name == program.sources[-1].name:
+            work.at(proposition.span)
+            work.spend(5 + len(proposition.statement) // 20)
             yield from _compound(proposition)
 
 
@@ -56,10 +60,11 @@ def _unused_import(item: Unused) -> Diagnostic:
     )  # fmt: skip
 
 
-def _unused(program: Program) -> Iterator[Diagnostic]:
+def _unused(program: Program, work: Budget) -> Iterator[Diagnostic]:
     reached: set[int] = set()
     definitions: set[int] = set()
     for formula in _roots(program):
+        work.spend(1)
         parts = walk(formula, program.definitions, definitions)
         reached |= {part.atom for part in parts if isinstance(part, Var)}
     for response in program.responses:
@@ -81,6 +86,8 @@ def _unused(program: Program) -> Iterator[Diagnostic]:
         )  # fmt: skip
     for number, definition in enumerate(program.definitions):
         if number not in definitions and not definition.imported:
+            work.at(definition.span)
+            work.spend(3)
             yield Diagnostic(
                 codes.UNUSED_DEFINITION, f"`{definition.name}` is defined but not used", definition.span,
                 help="use it in a rule, or remove it",
@@ -126,12 +133,13 @@ def _categories(program: Program) -> Iterator[Diagnostic]:
             )  # fmt: skip
 
 
-def _signs(response: ResponseType) -> Iterator[Diagnostic]:
+def _signs(response: ResponseType, work: Budget) -> Iterator[Diagnostic]:
     """A better class whose weight cannot reach a worse one's."""
     ranks = response.rank_of
     bounds = [(b, response.features[b.feature]) for b in response.bounds]
     classes = [(b, f.index) for b, f in bounds if f.kind == "class"]
     for better, i in classes:
+        work.spend(len(classes) // 10)
         for worse, j in classes:
             if ranks[i] < ranks[j] and better.high < worse.low:
                 yield Diagnostic(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import assert_never
 
+from rbrlang.budget import Budget
 from rbrlang.lang.program import (
     And,
     AtLeast,
@@ -18,6 +19,7 @@ from rbrlang.lang.program import (
     Formula,
     Iff,
     Implies,
+    Judged,
     Not,
     Or,
     Otherwise,
@@ -45,18 +47,40 @@ def first_use(program: Program) -> list[int]:
         parts = walk(formula, program.definitions, seen)
         order.update(dict.fromkeys(part.atom for part in parts if isinstance(part, Var)))
     order.update(dict.fromkeys(range(len(program.atoms))))
-    return list(order)
+    return _sorted_thresholds(program, list(order))
+
+
+def _sorted_thresholds(program: Program, order: list[int]) -> list[int]:
+    """The order with the thresholds of each quantity among their places by size, the one first that is used first.
+
+    That one above a larger number is above every smaller one too takes one node a threshold then, and the square of
+    that in an order without order. A cascade over thresholds, upwards or downwards, keeps the order that suits it.
+    """
+    first = len(program.propositions)
+    places: dict[tuple[str, str, Judged], list[int]] = {}
+    for place, atom in enumerate(order):
+        if atom >= first:
+            places.setdefault(program.measures[atom - first].quantity, []).append(place)
+    found = list(order)
+    for own in places.values():
+        by_size = sorted((order[place] for place in own), key=lambda atom: program.measures[atom - first].threshold)
+        if order.index(by_size[-1], own[0]) < order.index(by_size[0], own[0]):
+            by_size.reverse()
+        for place, atom in zip(own, by_size, strict=True):
+            found[place] = atom
+    return found
 
 
 _WIDE = 40  # atoms; wider formulas say little about which belong together
 
 
-def groups(program: Program) -> list[list[int]]:
+def groups(program: Program, work: Budget) -> list[list[int]]:
     """Atoms that stand together in an operation, for FORCE."""
     found: list[list[int]] = []
     known: list[frozenset[int]] = []  # of definitions: those in use come behind what they use
 
     def visit(formula: Formula) -> frozenset[int]:
+        work.spend(1)
         match formula:
             case Var():
                 return frozenset((formula.atom,))
@@ -73,6 +97,7 @@ def groups(program: Program) -> list[list[int]]:
             case _:
                 assert_never(formula)
         together = frozenset[int]().union(*parts)
+        work.spend(sum(map(len, parts)) // 5)
         if len(together) > _WIDE:
             return frozenset()
         if len(together) > 1:
@@ -86,8 +111,11 @@ def groups(program: Program) -> list[list[int]]:
     return found
 
 
-def force_order(order: Sequence[int], groups: Sequence[Sequence[int]], rounds: int = 20) -> list[int]:
+def force_order(
+    order: Sequence[int], groups: Sequence[Sequence[int]], *, rounds: int = 20, work: Budget | None = None
+) -> list[int]:
     """An order in which the variables of each group lie close together; the better of old and new."""
+    work = work or Budget(None)
 
     def span(places: dict[int, int]) -> int:
         return sum(max(places[v] for v in g) - min(places[v] for v in g) for g in groups if g)
@@ -96,6 +124,7 @@ def force_order(order: Sequence[int], groups: Sequence[Sequence[int]], rounds: i
     best_span = span({variable: at for at, variable in enumerate(best)})
     current = best
     for _ in range(rounds):
+        work.spend(len(current) + sum(map(len, groups)) // 4)
         places = {variable: at for at, variable in enumerate(current)}
         pulls: dict[int, list[float]] = {variable: [] for variable in current}
         for group in groups:

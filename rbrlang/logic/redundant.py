@@ -17,9 +17,22 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from rbrlang import codes
+from rbrlang.budget import Budget
 from rbrlang.diagnostics import Diagnostic, Fix
-from rbrlang.lang.program import And, AtLeast, Formula, Iff, Implies, Not, Or, Otherwise, Program, Var, walk
-from rbrlang.lang.rewards import atoms_of
+from rbrlang.lang.program import (
+    And,
+    AtLeast,
+    Formula,
+    Iff,
+    Implies,
+    Not,
+    Or,
+    Otherwise,
+    Program,
+    Ref,
+    Var,
+    walk,
+)  # fmt: skip
 from rbrlang.logic.bdd import FALSE, TRUE, Bdd, NodeBudget
 from rbrlang.logic.compile import Compiled, edge_of
 from rbrlang.source import Span
@@ -42,6 +55,44 @@ class _Operand(NamedTuple):
         return self.formula.span
 
 
+class _Mentions:
+    """The atoms that formulas mention, through derived propositions too, each of which is looked through once."""
+
+    def __init__(self, program: Program, work: Budget) -> None:
+        self._definitions = program.definitions
+        self._known: dict[int, frozenset[int]] = {}
+        self._work = work
+
+    def of(self, formula: Formula) -> frozenset[int]:
+        """The atoms of a formula."""
+        pending = [part.definition for part in walk(formula) if isinstance(part, Ref)]
+        while pending:
+            current = pending[-1]
+            if current in self._known:
+                pending.pop()
+                continue
+            body = self._definitions[current].formula
+            needs = [part.definition for part in walk(body) if isinstance(part, Ref)]
+            needs = [number for number in needs if number not in self._known]
+            pending += needs
+            if not needs:
+                self._known[current] = self._here(body)
+        return self._here(formula)
+
+    def _here(self, formula: Formula) -> frozenset[int]:
+        found: set[int] = set()
+        steps = 1
+        for part in walk(formula):
+            steps += 1
+            if isinstance(part, Var):
+                found.add(part.atom)
+            elif isinstance(part, Ref):
+                found |= self._known[part.definition]
+                steps += len(self._known[part.definition]) // 5
+        self._work.spend(steps + len(found) // 5)
+        return frozenset(found)
+
+
 class _Written(NamedTuple):
     """A formula of the author's: a definition's, or a rule's of some response types."""
 
@@ -53,18 +104,22 @@ class _Written(NamedTuple):
 def redundant(program: Program, compiled: Compiled) -> Iterator[Diagnostic]:
     """Atoms of the rules that never change a class, then at most one needless operand for every formula."""
     root = program.sources[-1].name
+    work = compiled.bdd.work
+    mentioned = _Mentions(program, work)
     silent: dict[int, frozenset[int]] = {}
     for number, item in enumerate(compiled.responses):
         if item is None:
             continue
+        work.at(item.response.span)
         mentions = [
-            (rule, atoms_of(rule.formula, program.definitions))
+            (rule, mentioned.of(rule.formula))
             for rule in item.response.rules
             if not isinstance(rule.formula, Otherwise)
         ]
         every = frozenset[int]().union(*(atoms for _, atoms in mentions))
         silent[number] = every - set(compiled.bdd.support(item.classes))
         for atom in sorted(silent[number]):
+            work.spend(len(mentions) // 10)
             rule = next(rule for rule, atoms in mentions if atom in atoms)
             if rule.span.source.name == root:
                 name = program.atoms[atom]
@@ -76,57 +131,72 @@ def redundant(program: Program, compiled: Compiled) -> Iterator[Diagnostic]:
     for number, response in enumerate(program.responses):
         for rule in response.rules:
             if not isinstance(rule.formula, Otherwise) and number in silent:
-                entry = _Written(rule.formula, silent[number], compiled.axiom_edges)
+                entry = _Written(rule.formula, silent[number], (compiled.axioms,))
                 written.setdefault(rule.formula.span, []).append(entry)
-    mentioned = [_definitions_of(axiom.formula, program) for axiom in program.axioms]
+    naming: dict[int, set[int]] = {}  # definition -> the axioms that name it
+    for at, axiom in enumerate(program.axioms):
+        for number in _definitions_of(axiom.formula, program, work):
+            naming.setdefault(number, set()).add(at)
     for number, definition in enumerate(program.definitions):
         if number in compiled.definitions:
-            others = (e for e, names in zip(compiled.axiom_edges, mentioned, strict=True) if number not in names)
-            entry = _Written(definition.formula, frozenset(), tuple(others))
+            others: tuple[int, ...] = (compiled.axioms,)
+            if number in naming:
+                work.spend(len(compiled.axiom_edges))
+                others = tuple(e for at, e in enumerate(compiled.axiom_edges) if at not in naming[number])
+            entry = _Written(definition.formula, frozenset(), others)
             written.setdefault(definition.formula.span, []).append(entry)
     edges = edge_of(compiled, program)  # every definition below is compiled already
+    try:
+        compiled.bdd.budget = len(compiled.bdd) + compiled.budget
+        both = zip(compiled.axiom_edges, program.axioms, strict=True)
+        counts = compiled.bdd.conjoin_all(edge for edge, axiom in both if axiom.implied)
+    except NodeBudget:
+        return  # too large to say: saying nothing is right
     for span, formulas in written.items():
         if span.source.name == root:
+            work.at(span)
             try:
                 with compiled.bdd.scratch():
-                    found = _first(program, compiled, edges, formulas)
+                    found = _first(compiled, edges, formulas, mentioned, counts)
             except NodeBudget:
                 continue  # too large to say: saying nothing is right
             if found is not None:
                 yield found
 
 
-def _definitions_of(formula: Formula, program: Program) -> set[int]:
+def _definitions_of(formula: Formula, program: Program, work: Budget) -> set[int]:
     """The derived propositions that a formula mentions, directly or through others."""
     entered: set[int] = set()
     for _ in walk(formula, program.definitions, entered):
-        pass
+        work.spend(1)
     return entered
 
 
 def _first(
-    program: Program, compiled: Compiled, edges: Callable[[Formula], int], formulas: Sequence[_Written]
+    compiled: Compiled, edges: Callable[[Formula], int], formulas: Sequence[_Written], mentioned: _Mentions, counts: int
 ) -> Diagnostic | None:
-    """The last operand that is needless in every response type in which the formula stands."""
+    """The last operand that is needless in every response type in which the formula stands.
+
+    `counts` is what holds of the numbers that are counted, such as that one above 9 is above 5: no axiom of the author's.
+    """
     compiled.bdd.budget = len(compiled.bdd) + compiled.budget
-    counted = tuple(e for e, a in zip(compiled.axiom_edges, program.axioms, strict=True) if a.implied)
-    for assumed in ("nothing", "counts", "axioms"):  # that a count above 9 is above 5 is no axiom of the author's
-        if (assumed == "nothing" and _reads_once(formulas[0].formula)) or (assumed == "counts" and not counted):
+    for assumed in ("nothing", "counts", "axioms"):
+        if (assumed == "nothing" and _reads_once(formulas[0].formula)) or (assumed == "counts" and counts == TRUE):
             continue
         found: dict[Span, _Operand] | None = None
         for formula, silent, axioms in formulas:
-            care = compiled.bdd.conjoin_all({"nothing": (), "counts": counted, "axioms": axioms}[assumed])
+            care = compiled.bdd.conjoin_all({"nothing": (), "counts": (counts,), "axioms": axioms}[assumed])
             here = {
                 operand.span: operand
                 for operand in _needless(compiled.bdd, edges, formula, care)
                 if operand.span.source is formula.span.source  # not what `super` brings from another file
-                and not atoms_of(operand.formula, program.definitions) & silent
+                and not mentioned.of(operand.formula) & silent
             }  # fmt: skip
             found = here if found is None else {span: found[span] for span in found.keys() & here.keys()}
         if found:
             last = found[max(found, key=lambda span: span.start)]
             reason = " under the axioms" if assumed == "axioms" else ""
-            return _finding(program, formulas[0].formula, last, reason, certain=assumed == "nothing")
+            return _finding(mentioned, formulas[0].formula, last, reason, certain=assumed == "nothing")
     return None
 
 
@@ -189,16 +259,16 @@ def _joined(formula: And | Or, at: int) -> bool:
     return len(formula.operands) > 1 and _gap(formula, at - 1 if at else 0) == sign
 
 
-def _finding(program: Program, whole: Formula, operand: _Operand, reason: str, *, certain: bool) -> Diagnostic:
+def _finding(mentioned: _Mentions, whole: Formula, operand: _Operand, reason: str, *, certain: bool) -> Diagnostic:
     joined, at, span = operand.joined, operand.at, operand.span
     others = tuple(part for number, part in enumerate(joined.operands) if number != at)
     if at:
         cut = Span(span.source, joined.operands[at - 1].span.end, span.end)
     else:
         cut = Span(span.source, span.start, joined.operands[1].span.start)
-    atoms = atoms_of(operand.formula, program.definitions)
+    atoms = mentioned.of(operand.formula)
     # Elsewhere in the formula the same propositions must remain, or they would leave the default features.
-    kept = atoms <= atoms_of(_replaced(whole, joined, others), program.definitions)
+    kept = atoms <= mentioned.of(_replaced(whole, joined, others))
     safe = kept and certain and "#" not in cut.text
     return Diagnostic(
         codes.REDUNDANT, f"`{_short(span.text)}` changes nothing here{reason}", span,

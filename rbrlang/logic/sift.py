@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from rbrlang.logic.bdd import Bdd
 
+_STEPS = 3  # of work for rewriting a node
 _EFFORT = 150_000  # nodes rewritten in one sifting pass, at 2 to 3 microseconds each
 
 
@@ -68,6 +69,7 @@ class _Sifter:
         upper, lower = self.tables[level], self.tables[below]
         crossing = [at for (low, high), at in upper.items() if below in (bdd.levels[low >> 1], bdd.levels[high >> 1])]
         self.effort += len(crossing)
+        bdd.work.spend(1 + (len(upper) + len(lower)) // 4 + _STEPS * len(crossing))
         crossing_set = set(crossing)
         # Nodes that do not look at the other variable just change levels.
         staying = {key: at for key, at in upper.items() if at not in crossing_set}

@@ -48,6 +48,7 @@ class _Search:
 
     def best(self, forced: int, possible: int, limit: int) -> frozenset[tuple[int, bool]] | None:
         """The smallest witness with fewer than `limit` literals."""
+        self.bdd.work.spend(2)
         if possible == FALSE or forced == FALSE or limit <= 0:
             return None
         if forced == TRUE:
@@ -68,6 +69,7 @@ class _Search:
         for value, f, p in ((False, f0, p0), (True, f1, p1)):
             inner = self.best(f, p, bound - 1)
             if inner is not None:
+                self.bdd.work.spend(len(inner) // 5)
                 found = inner | {(level, value)}
                 bound = len(found)
         inner = self.best(bdd.conjoin(f0, f1), self._without(open_possible, level), bound)
@@ -103,6 +105,7 @@ def _stripped_path(bdd: Bdd, forced: int, possible: int) -> Assignment:
         literals[bdd.order[level]] = value
         edge = high if value else low
     for variable in list(literals):
+        bdd.work.spend(len(literals) // 5)
         rest = {v: value for v, value in literals.items() if v != variable}
         if not _can_fail(bdd, forced, rest):
             literals = rest
@@ -115,6 +118,7 @@ def _can_fail(bdd: Bdd, edge: int, literals: Assignment) -> bool:
     pending = [edge]
     while pending:
         current = pending.pop()
+        bdd.work.spend(1)
         if current == FALSE:
             return True
         if current == TRUE or current in seen:

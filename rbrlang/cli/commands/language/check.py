@@ -13,7 +13,7 @@ from rbrlang import codes
 from rbrlang.checking import Checked
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
-from rbrlang.cli.render import dump, mass_text, show, to_json
+from rbrlang.cli.render import MOST, chosen, dump, mass_text, rest_text, show, to_json
 from rbrlang.cli.terminal import say, shown
 from rbrlang.diagnostics import Diagnostic, suggest
 from rbrlang.lang.load import Parser
@@ -39,6 +39,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--unsafe-fixes", action="store_true", help="with --fix: also those that may not be what was meant"
     )
+    parser.add_argument(
+        "--all-messages", action="store_true",
+        help=f"show every finding (default: at most {MOST}, errors first, and how many more there are)",
+    )  # fmt: skip
     parser.add_argument("--watch", action="store_true", help="check again whenever a file changes")
     shared.policy_arguments(parser)
     shared.format_argument(parser, "sarif", "github", "junit")
@@ -85,7 +89,7 @@ def _once(options: argparse.Namespace, denied: Collection[str], parser: Parser =
         d for d in found
         if d.severity == "error" or d.code.id in denied or (d.severity == "warning" and "warnings" in denied)
     }  # fmt: skip
-    _write(options.format, results, found, failing)
+    _write(options, results, found, failing)
     read = [Path(module.key) for result in results for module in result.checked.modules]
     return int(bool(failing)), read
 
@@ -99,7 +103,7 @@ def _check(options: argparse.Namespace, file: str, parser: Parser) -> _Result:
     from rbrlang.mend import mend
 
     def recheck(text: str) -> Checked:
-        return check_text(text, name=file, params=dict(options.params), roots=options.roots)
+        return check_text(text, name=file, params=dict(options.params), roots=options.roots, steps=options.steps)
 
     mended = mend(checked, recheck, unsafe=options.unsafe_fixes)
     if mended.fixed and not replace_text(file, checked.modules[-1].module.source.text, mended.text):
@@ -108,29 +112,38 @@ def _check(options: argparse.Namespace, file: str, parser: Parser) -> _Result:
 
 
 def _write(
-    format: str, results: Sequence[_Result], found: Sequence[Diagnostic], failing: Collection[Diagnostic]
+    options: argparse.Namespace,
+    results: Sequence[_Result],
+    found: Sequence[Diagnostic],
+    failing: Collection[Diagnostic],
 ) -> None:
+    format, whole = options.format, len(found)
+    found = chosen(found, all_messages=options.all_messages)
     if format == "json":
-        sys.stdout.write(dump(_report(results, found)))
+        sys.stdout.write(dump(_report(results, found, whole - len(found))))
         return
     if format == "pretty":
-        shown: set[Diagnostic] = set()
+        left = dict.fromkeys(found)
         for result in results:
             for diagnostic in result.checked.diagnostics:
-                if diagnostic not in shown:
-                    shown.add(diagnostic)
+                if diagnostic in left:
+                    del left[diagnostic]
                     show(diagnostic, sys.stdout)
                     say("")
             sys.stdout.write(_summary(result))
+        if whole > len(found):
+            sys.stdout.write(rest_text(whole - len(found)) + "\n")
         return
     from rbrlang.cli import formats
 
     if format == "sarif":
-        sys.stdout.write(formats.sarif(found))
+        sys.stdout.write(formats.sarif(found, whole - len(found)))
     elif format == "github":
-        sys.stdout.write(formats.github(found))
+        sys.stdout.write(formats.github(found, whole - len(found)))
     else:
-        sys.stdout.write(formats.junit([(r.file, r.checked.diagnostics) for r in results], failing))
+        kept = set(found)
+        suites = [(r.file, [d for d in r.checked.diagnostics if d in kept]) for r in results]
+        sys.stdout.write(formats.junit(suites, failing, whole - len(found)))
 
 
 def _summary(result: _Result) -> str:
@@ -152,7 +165,7 @@ def _summary(result: _Result) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _report(results: Sequence[_Result], found: Sequence[Diagnostic]) -> dict[str, Any]:
+def _report(results: Sequence[_Result], found: Sequence[Diagnostic], not_shown: int) -> dict[str, Any]:
     policies: list[dict[str, Any]] = []
     for file, checked, fixed in results:
         names = checked.program.atoms
@@ -175,4 +188,4 @@ def _report(results: Sequence[_Result], found: Sequence[Diagnostic]) -> dict[str
                 for item in checked.audit.responses
             ],
         })  # fmt: skip
-    return {"diagnostics": [to_json(d) for d in found], "policies": policies}
+    return {"diagnostics": [to_json(d) for d in found], "not_shown": not_shown, "policies": policies}

@@ -16,7 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--weights", metavar="JSON", help="{response type: {feature: weight}}; others keep their default"
     )
     shared.class_probability_argument(parser)
-    shared.policy_arguments(parser)
+    shared.policy_arguments(parser, artefact=True)
     shared.run_with(parser, run)
 
 

@@ -62,7 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     certificate.arguments(parser)
     shared.class_probability_argument(parser)
     shared.grader_arguments(parser)
-    shared.policy_arguments(parser)
+    shared.policy_arguments(parser, artefact=True)
     shared.format_argument(parser)
     shared.row_arguments(parser)
     shared.run_with(parser, run)

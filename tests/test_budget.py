@@ -1,0 +1,217 @@
+"""One budget of steps goes through all stages: whatever the text, a check ends, and says where."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import hostile
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rbrlang import codes
+from rbrlang.budget import Budget, SpentError
+from rbrlang.checking import Checked, check, check_text
+from rbrlang.cli.main import main
+from rbrlang.lang.elaborate import elaborate
+from rbrlang.lang.load import load_text
+from rbrlang.lang.parse import parse
+from rbrlang.lang.reparse import Reparser
+from rbrlang.lang.tokens import MAX_MISTAKES
+from rbrlang.logic.audit import assignment, audit
+from rbrlang.logic.bdd import TRUE, Bdd
+from rbrlang.logic.compile import compile_program
+from rbrlang.source import Source, Span
+
+SMALL = (
+    hostile.thresholds, hostile.cascade, hostile.chain, hostile.wide_group, hostile.product, hostile.many_classes,
+    hostile.measure_tests, hostile.unknown_names, hostile.unreadable, hostile.allows, hostile.redundancies,
+)  # fmt: skip
+
+
+def steps_of(text: str) -> int:
+    """The steps that a check takes, which must end by itself."""
+    budget = Budget(10**9)
+    modules, _ = load_text(text, budget=budget)
+    program, _ = elaborate(modules, None, budget)
+    audit(program, compile_program(program, work=budget))
+    return 10**9 - int(budget.left)
+
+
+def spent(checked: Checked) -> list[Span]:
+    return [d.span for d in checked.diagnostics if d.code is codes.TOO_MUCH_WORK]
+
+
+@pytest.mark.parametrize(("case", "size"), hostile.CASES, ids=lambda value: getattr(value, "__name__", str(value)))
+def test_a_hostile_policy_is_checked_or_refused_at_a_place(case: Callable[[int], str], size: int) -> None:
+    text = case(size)
+    checked = check_text(text, steps=200_000)
+    for span in spent(checked):
+        assert span.source.text == text
+        assert 0 <= span.start <= span.end <= len(text)
+    assert not checked.ok or not spent(checked)
+
+
+@pytest.mark.parametrize("case", SMALL)
+def test_any_budget_ends_a_check_in_the_same_way_twice(case: Callable[[int], str]) -> None:
+    text = case(20)
+    whole = check_text(text)
+    for steps in (0, 500, 2_000, 10_000):
+        first, second = (check_text(text, steps=steps) for _ in range(2))
+        assert [(d.code.id, d.span[1:], d.message) for d in first.diagnostics] == [
+            (d.code.id, d.span[1:], d.message) for d in second.diagnostics
+        ]
+        if spent(first):
+            assert not first.ok
+        else:
+            assert [(d.code.id, d.span[1:]) for d in first.diagnostics] == [
+                (d.code.id, d.span[1:]) for d in whole.diagnostics
+            ]
+
+
+GROWING = [
+    (hostile.thresholds, 1_500), (hostile.threshold_definitions, 1_500), (hostile.unused, 2_000), (hostile.chain, 1_500),
+    (hostile.cascade_of_thresholds_upwards, 1_500), (hostile.threshold_definitions_downwards, 1_500),
+    (hostile.threshold_definitions_anyhow, 1_500), (hostile.axiom_chain, 1_000), (hostile.many_weights, 1_000),
+    (hostile.many_properties, 1_000), (hostile.many_tests, 1_000), (hostile.allows, 500),
+    (hostile.long_line, 2_000), (hostile.redundancies, 1_000), (hostile.cues, 50), (hostile.tiers, 1_000),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("case", "size"), GROWING, ids=lambda value: getattr(value, "__name__", str(value)))
+def test_twice_the_size_takes_about_twice_the_steps(case: Callable[[int], str], size: int) -> None:
+    assert steps_of(case(2 * size)) < 2.4 * steps_of(case(size))
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        hostile.thresholds, hostile.threshold_definitions, hostile.cascade_of_thresholds_upwards,
+        hostile.threshold_definitions_downwards, hostile.threshold_definitions_anyhow,
+    ],
+)  # fmt: skip
+def test_three_thousand_thresholds_of_one_measure_are_nothing_much(case: Callable[[int], str]) -> None:
+    checked = check_text(case(3_000))
+    assert checked.ok
+    assert steps_of(case(3_000)) < 1_000_000
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), count=st.integers(1, 9))
+def test_the_order_of_thresholds_means_what_all_pairs_mean(data: st.DataObject, count: int) -> None:
+    """The axioms that hold between neighbours, in whatever order they are written, against those of every pair."""
+    numbers = data.draw(st.permutations(range(1, count + 1)))
+    lines = [f"d{n} := words > {n}" for n in numbers]
+    body = " | ".join(f"(d{n} & {'!' * data.draw(st.integers(0, 1))}a)" for n in numbers[:4])
+    text = (
+        'prop a "Response has trait a."\n'
+        + "\n".join(lines)
+        + f"\nresponse r ranks x > y\nr.x := {body}\nr.y := otherwise\n"
+    )
+    checked = check_text(text)
+    compiled, program = checked.compiled, checked.program
+    above = {m.threshold: len(program.propositions) + at for at, m in enumerate(program.measures)}
+    bdd = Bdd(compiled.bdd.order)
+    pairs = TRUE
+    for low in above:
+        for high in above:
+            if low < high:
+                pairs = bdd.conjoin(pairs, bdd.conjoin(bdd.variable(above[high]), bdd.variable(above[low]) ^ 1) ^ 1)
+    for world in range(1 << len(program.atoms)):
+        true = {atom for atom in range(len(program.atoms)) if world >> atom & 1}
+        assert bdd.holds(pairs, true) == compiled.bdd.holds(compiled.axioms, true)
+
+
+def test_a_test_that_gives_a_measure_gives_the_smaller_ones_too() -> None:
+    checked = check_text(
+        'prop a "Response has trait a."\nresponse r ranks x > y\nr.x := words > 10 | words > 30 | words > 20 | lines > 5\n'
+        'r.y := otherwise\ntest "t" for r { given words > 20, !(words > 10) expect x }\n'
+        'test "u" for r { given words > 20 expect x }\n'
+    )  # fmt: skip
+    names = checked.program.atoms
+    found = [{names[atom] for atom in assignment(checked.program, test)} for test in checked.program.tests]  # pyright: ignore
+    assert found == [{"words > 20"}, {"words > 10", "words > 20"}]
+
+
+def test_what_was_found_before_is_still_said() -> None:
+    text = "prop a b\n" + hostile.unused(5_000)
+    checked = check_text(text, steps=180_000)
+    assert [d.code.id for d in checked.diagnostics] == ["RBR1001", "RBR1014"]
+    (place,) = spent(checked)
+    assert place.text.startswith("d")
+
+
+def test_reading_ends_after_so_many_mistakes() -> None:
+    for text in ("porp a b\n" * 3_000, "§ a " * 3_000, "prop a { ( {\n" * 3_000, "a := 1e999 > 2\n" * 3_000):
+        _, found = parse(Source("p.rbr", text))
+        assert MAX_MISTAKES < len(found) <= MAX_MISTAKES + 10
+        assert found[-1].code is codes.TOO_MUCH_WORK
+
+
+def test_keeping_trees_changes_nothing_of_what_fits() -> None:
+    text = hostile.chain(2_000)
+    parser = Reparser()
+    for steps in (20_000, 100_000, 150_000, 200_000):
+        answers = [
+            check(Path("p.rbr"), steps=steps, read=lambda _: text.encode(), parser=p).ok
+            for p in (parse, parser, parser)
+        ]
+        assert len(set(answers)) == 1
+
+
+def test_imports_share_the_budget(tmp_path: Path) -> None:
+    for at in range(40):
+        (tmp_path / f"m{at}.rbr").write_text(hostile.unused(100), encoding="utf-8")
+    root = tmp_path / "root.rbr"
+    root.write_text("".join(f'use "m{at}.rbr"\n' for at in range(40)) + hostile.unused(5), encoding="utf-8")
+    assert not spent(check(root))
+    (place,) = spent(check(root, steps=50_000))
+    assert place.source.name.startswith(str(tmp_path / "m"))
+
+
+def test_nothing_is_taken_beyond_the_last_step() -> None:
+    budget = Budget(3)
+    budget.at(Span(Source("p.rbr", "prop a"), 0, 4))
+    budget.spend(3)
+    assert not budget.spent
+    with pytest.raises(SpentError):
+        budget.spend(1)
+    assert budget.spent
+    assert budget.finding().span.text == "prop"
+
+
+def test_the_command_line_allows_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "p.rbr"
+    file.write_text(hostile.parity(40), encoding="utf-8")
+    assert main(["check", str(file), "--budget", "2000"]) == 1
+    shown = capsys.readouterr().out
+    assert "error[RBR1014]: the policy takes more than 2,000 steps to check" in shown
+    assert "--budget 20000" in shown
+    assert main(["check", str(file)]) == 0
+
+
+@pytest.mark.parametrize("format", ["pretty", "json", "sarif", "github", "junit"])
+def test_two_hundred_findings_are_shown_errors_first(
+    format: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "p.rbr"
+    file.write_text(hostile.unused(500) + 'test "t" for r { given a expect bad }\n', encoding="utf-8")
+    assert main(["check", str(file), "--format", format]) == 1
+    out = capsys.readouterr().out
+    assert out.count("RBR3006") >= 1
+    rest = "302"
+    match format:
+        case "json":
+            data = json.loads(out)
+            assert (len(data["diagnostics"]), data["not_shown"]) == (200, 302)
+        case "sarif":
+            (run,) = json.loads(out)["runs"]
+            assert (len(run["results"]), run["properties"]) == (200, {"notShown": 302})
+        case _:
+            assert f"and {rest} more findings; `--all-messages` shows all" in out
+    assert main(["check", str(file), "--format", format, "--all-messages"]) == 1
+    everything = capsys.readouterr().out
+    assert everything.count("is defined but not used") >= 500
+    assert "--all-messages" not in everything
