@@ -243,7 +243,7 @@ def quotes(size: int) -> str:
     return 'prop a """x\n' * size
 
 
-def annotations(size: int) -> str:
+def many_annotations(size: int) -> str:
     """Many annotations before one proposition."""
     return "@prior(0.5) " * size + 'prop a "Response has trait a."\nprop b "x"\n' + TWO.format("a")
 
@@ -310,6 +310,6 @@ CASES: Sequence[Case] = (
     (random_or, 50), (random_or, 1_000), (many_responses, 100), (many_responses, 1_000), (many_classes, 100), (many_classes, 1_000), (many_tests, 10_000), (many_tests, 100_000),
     (many_cases, 100_000), (measure_tests, 2_000), (many_properties, 100_000), (many_monotones, 300), (many_monotones, 10_000),
     (many_weights, 300), (many_weights, 10_000), (unknown_names, 3_000), (unreadable, 100_000), (unclosed, 100_000), (quotes, 100_000),
-    (annotations, 100_000), (comments, 500_000), (allows, 30_000), (patterns, 1_000), (cues, 3_000), (tiers, 100_000), (parity, 60), (redundancies, 2_000), (redundancies, 50_000),
+    (many_annotations, 100_000), (comments, 500_000), (allows, 30_000), (patterns, 1_000), (cues, 3_000), (tiers, 100_000), (parity, 60), (redundancies, 2_000), (redundancies, 50_000),
     (numbers, 1_000_000), (noise, 1_000_000),
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """What does the most tangled policy from elsewhere cost whoever handles it?
 
-    python benchmarks/hostile.py                  # every case of tests/hostile.py through `rbrc check`
-    python benchmarks/hostile.py fmt explain …    # and through other commands
+    python benchmarks/hostile_policies.py                  # every case of tests/hostile.py through `rbrc check`
+    python benchmarks/hostile_policies.py fmt explain …    # and through other commands
 
 Each case has a process of its own. The goals are those of `rbrlang.budget`: at most 5 s of processor time and 500 MB,
 whether the policy is accepted or refused; exit code 1 when one is missed.
