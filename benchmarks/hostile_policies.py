@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-import hostile  # noqa: E402
+from hostile import CASES  # noqa: E402
 
 SECONDS, MEGABYTES = 5.0, 500
 _STOP = 60  # seconds of processor time after which a case is given up
@@ -46,7 +46,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", default=[], metavar="CASE")
     options = parser.parse_args()
     missed = 0
-    for case, size in hostile.CASES:
+    for case, size in CASES:
         if options.only and case.__name__ not in options.only:
             continue
         with tempfile.TemporaryDirectory() as folder:
