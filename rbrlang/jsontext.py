@@ -75,9 +75,8 @@ def _as_json_error(error: Exception) -> JsonError:
         return error
     if isinstance(error, RecursionError):
         return _too_deep()
-    return JsonError(
-        "not usable: it holds a whole number of more than 4300 digits"
-    )  # Python's bound, the only other ValueError
+    # The only other ValueError is about Python's bound.
+    return JsonError("not usable: it holds a whole number of more than 4300 digits")
 
 
 def _said(error: json.JSONDecodeError) -> str:

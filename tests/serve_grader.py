@@ -17,3 +17,8 @@ def slow(items: Sequence[GradeItem], names: Sequence[str]) -> list[Mapping[str, 
     """The same, half a second a batch."""
     time.sleep(0.5)
     return word(items, names)
+
+
+def steady(items: Sequence[GradeItem], names: Sequence[str]) -> list[Mapping[str, float]]:
+    """P(yes) is a half, whatever is written."""
+    return [dict.fromkeys(names, 0.5) for _ in items]

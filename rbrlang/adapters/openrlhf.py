@@ -13,7 +13,6 @@ https://openrlhf.readthedocs.io/en/latest/agent_training.html
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -21,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from rbrlang.grading.judge import Judge
+from rbrlang.jsontext import JsonError, parse
 from rbrlang.logic.circuit import Circuit
 from rbrlang.reward.artefact import Artefact
 from rbrlang.scoring.adapter import Adapter
@@ -137,8 +137,8 @@ def _past_space(text: str, at: int) -> int:
 def _record(label: object, columns: Columns, circuit: Circuit) -> Mapping[str, Any]:
     if isinstance(label, str) and label.lstrip().startswith("{"):
         try:
-            found = json.loads(label)
-        except (ValueError, RecursionError):
+            found = parse(label)
+        except JsonError:
             found = None
         if isinstance(found, dict):
             return cast("dict[str, Any]", found)

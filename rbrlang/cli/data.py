@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
@@ -15,6 +15,11 @@ from rbrlang.rows.read import BadRow, Row, Rows, RowsError, filled_in, read_rows
 from rbrlang.rows.write import check_output as check
 from rbrlang.rows.write import fitted as fit_output
 from rbrlang.rows.write import write_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from rbrlang.reward.numpy import NumpyReward
 
 EXIT_SOME_INVALID = 3
 FEW = 10
@@ -124,6 +129,15 @@ def _unreadable(path: str, bad: Sequence[BadRow]) -> str:
     more = f" (and {reasons - 1} other reason{'s' * (reasons > 2)}: `--all-messages`)" if reasons > 1 else ""
     count = "its only one" if len(bad) == 1 else f"none of {len(bad)}"
     return f"`{path}` has no usable row, {count}; the first: {bad[0]}{more}; rows are read from {SHAPES}"
+
+
+def note_hidden_rules(reward: NumpyReward, ids: ArrayLike, base_reward: ArrayLike) -> None:
+    """Say, once, how many base rewards [batch] are so large that nothing is left of the rules' part."""
+    from rbrlang.reward.rounding import hides_rules, said
+
+    hidden = hides_rules(reward, ids, base_reward)
+    if hidden.any():
+        warn(said(int(hidden.sum()), len(hidden)))
 
 
 def check_response_types(rows: Sequence[Row], ids: Sequence[int], path: str, known: Sequence[str]) -> int:

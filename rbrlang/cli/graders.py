@@ -125,7 +125,7 @@ def grade_rows(
     with Bar() as bar:
         grader, summaries = _opened(options, spec, policy, rows, items, bar.update)
         identity = grader.identity
-        before = {row.raw.get("calibration") for row in rows} if isinstance(spec, RowsSpec) else {None}
+        before = _said(rows, "calibration") if isinstance(spec, RowsSpec) else {None}
         calibration = _calibration(options, policy, identity, before)
         if isinstance(spec, RowsSpec) and calibration is None and lazily is None:
             return GradedRows(identity, tuple(rows), (), None, None, None)
@@ -277,9 +277,15 @@ def _opened(
 
 def _grader_of(rows: Sequence[Row]) -> str:
     """Who graded rows that carry probabilities: what `rbrc grade` wrote, where it is one for all."""
-    found = {row.raw.get("grader") for row in rows}
+    found = _said(rows, "grader")
     only = found.pop() if len(found) == 1 else None
-    return only if isinstance(only, str) else "rows"
+    return "rows" if only is None else only
+
+
+def _said(rows: Sequence[Row], column: str) -> set[str | None]:
+    """The texts in a column; a row without one, or with something else there, says None."""
+    values = (row.raw.get(column) for row in rows)
+    return {value if isinstance(value, str) else None for value in values}
 
 
 def _whole(policy: Policy | Artefact) -> Policy:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.diagnostics import suggest
+from rbrlang.jsontext import JsonError, NotJsonError, parse_bytes
 from rbrlang.logic.circuit import Circuit
 from rbrlang.policy import Policy
 from rbrlang.reward.numpy import NumpyReward
@@ -30,9 +30,9 @@ def by_name(circuit: Circuit, weights: NDArray[np.float32]) -> dict[str, dict[st
 def read_weights(path: str, circuit: Circuit) -> NDArray[np.float32]:
     """Weights from JSON `{response type: {feature: number}}`; what is not named keeps its default."""
     try:
-        data: Any = json.loads(Path(path).read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"`{path}` is not JSON: {error}") from error
+        data = parse_bytes(Path(path).read_bytes())
+    except JsonError as error:
+        raise UsageError(f"`{path}` is {error}" if isinstance(error, NotJsonError) else f"`{path}`: {error}") from error
     table = default_weights(circuit)
     for name, row in _object(path, data, "the file").items():
         if name not in circuit.response_names:

@@ -75,12 +75,15 @@ class Bench:
 
     def ask(self, items: Sequence[GradeItem]) -> list[dict[int, Answer]]:
         """Every wanted answer of every item; what the judge left out or is no probability is invalid."""
-        if not items:
-            return []
         asked = wanted(self.circuit, items)
-        given = self.judge(items, asked)
-        if len(given) != len(items):
-            raise JudgeError(f"the grader returned answers for {len(given)} of {len(items)} completions")
+        # A judge is never shown what nobody asks about: a row that could not be read, an unknown response type.
+        shown = [at for at, of in enumerate(asked) if of]
+        said = self.judge([items[at] for at in shown], [asked[at] for at in shown]) if shown else ()
+        if len(said) != len(shown):
+            raise JudgeError(f"the grader returned answers for {len(said)} of {len(shown)} completions")
+        given: list[Mapping[int, Answer]] = [{}] * len(items)
+        for at, answers in zip(shown, said, strict=True):
+            given[at] = answers
         return [{p: self._counted(answers.get(p)) for p in of} for answers, of in zip(given, asked, strict=True)]
 
     def _counted(self, answer: Answer | None) -> Answer:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import importlib
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -25,6 +24,7 @@ from rbrlang.grading.endpoint.remote import mapping
 from rbrlang.grading.judge import Grader
 from rbrlang.grading.questions.specs import EmbeddedSpec, GraderError, PythonSpec
 from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, certain, finite, is_probability
+from rbrlang.jsontext import JsonError, NotJsonError, parse_with_constants
 from rbrlang.lang.program import Proposition
 
 Batched = Callable[[Sequence[GradeItem], Sequence[str]], Sequence[Mapping[str, float | None]]]
@@ -132,9 +132,11 @@ def _from_jsonl(path: Path, text: str) -> dict[str, Mapping[str, object]]:
         if not line.strip():
             continue
         try:
-            row = mapping(json.loads(line))
-        except (ValueError, RecursionError):
+            row = mapping(parse_with_constants(line))
+        except NotJsonError:
             row = None
+        except JsonError as error:
+            raise GraderError(f"`{path}`, line {number}: {error}") from error
         name = row.get("id") if row is not None else None
         probs = mapping(row.get("probs")) if row is not None else None
         if isinstance(name, int) and not isinstance(name, bool):

@@ -14,7 +14,6 @@ Where the class of a row comes from:
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,8 @@ from numpy.typing import NDArray
 from rbrlang.learning.comparisons import Comparisons, compare
 from rbrlang.logic.circuit import ResponseCircuit
 from rbrlang.reward.numpy import NumpyReward
-from rbrlang.rows.read import Row, snake, with_labels_as_probs
+from rbrlang.rows.columns import is_missing
+from rbrlang.rows.read import LARGEST_REWARD, Row, snake, with_labels_as_probs
 
 ClassSource = Literal["auto", "intent", "labels", "graded"]
 KnownSource = Literal["intent", "labels", "graded"]
@@ -95,7 +95,7 @@ def sample_rows(
     features = reward.features(probs, ids).astype(np.float64)
     predicted = _most_probable(reward.class_probs(probs, ids), ids)
     classes, open_reasons = _classes(reward, rows, ids, probs, predicted, source, class_names or {})
-    base = _base_rewards(rows, base_reward)
+    base = base_rewards(rows, base_reward)
     has_base = bool(np.isfinite(base).any())
     keys, prompts = np.unique(np.array([row.prompt_key for row in rows], dtype=np.str_), return_inverse=True)
     stray = Counter(_stray_reason(rows[at]) for at in np.flatnonzero(ids < 0).tolist())
@@ -183,18 +183,18 @@ def _most_probable(class_probs: NDArray[np.float32], ids: NDArray[np.int32]) -> 
     return np.where(known, best, UNKNOWN).astype(np.int64)
 
 
-def _base_rewards(rows: Sequence[Row], column: str | None) -> NDArray[np.float64]:
+def base_rewards(rows: Sequence[Row], column: str | None) -> NDArray[np.float64]:
     """The base reward of every row [n], NaN where it has none."""
     found = np.full(len(rows), np.nan)
     for at, row in enumerate(rows):
         if column is None:
             continue
         value: Any = row.base_reward if column == "base_reward" else row.raw.get(column)
-        if value is None:
+        if is_missing(value):
             continue
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > LARGEST_REWARD:
             raise SampleError(
-                f"row `{row.id}` has `{column}` {value!r}, not a finite number; "
+                f"row `{row.id}` has `{column}` {repr(value)[:40]}, not a finite number; "
                 "remove the row, or score it again with the reward model"
             )
         found[at] = value

@@ -193,10 +193,10 @@ def _structs(array: Any) -> list[Any]:
 def _maps(array: Any) -> list[Any]:
     starts = array.offsets.to_pylist()
     names, items = cells(array.keys), cells(array.items)
-    # `keys` and `items` begin where the first map does, `offsets` in the array that this one is a part of.
+    # `keys` and `items` are those of the whole array that this one may be a part of, as `offsets` count.
     out: list[Any] = []
     for at, there in enumerate(array.is_valid().to_pylist()):
-        low, high = starts[at] - starts[0], starts[at + 1] - starts[0]
+        low, high = starts[at], starts[at + 1]
         pairs = list(zip(names[low:high], items[low:high], strict=True))
         found = {str(key): item for key, item in pairs}
         if len(found) < len(pairs):

@@ -32,12 +32,12 @@ from rbrlang.rows.shapes import THOUGHT_MARKS, Marks, ShapeError, conversation, 
 from rbrlang.rows.texts import Found, csv_rows, json_rows
 
 __all__ = [
-    "MAX_LINE", "BadRow", "Row", "Rows", "RowsError", "filled_in", "read_rows", "row_from", "snake",
+    "LARGEST_REWARD", "MAX_LINE", "BadRow", "Row", "Rows", "RowsError", "filled_in", "read_rows", "row_from", "snake",
     "with_labels_as_probs",
 ]  # fmt: skip
 
 _TRUTHS = {"yes": True, "no": False, "true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
-_LARGEST = 3.4028234663852886e38  # of a 32-bit float
+LARGEST_REWARD = 3.4028234663852886e38  # of a 32-bit float
 _PLAIN = Names()
 
 
@@ -292,7 +292,7 @@ def _base_reward(value: Any) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < math.inf:
         raise _bad(f"`base_reward` is {_shown(value)}, not a finite number")
-    if abs(value) > _LARGEST:
+    if abs(value) > LARGEST_REWARD:
         raise _bad(f"`base_reward` is {_shown(value)}, more than the 32-bit floats hold that rewards are")
     return float(value)
 

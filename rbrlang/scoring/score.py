@@ -7,6 +7,7 @@ was read, so that a file replaced during the run changes nothing.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -26,11 +27,14 @@ from rbrlang.logic.circuit import Circuit
 from rbrlang.reward.artefact import Artefact, read_artefact
 from rbrlang.reward.measure import measure_atoms
 from rbrlang.reward.numpy import NumpyReward
+from rbrlang.reward.rounding import hides_rules, said
 from rbrlang.reward.rows import response_ids
 from rbrlang.rows.conversation import Conversation
 from rbrlang.rows.read import Row
 from rbrlang.scoring.columns import Rollout, Unusable, unknown_response
 from rbrlang.scoring.graders import grader_of
+
+_log = logging.getLogger("rbrlang")
 
 Floats = NDArray[np.float32]
 
@@ -115,6 +119,7 @@ class Scorer:
         self.reward = NumpyReward.from_artefact(self.artefact)
         self.circuit = self.artefact.circuit
         self._grader = grader
+        self._noted = False
         _ = self._judge  # a grader that cannot be had is found out now, and not after the first rollout
 
     @cached_property
@@ -133,7 +138,18 @@ class Scorer:
         ids = response_ids(self.circuit, rows)
         items = tuple(GradeItem(r.id, r.conversation, int(i)) for r, i in zip(rows, ids, strict=True))
         answers = Bench(self.reward, self._judge).ask(items)
+        self._note_hidden_rules(rows, ids)
         return scored(self.reward, rollouts, ids, answers)
+
+    def _note_hidden_rules(self, rows: Sequence[Row], ids: NDArray[np.int32]) -> None:
+        """Say in the log, the first time it happens, that base rewards leave nothing of the rules."""
+        base = [math.nan if row.base_reward is None else row.base_reward for row in rows]
+        if self._noted or not any(map(math.isfinite, base)):
+            return
+        hidden = hides_rules(self.reward, ids, base)
+        if hidden.any():
+            self._noted = True
+            _log.warning("%s", said(int(hidden.sum()), len(rows)))
 
 
 def scored(

@@ -113,7 +113,7 @@ class RolloutStore:
             "prompt": [_message(turn) for turn in row.prompt],
             "completion": [_message(turn) for turn in row.completion],
             "response_type": row.response_type,
-            "category": row.category,
+            "category": None if row.category is None else _clean(row.category),
             "base_reward": row.base_reward,
             "probs": [(name, p) for name, p in probs if math.isfinite(p)],
             "grader": self._grader,
@@ -122,7 +122,7 @@ class RolloutStore:
             "rule_reward": _number(scores.contributions[at, 1:].sum()),
             "likely_class": likely_class(scores, at),
             "valid": scores.reasons[at] is None,
-            "reason": scores.reasons[at],
+            "reason": None if (reason := scores.reasons[at]) is None else _clean(reason),
         }
 
 

@@ -11,7 +11,6 @@ import asyncio
 import hmac
 import json
 import logging
-import math
 import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -27,6 +26,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 import rbrlang
+from rbrlang.jsontext import JsonError, NotJsonError, parse
 from rbrlang.logic.circuit import Circuit
 from rbrlang.scoring.columns import Rollout
 from rbrlang.scoring.score import Scores
@@ -281,28 +281,16 @@ class _Server:
 
 def _parsed(data: bytes, read: Read) -> tuple[object, list[Rollout]]:
     try:
-        body: object = json.loads(data.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
+        body: object = parse(data.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise RefusedError(400, "not_utf8", f"the body is not UTF-8 (byte {error.start})") from None
-    except RecursionError:
-        raise RefusedError(400, "not_json", "the body is nested too deeply") from None
-    except ValueError as error:
-        raise RefusedError(400, "not_json", f"the body is not JSON: {error}") from None
+    except JsonError as error:
+        what = f"the body is {error}" if isinstance(error, NotJsonError) else f"the body cannot be used: {error}"
+        raise RefusedError(400, "not_json", what) from None
     try:
         return body, read(body)
     except FormError as error:
         raise RefusedError(422, "malformed", str(error), error.where) from None
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text[:20]} is too large a number")
-    return value
 
 
 def _refusal(refused: RefusedError) -> Response:

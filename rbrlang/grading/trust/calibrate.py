@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from rbrlang.grading.judge import Grader
 from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, Value
 from rbrlang.grading.trust import agreement
+from rbrlang.jsontext import JsonError, NotJsonError, parse_bytes
 from rbrlang.writing import write_bytes
 
 FORMAT = "rbrlang-calibration 1"
@@ -272,10 +273,12 @@ def read(path: Path) -> Calibration:
     if path.stat().st_size > _MAX_BYTES:
         raise CalibrationError(f"`{path}` is larger than {_MAX_BYTES >> 20} MiB; it is no calibration")
     try:
-        return from_json(json.loads(path.read_text(encoding="utf-8")))
-    except CalibrationError as error:
-        raise CalibrationError(f"`{path}`: {error}") from error
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        return from_json(parse_bytes(path.read_bytes()))
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, CalibrationError) or (
+            isinstance(error, JsonError) and not isinstance(error, NotJsonError)
+        ):
+            raise CalibrationError(f"`{path}`: {error}") from error
         raise CalibrationError(f"`{path}` is not a calibration; write one with `rbrc agree --calibrate`") from error
 
 

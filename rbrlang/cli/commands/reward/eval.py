@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from rbrlang.cli import options as shared
 from rbrlang.cli.commands.reward import certificate, eval_gates
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.terminal import warn
+from rbrlang.jsontext import JsonError, NotJsonError, parse_bytes
 
 if TYPE_CHECKING:
     from rbrlang.learning.judging.evaluate import RulesAlone
@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
     from rbrlang.learning.judging.evaluate import evaluate
     from rbrlang.learning.judging.mining import suggest_changes
     from rbrlang.learning.judging.noise import propagate
-    from rbrlang.learning.sample import SampleError, sample_rows
+    from rbrlang.learning.sample import SampleError, base_rewards, sample_rows
     from rbrlang.reward.numpy import NumpyReward
 
     names = data.class_names(options.class_names)
@@ -102,6 +102,8 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(str(error)) from error
     acts = behaviour(reward, rows, samples, meaning, rules_alone=alone, seed=options.seed, resamples=options.resamples)
     bases = [base for sample in samples.samples for base in sample.base.tolist()] if samples.has_base else []
+    if samples.has_base:
+        data.note_hidden_rules(reward, reward.response_ids(rows), base_rewards(rows, options.base_reward))
     proof = None
     if certificate.asked(options) or any(eval_gates.needs_proof(one) for one in gates):
         proof = certificate.proof(options, artefact.circuit, artefact.weights, bases)
@@ -165,9 +167,9 @@ def _agreement(path: str, circuit: Circuit) -> tuple[ErrorRate, ...]:
     from rbrlang.learning.judging.rates import AgreementFileError, rates_from_agreement
 
     try:
-        return rates_from_agreement(circuit, json.loads(Path(path).read_bytes()))
-    except (ValueError, RecursionError) as error:
-        what = str(error) if isinstance(error, AgreementFileError) else f"it is not JSON: {error}"
+        return rates_from_agreement(circuit, parse_bytes(Path(path).read_bytes()))
+    except (AgreementFileError, JsonError) as error:
+        what = f"it is {error}" if isinstance(error, NotJsonError) else str(error)
         raise UsageError(f"`--agreement {path}`: {what}") from error
 
 

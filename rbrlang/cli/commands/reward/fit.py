@@ -76,8 +76,9 @@ def run(options: argparse.Namespace) -> int:
     from rbrlang.cli import compiled, data, graders
     from rbrlang.learning.fitting.fit import FitError, fit
     from rbrlang.learning.judging.coverage import fingerprint_of
-    from rbrlang.learning.sample import SampleError
+    from rbrlang.learning.sample import SampleError, base_rewards
     from rbrlang.reward.artefact import Artefact
+    from rbrlang.reward.numpy import NumpyReward
     from rbrlang.reward.rows import response_ids
 
     circuit = policy.compiled(options.class_probability)
@@ -99,6 +100,9 @@ def run(options: argparse.Namespace) -> int:
         )  # fmt: skip
     except (FitError, SampleError) as error:
         raise UsageError(str(error)) from error
+    if not options.no_base_reward:
+        reward = NumpyReward(circuit, result.weights)
+        data.note_hidden_rules(reward, reward.response_ids(rows), base_rewards(rows, options.base_reward))
     wanted = certificate.asked(options)
     proof = certificate.proof(options, circuit, result.weights, result.base_extent) if wanted else None
     report = {"grader": graded.identity, "rows": len(rows), "data": fingerprint_of(rows), **result.to_json()}
