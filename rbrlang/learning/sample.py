@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from rbrlang.learning.comparisons import Comparisons, compare
 from rbrlang.logic.circuit import ResponseCircuit
 from rbrlang.reward.numpy import NumpyReward
-from rbrlang.rows.columns import is_missing
 from rbrlang.rows.read import LARGEST_REWARD, Row, snake, with_labels_as_probs
 
 ClassSource = Literal["auto", "intent", "labels", "graded"]
@@ -190,9 +189,9 @@ def base_rewards(rows: Sequence[Row], column: str | None) -> NDArray[np.float64]
         if column is None:
             continue
         value: Any = row.base_reward if column == "base_reward" else row.raw.get(column)
-        if is_missing(value):
+        if value is None or value == "":
             continue
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > LARGEST_REWARD:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= LARGEST_REWARD:
             raise SampleError(
                 f"row `{row.id}` has `{column}` {repr(value)[:40]}, not a finite number; "
                 "remove the row, or score it again with the reward model"

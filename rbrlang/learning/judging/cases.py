@@ -14,7 +14,6 @@ import numpy as np
 
 from rbrlang.learning.judging.evaluate import Inversion, ResponseEvaluation
 from rbrlang.reward.numpy import NumpyReward
-from rbrlang.rows.columns import is_missing
 from rbrlang.rows.read import Row
 
 BASE = "base reward"
@@ -125,7 +124,7 @@ def _case(reward: NumpyReward, rows: Sequence[Row], one: Inversion, base_reward:
 
 def _base(row: Row, column: str) -> float:
     value: Any = row.base_reward if column == "base_reward" else row.raw.get(column)
-    return 0.0 if is_missing(value) else float(value)
+    return 0.0 if value is None or value == "" else float(value)
 
 
 def _mistakes(reward: NumpyReward, row: Row) -> tuple[Mistake, ...]:
