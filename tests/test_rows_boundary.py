@@ -323,7 +323,7 @@ def test_ids_may_be_numbers(given_id: object, means: str) -> None:
 )
 def test_public_names_of_columns(fields: dict[str, Any], prompt: str, completion: str) -> None:
     row = row_from(fields)
-    assert [message.content for message in row.prompt] == [prompt]
+    assert [message.text for message in row.prompt] == [prompt]
     assert row.completion_text == completion
     assert row.raw == fields
 
@@ -345,7 +345,7 @@ def test_pairs_of_messages_and_of_plain_text(tmp_path: Path) -> None:
     found = read_rows(tmp_path / "r.json")
     assert [row.id for row in found.rows] == ["1-chosen", "1-rejected", "m-chosen", "m-rejected"]
     assert [row.completion_text for row in found.rows] == ["good", "bad"] * 2
-    assert [row.prompt[0].content for row in found.rows] == ["P", "P", "Q?", "Q?"]
+    assert [row.prompt[0].text for row in found.rows] == ["P", "P", "Q?", "Q?"]
     assert [row.raw["preferred"] for row in found.rows] == [True, False] * 2
     assert found.rows[0].raw["mine"] == 7
     assert "element 3" in found.bad[0].reason
