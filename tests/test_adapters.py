@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import pickle
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,9 +23,10 @@ from rbrlang.adapters.openrlhf import OpenRLHFReward
 from rbrlang.adapters.trl import TRLReward
 from rbrlang.adapters.tunix import RewardManager, TunixError, TunixReward
 from rbrlang.adapters.verifiers import VerifiersReward
-from rbrlang.adapters.verl import VerlReward, compute_score
+from rbrlang.adapters.verl import VerlReward, compute_score, compute_score_async, compute_scores
+from rbrlang.grading.questions.specs import GraderError
 from rbrlang.grading.results import Answer, GradeItem, Invalid, Value
-from rbrlang.rows.read import read_rows
+from rbrlang.rows.read import Row, read_rows
 from rbrlang.scoring.columns import Columns, ColumnsError
 from rbrlang.scoring.invalid import OnInvalidError, UnscoredError
 
@@ -177,6 +179,18 @@ def test_tunix_environments_give_the_base_reward(artefact: str) -> None:
 # --- verl -------------------------------------------------------------------------------------
 
 
+def verl_batch(rows: Sequence[Row]) -> dict[str, Any]:
+    """Rows as `BatchRewardManager` hands them over."""
+    return {
+        "data_sources": np.array(["refusals"] * len(rows), object),
+        "solution_strs": [row.completion_text for row in rows],
+        "ground_truths": [None] * len(rows),
+        "extra_infos": np.array(
+            [{"prompt": row.prompt[-1].content, "response_type": row.response_type} for row in rows], object
+        ),
+    }
+
+
 def test_verl_has_the_same_keys_every_time(artefact: str) -> None:
     keys: set[tuple[str, ...]] = set()
     for row, want in zip(ROWS, expected(artefact), strict=True):
@@ -184,22 +198,99 @@ def test_verl_has_the_same_keys_every_time(artefact: str) -> None:
             "prompt": np.array([{"role": "user", "content": row.prompt[-1].text}]),
             "response_type": row.response_type,
         }
-        got = compute_score("refusals", row.completion_text, None, extra, artefact=artefact, unread="x")
+        got = compute_score("refusals", row.completion_text, None, extra, artefact=artefact, reward_router_address="x")
         assert got["score"] == pytest.approx(want)
-        assert all(type(v) is float for v in got.values())
+        assert all(value is None or (type(value) is float and math.isfinite(value)) for value in got.values())
+        parts = [v for k, v in got.items() if k.startswith("rbr/contribution/") and v is not None]
+        assert math.fsum(parts) == pytest.approx(got["rbr/rules/mean"], abs=1e-5)
+        of = {k.split("/")[2] for k, v in got.items() if k.startswith("rbr/contribution/") and v is not None}
+        assert of == {row.response_type}
         keys.add(tuple(got))
     reward = VerlReward(artefact, FailingJudge(), on_invalid=-1.0)
     got = reward("refusals", "broken", None, {"prompt": "p", "response_type": "soft_refusal"})
     assert got["score"] == -1.0
     assert got["rbr/invalid_rate"] == 1.0
+    assert got["rbr/reward/mean"] is None
     keys.add(tuple(got))
     assert len(keys) == 1
-    assert "rbr/apology/p" in next(iter(keys))
+    assert {"rbr/apology/p", "rbr/contribution/hard_refusal/apology"} <= set(next(iter(keys)))
+
+
+def test_verl_grades_a_batch_as_one(artefact: str) -> None:
+    single = [compute_score(*one, artefact=artefact) for one in zip(*verl_batch(ROWS).values(), strict=True)]
+    for got, want in zip(compute_scores(**verl_batch(ROWS), artefact=artefact), single, strict=True):
+        assert tuple(got) == tuple(want)
+        assert got == {name: value if value is None else pytest.approx(value, abs=1e-5) for name, value in want.items()}
+    assert compute_scores([], [], [], [], artefact=artefact) == []
+    sizes: list[int] = []
+
+    class Counting(FailingJudge):
+        def __call__(self, items: Sequence[GradeItem], wanted: Sequence[Sequence[int]]) -> list[dict[int, Answer]]:
+            sizes.append(len(items))
+            return super().__call__(items, wanted)
+
+    given = verl_batch(ROWS)
+    VerlReward(artefact, Counting()).batch(**given)
+    assert sizes == [len(ROWS)]
+    given["extra_infos"][3] = None
+    with pytest.raises(ColumnsError, match=r"completion 3: there is no `prompt`"):
+        VerlReward(artefact, Counting()).batch(**given)
+    given = verl_batch(ROWS)
+    given["solution_strs"][2] = "broken"
+    with pytest.raises(UnscoredError, match=r"completion 2: no answer for .*no answer within 60 s"):
+        VerlReward(artefact, Counting()).batch(**given)
+
+
+def test_verl_grades_what_waits_together(artefact: str) -> None:
+    """While one is graded the others arrive; each gets its own, in every event loop and in a worker's copy."""
+    sizes: list[int] = []
+    started = threading.Event()
+
+    class Slow(FailingJudge):
+        def __call__(self, items: Sequence[GradeItem], wanted: Sequence[Sequence[int]]) -> list[dict[int, Answer]]:
+            sizes.append(len(items))
+            if not started.is_set():
+                started.set()
+                assert arrived.wait(30)
+            return super().__call__(items, wanted)
+
+    arrived = threading.Event()
+    reward = VerlReward(artefact, Slow(), on_invalid=-9.0)
+    texts = ["fine", *("broken" if i % 3 == 0 else f"fine {i}" for i in range(20))]
+    extra = {"prompt": "p", "response_type": "comply"}
+
+    async def run() -> list[Any]:
+        first = asyncio.create_task(reward.together("d", texts[0], None, extra))
+        await asyncio.to_thread(started.wait, 30)
+        rest = [asyncio.create_task(reward.together("d", text, None, extra)) for text in texts[1:]]
+        await asyncio.sleep(0)
+        arrived.set()
+        return await asyncio.gather(first, *rest)
+
+    for graded in ([1, 20], [1, 20, 1, 20]):
+        found = asyncio.run(run())
+        assert [one["score"] == -9.0 for one in found] == [text == "broken" for text in texts]
+        assert sizes == graded
+        started.clear()
+        arrived.clear()
+
+    async def afresh() -> Any:
+        extra = {"prompt": "p", "response_type": "comply"}
+        return await compute_score_async("d", "c", None, extra, artefact=artefact)
+
+    assert asyncio.run(afresh()) == compute_score("d", "c", None, extra, artefact=artefact)
+    judged = VerlReward(artefact)
+    asyncio.run(judged.together("d", "c", None, extra))
+    assert pickle.loads(pickle.dumps(judged))("d", "c", None, extra) == judged("d", "c", None, extra)
 
 
 def test_verl_says_what_is_missing(artefact: str) -> None:
     with pytest.raises(ColumnsError, match=r"reward_kwargs\.artefact"):
         compute_score("d", "c", None, {})
+    with pytest.raises(GraderError, match="no option `base_ul`; did you mean `base_url`"):
+        compute_score("d", "c", None, {}, artefact=artefact, base_ul="x")
+    with pytest.raises(GraderError, match="no option `artifact`; did you mean `artefact`"):
+        compute_score("d", "c", None, {}, artifact=artefact)
     with pytest.raises(ColumnsError, match="does not hand over the prompt"):
         compute_score("d", "c", None, {"response_type": "comply"}, artefact=artefact)
     with pytest.raises(ColumnsError, match=r"reward_kwargs\.columns has `kind`; it takes `response_type`"):

@@ -192,7 +192,11 @@ def test_trl_trains_by_the_rules(artefact: str, tmp_path: Path) -> None:
     early, late = np.mean(curve[:6]), np.mean(curve[-6:])
     assert late > early + 1.0, (early, late)
     assert set(done["curves"]["rbr/invalid_rate"]) == {0.0}
-    assert {"rbr/class/ideal", "rbr/answer_mass/min", "rbr/judgmental/p"} <= set(run.state.log_history[0])
+    logged = run.state.log_history[0]
+    assert {"rbr/class/ideal", "rbr/answer_mass/min", "rbr/judgmental/p"} <= set(logged)
+    features = {name.split("/")[2] for name in logged if name.startswith("rbr/contribution/")}
+    assert features
+    assert features <= set(TRLReward(artefact).scorer.circuit.response_names)
 
 
 def test_trl_leaves_failures_out(artefact: str, tmp_path: Path) -> None:
@@ -231,49 +235,101 @@ def test_trl_leaves_failures_out(artefact: str, tmp_path: Path) -> None:
 # --- verl -------------------------------------------------------------------------------------
 
 
-def test_verl_loads_and_calls_it_from_a_configuration(artefact: str) -> None:
-    loader = trainer("verl.trainer.ppo.reward")
-    naive = trainer("verl.experimental.reward_loop.reward_manager.naive")
-    verl, torch, omegaconf = trainer("verl"), trainer("torch"), trainer("omegaconf")
-    config = omegaconf.OmegaConf.create(
-        {
-            "reward": {
-                "custom_reward_function": {
-                    "path": "pkg://rbrlang.adapters.verl",
-                    "name": "compute_score",
-                    "reward_kwargs": {"artefact": artefact, "columns": {"response_type": "kind"}},
-                }
-            }
-        }
+SAID = "I'm sorry, but I can't help with that."
+
+
+def verl_config(artefact: str, name: str, **more: Any) -> Any:
+    """The part of verl's configuration that names a function of the adapter."""
+    custom = {
+        "path": "pkg://rbrlang.adapters.verl",
+        "name": name,
+        "reward_kwargs": {"artefact": artefact, "columns": {"response_type": "kind"}, **more},
+    }
+    return trainer("omegaconf").OmegaConf.create({"reward": {"custom_reward_function": custom}})
+
+
+def verl_data(kinds: Sequence[str]) -> Any:
+    """Rollouts that all say `SAID`, in verl's own form."""
+    torch, size = trainer("torch"), len(kinds)
+    prompts = torch.ones((size, 3), dtype=torch.long)
+    return trainer("verl").DataProto.from_dict(
+        tensors={
+            "prompts": prompts,
+            "responses": torch.ones((size, len(SAID)), dtype=torch.long),
+            "attention_mask": torch.ones((size, 3 + len(SAID)), dtype=torch.long),
+        },
+        non_tensors={
+            "data_source": np.array(["refusals"] * size, object),
+            "reward_model": np.array([{"ground_truth": ""} for _ in kinds], object),
+            "extra_info": np.array([{"prompt": "Write a rude rhyme.", "kind": kind} for kind in kinds], object),
+        },
     )
-    function = loader.get_custom_reward_fn(config)
-    said = "I'm sorry, but I can't help with that."
 
-    def decode(ids: Any, skip_special_tokens: bool) -> str:
-        return said[: len(ids)]
 
-    tokenizer = SimpleNamespace(decode=decode)
-    manager = naive.NaiveRewardManager(config, tokenizer, function)
-    keys: set[tuple[str, ...]] = set()
-    for kind in ("hard_refusal", "comply"):
-        data = verl.DataProto.from_dict(
-            tensors={
-                "responses": torch.ones((1, len(said)), dtype=torch.long),
-                "attention_mask": torch.ones((1, 3 + len(said)), dtype=torch.long),
-            },
-            non_tensors={
-                "data_source": np.array(["refusals"], object),
-                "reward_model": np.array([{"ground_truth": ""}], object),
-                "extra_info": np.array([{"prompt": "Write a rude rhyme.", "kind": kind}], object),
-            },
-        )
-        found = manager.loop.run_until_complete(manager.run_single(data))
-        (direct,) = TunixReward(artefact)(["Write a rude rhyme."], [said], response_type=[kind])
-        assert found["reward_score"] == pytest.approx(direct, abs=1e-6)
-        keys.add(tuple(found["reward_extra_info"]))
-    assert len(keys) == 1
-    manager.loop.close()
+class _Decoder:
+    """A tokenizer under which every completion is `SAID`."""
+
+    def decode(self, ids: Any, skip_special_tokens: bool) -> str:
+        return SAID[: len(ids)]
+
+
+KINDS = ("hard_refusal", "comply", "hard_refusal", "comply")
+
+
+def direct(artefact: str) -> list[float]:
+    """What `KINDS` earn by another adapter."""
+    return TunixReward(artefact)(["Write a rude rhyme."] * len(KINDS), [SAID] * len(KINDS), response_type=list(KINDS))
+
+
+@pytest.mark.parametrize("name", ["compute_score", "compute_score_async"])
+@pytest.mark.parametrize("manager", ["naive", "dapo"])
+def test_verl_loads_and_calls_it_from_a_configuration(artefact: str, name: str, manager: str) -> None:
+    """Through the loop's own worker, which gives the manager all completions of a chunk at once."""
+    loader, loops = trainer("verl.trainer.ppo.reward"), trainer("verl.experimental.reward_loop.reward_loop")
+    config = verl_config(artefact, name, timeout=30)
+    kind = trainer("verl.experimental.reward_loop.reward_manager").get_reward_manager_cls(manager)
+    made = kind(config=config, tokenizer=_Decoder(), compute_score=loader.get_custom_reward_fn(config))
+    worker = object.__new__(loops.RewardLoopWorker)  # without a model's tokenizer from disk
+    worker.config, worker.reward_manager, worker.loop = config, made, made.loop
+    found = made.loop.run_until_complete(worker.compute_score_batch(verl_data(KINDS)))
+    assert [one["reward_score"] for one in found] == pytest.approx(direct(artefact), abs=1e-5)
+    assert len({tuple(one["reward_extra_info"]) for one in found}) == 1
+    made.loop.close()
     asyncio.set_event_loop(None)
+
+
+def test_verl_rate_limited_manager_makes_a_failure_0_whatever_is_raised(artefact: str) -> None:
+    """Why the documentation advises against it: verl's own doing, which no function of ours can see."""
+    loader = trainer("verl.trainer.ppo.reward")
+    limited = trainer("verl.experimental.reward_loop.reward_manager.limited")
+    config = verl_config(artefact, "compute_score")
+    made = limited.RateLimitedRewardManager(
+        config=config, tokenizer=_Decoder(), compute_score=loader.get_custom_reward_fn(config)
+    )
+    found = made.loop.run_until_complete(made.run_single(verl_data(["nothing"])))
+    assert found["reward_score"] == 0.0
+    assert "no response type `nothing`" in found["reward_extra_info"]["error"]
+    made.loop.close()
+    asyncio.set_event_loop(None)
+
+
+def test_verl_grades_a_batch_and_averages_what_applies(artefact: str) -> None:
+    loader, managers = trainer("verl.trainer.ppo.reward"), trainer("verl.workers.reward_manager")
+    function = loader.get_custom_reward_fn(verl_config(artefact, "compute_scores"))
+    manager = managers.get_reward_manager_cls("batch")(_Decoder(), 0, function)
+    found = manager(verl_data(KINDS), return_dict=True)
+    assert found["reward_tensor"].sum(1).tolist() == pytest.approx(direct(artefact), abs=1e-5)
+    infos = found["reward_extra_info"]
+    assert {len(values) for values in infos.values()} == {len(KINDS)}
+
+    # What becomes of them in validation: a mean over those to which a metric applies, none of them NaN.
+    metrics = trainer("verl.trainer.ppo.metric_utils").process_validation_metrics
+    means = metrics(["refusals"] * len(KINDS), ["a", "b", "a", "b"], infos)["refusals"]
+    assert None in infos["rbr/contribution/hard_refusal/apology"]
+    for name in ("rbr/contribution/hard_refusal/apology", "rbr/invalid_rate", "rbr/rules/mean", "score"):
+        of = [value for value in infos[name] if value is not None]
+        assert means[name]["mean@2"] == pytest.approx(np.mean(of))
+    assert all(math.isfinite(value) for found in means.values() for value in found.values())
 
 
 # --- OpenRLHF ---------------------------------------------------------------------------------

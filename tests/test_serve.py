@@ -32,9 +32,9 @@ from rbrlang.grading.local import function_grader
 from rbrlang.grading.trust.calibrate import Calibrated, Calibration, Platt, to_json
 from rbrlang.reward.artefact import artefact_bytes, read_artefact
 from rbrlang.rows.read import read_rows, row_from
+from rbrlang.scoring.batching import Batcher, BusyError
 from rbrlang.scoring.columns import Rollout, Unusable
 from rbrlang.scoring.score import Scorer, Scores
-from rbrlang.serve.batching import Batcher, BusyError
 from rbrlang.writing import write_bytes
 
 EXAMPLE = CHECKOUT / "examples" / "refusals"

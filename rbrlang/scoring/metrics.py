@@ -9,6 +9,7 @@ The same names in every trainer:
 | `rbr/invalid_rate` | share of completions without a reward |
 | `rbr/answer_mass/min` | the smallest share that the grader gave to any form of yes or no |
 | `rbr/reward/mean`, `rbr/rules/mean` | over valid completions: the reward, and its part by the rules |
+| `rbr/contribution/<response type>/<feature>` | mean of weight × feature over the valid completions of this response type |
 
 A mean over nothing is left out of a batch's metrics; of a single completion's it is NaN, since trainers
 that take one completion at a time want the same names every time.
@@ -50,6 +51,12 @@ def _all(scores: Scores) -> dict[str, float]:
     found["rbr/answer_mass/min"] = float(known.min()) if len(known) else math.nan
     found["rbr/reward/mean"] = _mean(scores.rewards[valid])
     found["rbr/rules/mean"] = _mean(scores.contributions[valid, 1:].sum(1))
+    for number, response in enumerate(circuit.responses):
+        parts = scores.contributions[valid & (scores.responses == number), 1:]
+        found |= {
+            f"rbr/contribution/{response.name}/{feature.name}": _mean(parts[:, i])
+            for i, feature in enumerate(response.features)
+        }
     return found
 
 

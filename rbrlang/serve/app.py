@@ -28,10 +28,10 @@ from starlette.routing import Route
 import rbrlang
 from rbrlang.jsontext import JsonError, NotJsonError, parse
 from rbrlang.logic.circuit import Circuit
+from rbrlang.scoring.batching import Batcher, BusyError, Score
 from rbrlang.scoring.columns import Rollout
 from rbrlang.scoring.score import Scores
 from rbrlang.serve import forms
-from rbrlang.serve.batching import Batcher, BusyError, Score
 from rbrlang.serve.forms import FormError, Reading
 from rbrlang.serve.meters import Meters
 

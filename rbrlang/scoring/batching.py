@@ -1,7 +1,7 @@
 """How do many small requests reach the grader together, and none of them gets another's answer?
 
 While a batch is graded, what arrives waits; when the grader is free it takes everything that waits, up to
-a limit. So an idle server answers at once, and a busy one grades larger batches: nothing waits for a timer.
+a limit. So an idle grader answers at once, and a busy one grades larger batches: nothing waits for a timer.
 Requests stay whole, and each gets its own part of the batch's scores by position. Grading runs in a
 thread, off the event loop.
 """
@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from types import TracebackType
+from typing import cast
 
 from rbrlang.scoring.columns import Rollout
 from rbrlang.scoring.score import Scores
@@ -37,20 +38,18 @@ class _Request:
 class Batcher:
     """Scores requests in batches of up to `largest` completions, `at_once` batches at a time.
 
-    At most `waiting` completions wait; a request is larger than `largest` only if it comes so. Used as an
-    asynchronous context: leaving it finishes what was accepted.
+    At most `waiting` completions wait, None for any number; a request is larger than `largest` only if it comes so.
+    It belongs to one event loop. As an asynchronous context it finishes, when left, what was accepted.
     """
 
-    def __init__(self, score: Score, *, largest: int, waiting: int, at_once: int = 1) -> None:
+    def __init__(self, score: Score, *, largest: int, waiting: int | None = None, at_once: int = 1) -> None:
         self._score = score
         self._largest, self._limit = largest, waiting
         self._queue: deque[_Request] = deque()
         self._waiting = self._grading = 0
-        self._some = asyncio.Event()
-        self._ending = False
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="rbr-grade")
         self._at_once = at_once
-        self._workers: list[asyncio.Task[None]] = []
+        self._workers: set[asyncio.Task[None]] = set()
 
     @property
     def waiting(self) -> int:
@@ -64,39 +63,33 @@ class Batcher:
 
     async def score(self, rollouts: Sequence[Rollout]) -> Scores:
         """The scores of a request's completions. Raises `BusyError`, and whatever scoring them raises."""
-        if self._waiting and self._waiting + len(rollouts) > self._limit:
+        if self._limit is not None and self._waiting and self._waiting + len(rollouts) > self._limit:
             raise BusyError
         request = _Request(rollouts, asyncio.get_running_loop().create_future())
         self._queue.append(request)
         self._waiting += len(rollouts)
-        self._some.set()
+        if len(self._workers) < self._at_once:
+            self._workers.add(asyncio.create_task(self._work()))
         return await request.scores
 
     async def __aenter__(self) -> Batcher:
-        self._workers = [asyncio.create_task(self._work()) for _ in range(self._at_once)]
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ending = True
-        self._some.set()
         await asyncio.gather(*self._workers)
         self._threads.shutdown()
 
     async def _work(self) -> None:
-        while True:
-            batch = self._take()
-            if batch:
+        try:
+            while batch := self._take():
                 size = sum(len(request.rollouts) for request in batch)
                 self._grading += size
                 await self._run(batch)
                 self._grading -= size
-            elif self._ending:
-                return
-            else:
-                self._some.clear()
-                await self._some.wait()
+        finally:  # with nothing awaited since there was nothing to take: what comes now starts another worker
+            self._workers.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     def _take(self) -> list[_Request]:
         batch: list[_Request] = []
