@@ -80,7 +80,7 @@ class GraderOptions:
         )
         return replace(self, heads=heads, calibration=calibration, cache=cache)
 
-    def plain(self) -> dict[str, object]:
+    def plain(self) -> dict[str, Any]:
         """The options as `read` takes them."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
