@@ -186,7 +186,7 @@ def verl_batch(rows: Sequence[Row]) -> dict[str, Any]:
         "solution_strs": [row.completion_text for row in rows],
         "ground_truths": [None] * len(rows),
         "extra_infos": np.array(
-            [{"prompt": row.prompt[-1].content, "response_type": row.response_type} for row in rows], object
+            [{"prompt": row.prompt[-1].text, "response_type": row.response_type} for row in rows], object
         ),
     }
 

@@ -32,7 +32,7 @@ from rbrlang.grading.endpoint.account import Price, RunOptions
 from rbrlang.grading.endpoint.wire import waited
 from rbrlang.grading.endpoint.writing import ModelWriter, Order, WriterOptions, Written
 from rbrlang.grading.questions.specs import Secret
-from rbrlang.lang.program import Message
+from rbrlang.rows.conversation import Turn
 from rbrlang.scoring.columns import Columns, rollouts
 from rbrlang.scoring.score import Scorer
 
@@ -60,7 +60,11 @@ class Trace:
 
     def __init__(self) -> None:
         said = [{"role": "user", "content": PROMPT}, {"role": "assistant", "content": SAID}]
-        self.messages = [SimpleNamespace(model_dump=partial(dict, one)) for one in said]
+        nodes = [
+            SimpleNamespace(message=SimpleNamespace(model_dump=partial(dict, one)), sampled=one["role"] == "assistant")
+            for one in said
+        ]
+        self.branches = [SimpleNamespace(nodes=nodes)]
         self.task = SimpleNamespace(data=SimpleNamespace(model_dump=lambda: {"response_type": KIND}))
         self.metrics: dict[str, float] = {}
 
@@ -122,7 +126,7 @@ def test_an_adapter_asks_an_endpoint_from_a_running_loop(
 
 
 def test_a_writer_writes_from_a_running_loop(tmp_path: Path) -> None:
-    order = Order((Message("user", "Write."),), 0)
+    order = Order((Turn("user", "Write."),), 0)
     with FaultServer(lambda sent, seen: chat([("Hi", 1.0)])) as writing:
 
         async def inside() -> Any:
