@@ -17,12 +17,16 @@ from rbrlang.learning.fitting.ties import Tie
 from rbrlang.policy import Policy
 from rbrlang.reward.artefact import Artefact, read_artefact, write_artefact
 from rbrlang.reward.reward import RuleReward
+from rbrlang.reward.signature import required_key
 from rbrlang.rows.read import Row
 
 
-def read(path: str | os.PathLike[str]) -> RuleReward:
-    """The reward in an artefact. Raises `ArtefactError` whatever else the file holds, OSError when unreadable."""
-    return RuleReward.from_artefact(read_artefact(path))
+def read(path: str | os.PathLike[str], *, require_key: str | os.PathLike[str] | None = None) -> RuleReward:
+    """The reward in an artefact, signed by the public key in the file `require_key` if one is named.
+
+    Raises `ArtefactError` whatever else the file holds, `SignatureError` for a file without a key, OSError.
+    """
+    return RuleReward.from_artefact(read_artefact(path, key=None if require_key is None else required_key(require_key)))
 
 
 def compile(  # the word of the interface

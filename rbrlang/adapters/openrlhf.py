@@ -51,10 +51,13 @@ class OpenRLHFReward(Adapter):
         columns: Columns | None = None,
         on_invalid: OnInvalid | None = None,
         ends: Sequence[str] = (),
+        require_key: str | os.PathLike[str] | None = None,
         name: str = "rbr",
         **options: object,
     ) -> None:
-        super().__init__(artefact, grader, columns=columns, on_invalid=on_invalid, name=name, **options)
+        super().__init__(
+            artefact, grader, columns=columns, on_invalid=on_invalid, require_key=require_key, name=name, **options
+        )
         self.ends = tuple(ends)
 
     def __call__(self, queries: Sequence[str], prompts: Sequence[str], labels: Sequence[Any]) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def compute_score(
 ) -> Logged:
     """`VerlReward` of one completion, made from verl's `reward_kwargs`.
 
-    These are `artefact`, `grader`, `columns` (a mapping), `on_invalid`, and every option of a grader. Raises
+    These are `artefact`, `grader`, `columns` (a mapping), `on_invalid`, `require_key`, and every option of a grader. Raises
     `ColumnsError` where `artefact` is missing or `columns` has an entry that `Columns` has not, and as
     `VerlReward` does.
     """
@@ -157,12 +157,13 @@ def _reward(kwargs: Mapping[str, Any]) -> VerlReward:
     given = {name: value for name, value in kwargs.items() if name not in _OF_VERL}
     artefact, columns = given.pop("artefact", None), given.pop("columns", None)
     grader, on_invalid = given.pop("grader", "embedded"), given.pop("on_invalid", None)
-    options = GraderOptions.read(given, beside=("artefact", "grader", "columns", "on_invalid"))
+    require_key = given.pop("require_key", None)
+    options = GraderOptions.read(given, beside=("artefact", "grader", "columns", "on_invalid", "require_key"))
     if artefact is None:
         raise ColumnsError("no artefact; set custom_reward_function.reward_kwargs.artefact to a policy.rbrc")
     chosen = tuple(sorted((name, _fixed(value)) for name, value in (columns or {}).items()))
     with _making:  # many threads ask for the same one at once
-        return _made(artefact, grader, chosen, on_invalid, options)
+        return _made(artefact, grader, chosen, on_invalid, require_key, options)
 
 
 @lru_cache(maxsize=8)
@@ -171,6 +172,7 @@ def _made(
     grader: str,
     chosen: tuple[tuple[str, object], ...],
     on_invalid: OnInvalid | None,
+    require_key: str | None,
     options: GraderOptions,
 ) -> VerlReward:
     known = Columns.__dataclass_fields__
@@ -178,7 +180,9 @@ def _made(
         if name not in known:
             raise ColumnsError(f"reward_kwargs.columns has `{name}`; it takes " + ", ".join(f"`{k}`" for k in known))
     named = Columns(**cast("dict[str, Any]", dict(chosen)))
-    return VerlReward(artefact, grader, columns=named, on_invalid=on_invalid, **options.plain())
+    return VerlReward(
+        artefact, grader, columns=named, on_invalid=on_invalid, require_key=require_key, **options.plain()
+    )
 
 
 def _fixed(value: object) -> object:

@@ -270,23 +270,39 @@ def policy_of(artefact: Artefact) -> Policy:
         ) from error
 
 
-def artefact(path: str) -> Artefact:
-    """The artefact a command was given, checked."""
+def artefact(path: str, key: str | None = None) -> Artefact:
+    """The artefact a command was given, checked, and by the public key in the file `key` where that is required."""
+    from rbrlang.cli.keys import public_key
     from rbrlang.reward.artefact import ArtefactError, read_artefact
 
     try:
-        return read_artefact(path)
+        return read_artefact(path, key=None if key is None else public_key(key))
     except ArtefactError as error:
         raise UsageError(str(error)) from error
 
 
-def write_artefact(path: str, artefact: Artefact) -> None:
+def require_key_argument(parser: argparse.ArgumentParser) -> None:
+    """`--require-key`."""
+    parser.add_argument(
+        "--require-key", metavar="PUB", help="refuse an artefact that is not signed by this public key (extra `sign`)"
+    )
+
+
+def sign_argument(parser: argparse.ArgumentParser) -> None:
+    """`--sign`."""
+    parser.add_argument(
+        "--sign", metavar="KEY",
+        help="sign the artefact by this Ed25519 private key in PEM (extra `sign`); RBRC_KEY_PASSPHRASE decrypts it",
+    )  # fmt: skip
+
+
+def write_artefact(path: str, artefact: Artefact, sign: Callable[[bytes], bytes] | None) -> None:
     """Write what a command made. Raises `UsageError` for sources whose names no artefact may carry, OSError."""
     from rbrlang.lang.carried import CarriedError
     from rbrlang.reward import artefact as artefacts
 
     try:
-        artefacts.write_artefact(path, artefact)
+        artefacts.write_artefact(path, artefact, sign)
     except CarriedError as error:
         raise UsageError(f"`{path}` was not written: {error}; rename the file") from error
 

@@ -10,6 +10,7 @@ weights, the calibration of the grader, and how the weights were obtained.
 | `source/000.rbr` … | the sources; their names, and what each `use` of theirs means, are in the manifest |
 | `weights.safetensors` | one float32 tensor `weights` [responses, max features] |
 | `calibration.json` | calibration of the grader's probabilities; only if there is one |
+| `signature.json` | whose all of this is, see `signature`; only if it is signed, and no part of what is |
 
 The reader takes the file for hostile: it bounds sizes, demands the one form of container that is written
 (`container`), checks every hash, and decodes strictly. The hashes find damage, not forgery: whoever can
@@ -23,7 +24,6 @@ Neither reading nor writing needs JAX, and nothing in an artefact is ever execut
 
 from __future__ import annotations
 
-import hashlib
 import os
 import struct
 from collections.abc import Callable, Mapping
@@ -53,12 +53,25 @@ from rbrlang.reward.codec import (
     load_json,
 )
 from rbrlang.reward.container import AGAIN, MAX_MEMBERS, ArtefactError, pack, read_bounded, unpack
+from rbrlang.reward.signature import (
+    SIGNATURE,
+    KeyCheck,
+    SignatureError,
+    Signed,
+    check_predicate,
+    read_signature,
+    sha256,
+    statement,
+)
 from rbrlang.reward.weights import WeightError, Weights, checked_weights
 from rbrlang.writing import write_bytes
 
 __all__ = ["Artefact", "ArtefactError", "artefact_bytes", "read_artefact", "write_artefact", "write_bytes"]
 
 T = TypeVar("T")
+
+
+ASK = "ask whoever made it for one that is signed by the right key"
 
 FORMAT = 2
 """Version of the artefact's format; a reader refuses any other."""
@@ -71,6 +84,7 @@ _MAX_BYTES = {
     POLICY: 64 << 20,
     WEIGHTS: 16 << 20,
     CALIBRATION: 16 << 20,
+    SIGNATURE: 1 << 20,
 }
 _MAX_SOURCE = 4 << 20
 """Of each source and of all together."""
@@ -82,7 +96,8 @@ class Artefact:
 
     `sources` and `params` are those of the `Policy` that `circuit` was compiled from. `provenance` is JSON that the
     caller vouches for, such as `grader`, `seed` and `data` of the fit; its `grader` is repeated in the manifest's
-    identity of grader and calibration. `version` is that of the rbrlang that wrote the file, as the file says.
+    identity of grader and calibration. `version` is that of the rbrlang that wrote the file, and `keys` are the ids of
+    the keys that signed it, as the file says.
     """
 
     circuit: Circuit
@@ -92,12 +107,13 @@ class Artefact:
     provenance: Mapping[str, Json]
     params: tuple[tuple[str, float], ...] = ()
     version: str = rbrlang.__version__
+    keys: tuple[str, ...] = ()
 
 
-def artefact_bytes(artefact: Artefact) -> bytes:
+def artefact_bytes(artefact: Artefact, sign: Callable[[bytes], bytes] | None = None) -> bytes:
     """The file's content: the same for the same artefact and version, wherever it is made.
 
-    Raises `WeightError` for weights that do not fit the circuit, `CarriedError` for sources whose names no artefact
+    `sign` makes an envelope of a statement, see `signing`; without it the file is not signed. Raises `WeightError` for weights that do not fit the circuit, `CarriedError` for sources whose names no artefact
     may carry.
     """
     weights = checked_weights(artefact.circuit, artefact.weights)
@@ -108,12 +124,18 @@ def artefact_bytes(artefact: Artefact) -> bytes:
     members[WEIGHTS] = save_tensors({"weights": weights})
     if artefact.calibration is not None:
         members[CALIBRATION] = dump_json(artefact.calibration)
-    return pack({MANIFEST: dump_json(_manifest(artefact, members)), **members})
+    members = {MANIFEST: dump_json(_manifest(artefact, members)), **members}
+    unsigned = pack(members)
+    if sign is None:
+        return unsigned
+    return pack({**members, SIGNATURE: sign(statement(unsigned, _predicate(artefact, members)))})
 
 
-def write_artefact(path: str | os.PathLike[str], artefact: Artefact) -> None:
+def write_artefact(
+    path: str | os.PathLike[str], artefact: Artefact, sign: Callable[[bytes], bytes] | None = None
+) -> None:
     """Writes an artefact at once or not at all. Raises as `artefact_bytes` does, and OSError."""
-    write_bytes(path, artefact_bytes(artefact))
+    write_bytes(path, artefact_bytes(artefact, sign))
 
 
 def policy_of(artefact: Artefact) -> Policy:
@@ -121,24 +143,26 @@ def policy_of(artefact: Artefact) -> Policy:
     return load_sources(artefact.sources, artefact.params)
 
 
-def read_artefact(path: str | os.PathLike[str]) -> Artefact:
+def read_artefact(path: str | os.PathLike[str], *, key: KeyCheck | None = None) -> Artefact:
     """Reads an artefact and compiles its sources again; its circuit is the one that this gives.
 
+    With `key`, such as `signing.public_key` gives, nothing else is looked at before its signature has been found good.
     Raises `ArtefactError`, whatever the file holds.
     """
     where = Path(path)
     file = str(where)
     members = unpack(file, read_bounded(where))
+    signed = _signed(file, members, key)
     _check_sizes(file, members)
     manifest = _read_manifest(file, members)
     _check_members(file, members, manifest)
     claimed = _decode(file, POLICY, members, circuit_from_json)
-    for key, value in (
+    for field, value in (
         ("fingerprint", claimed.fingerprint),
         ("class_probability", claimed.class_probability),
     ):
-        if manifest[key] != value:
-            raise ArtefactError(file, MANIFEST, f"names another {key.replace('_', ' ')} than the policy", AGAIN)
+        if manifest[field] != value:
+            raise ArtefactError(file, MANIFEST, f"names another {field.replace('_', ' ')} than the policy", AGAIN)
     calibration = None
     if CALIBRATION in members:
         calibration = _decode(file, CALIBRATION, members, _object)
@@ -150,7 +174,53 @@ def read_artefact(path: str | os.PathLike[str]) -> Artefact:
     circuit = _recompiled(file, sources, params, claimed, manifest["rbrlang"])
     weights = _read_weights(file, members[WEIGHTS], circuit)
     provenance = _object(manifest["provenance"])
-    return Artefact(circuit, weights, sources, calibration, provenance, params, manifest["rbrlang"])
+    keys = () if signed is None else signed.keys
+    found = Artefact(circuit, weights, sources, calibration, provenance, params, manifest["rbrlang"], keys)
+    if signed is not None:
+        try:
+            check_predicate(signed, _predicate(found, members))
+        except SignatureError as error:
+            raise ArtefactError(file, SIGNATURE, str(error), AGAIN) from error
+    return found
+
+
+def _signed(file: str, members: dict[str, bytes], key: KeyCheck | None) -> Signed | None:
+    """Takes the signature out of the members. Raises `ArtefactError` unless it is one of the others, and of the key."""
+    data = members.pop(SIGNATURE, None)
+    if data is None:
+        if key is not None:
+            raise ArtefactError(file, None, f"is not signed, and has to be by the key `{key.id[:16]}…`", ASK)
+        return None
+    _check_sizes(file, {SIGNATURE: data})
+    try:
+        signed = read_signature(data, pack(members))
+        if key is not None:
+            key.check(signed)
+        return signed
+    except SignatureError as error:
+        raise ArtefactError(file, SIGNATURE, str(error), ASK) from error
+
+
+def _predicate(artefact: Artefact, members: Mapping[str, bytes]) -> dict[str, Json]:
+    """What a signer states of an artefact, beside its digest."""
+    fit = artefact.provenance.get("fit")
+    of_fit = fit if isinstance(fit, Mapping) else {}
+    calibration = members.get(CALIBRATION)
+    return {
+        "fingerprint": artefact.circuit.fingerprint,
+        "classProbability": artefact.circuit.class_probability,
+        "sources": [
+            {"name": source.name, "digest": {"sha256": sha256(members[member])}}
+            for member, source in zip(_source_names(len(artefact.sources)), artefact.sources, strict=True)
+        ],
+        "params": dict(artefact.params),
+        "weights": {"digest": {"sha256": sha256(members[WEIGHTS])}},
+        "calibration": None if calibration is None else {"digest": {"sha256": sha256(calibration)}},
+        "data": None if "data" not in of_fit else {"digest": {"sha256": of_fit["data"]}},
+        "rows": of_fit.get("rows"),
+        "seed": of_fit.get("seed"),
+        "grader": artefact.provenance.get("grader"),
+    }
 
 
 def _recompiled(
@@ -202,8 +272,8 @@ def _manifest(artefact: Artefact, members: Mapping[str, bytes]) -> Json:
         "fingerprint": artefact.circuit.fingerprint,
         "class_probability": artefact.circuit.class_probability,
         "grader": artefact.provenance.get("grader"),
-        "calibration": None if calibration is None else hashlib.sha256(calibration).hexdigest(),
-        "members": [[name, len(data), hashlib.sha256(data).hexdigest()] for name, data in members.items()],
+        "calibration": None if calibration is None else sha256(calibration),
+        "members": [[name, len(data), sha256(data)] for name, data in members.items()],
         "sources": [[source.name, list(source.imports)] for source in artefact.sources],
         "params": [[name, value] for name, value in artefact.params],
         "provenance": artefact.provenance,
@@ -263,9 +333,9 @@ def _check_members(file: str, members: Mapping[str, bytes], manifest: Mapping[st
     if list(members) != [MANIFEST, *expected] or [m[0] for m in manifest["members"]] != expected:
         raise ArtefactError(file, MANIFEST, "does not list the members that the file has", AGAIN)
     for name in expected:
-        if listed[name] != (len(members[name]), hashlib.sha256(members[name]).hexdigest()):
+        if listed[name] != (len(members[name]), sha256(members[name])):
             raise ArtefactError(file, name, "is not what the manifest says (its SHA-256 differs)", AGAIN)
-    calibration = hashlib.sha256(members[CALIBRATION]).hexdigest() if CALIBRATION in members else None
+    calibration = sha256(members[CALIBRATION]) if CALIBRATION in members else None
     if manifest["calibration"] != calibration:
         raise ArtefactError(file, MANIFEST, "names another calibration than the file has", AGAIN)
 

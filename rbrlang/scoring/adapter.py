@@ -34,14 +34,15 @@ class Adapter:
     | `grader` | `embedded`, `openai:MODEL`, `systemone:URL`, `python:module.function`, or a `Judge` |
     | `columns` | which columns of the data say what |
     | `on_invalid` | what a completion without a reward gets: a word of `trainer`, or a number; None: its first word |
+    | `require_key` | the file of the public key that has to have signed the artefact's file |
     | `name` | what the trainer calls the reward in its logs |
     | `options` | how the grader is asked, as on the command line: see `GraderOptions` |
 
-    Raises `ArtefactError`, `GraderError`, `ColumnsError`, `OnInvalidError`.
+    Raises `ArtefactError`, `SignatureError`, `GraderError`, `ColumnsError`, `OnInvalidError`.
     """
 
     trainer: ClassVar[Trainer]
-    arguments: ClassVar[tuple[str, ...]] = ("columns", "on_invalid", "name")
+    arguments: ClassVar[tuple[str, ...]] = ("columns", "on_invalid", "require_key", "name")
 
     def __init__(
         self,
@@ -50,12 +51,13 @@ class Adapter:
         *,
         columns: Columns | None = None,
         on_invalid: OnInvalid | None = None,
+        require_key: str | os.PathLike[str] | None = None,
         name: str = "rbr",
         **options: object,
     ) -> None:
         GraderOptions.read(options, beside=self.arguments)
         self.__name__ = name
         self.on_invalid: OnInvalid = checked(self.trainer.words[0] if on_invalid is None else on_invalid, self.trainer)
-        self.scorer = Scorer(artefact, grader, **options)
+        self.scorer = Scorer(artefact, grader, require_key=require_key, **options)
         self.columns = Columns() if columns is None else columns
         check_every(self.columns, self.scorer.circuit)

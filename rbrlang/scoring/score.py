@@ -29,6 +29,7 @@ from rbrlang.reward.measure import measure_atoms
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.rounding import hides_rules, said
 from rbrlang.reward.rows import response_ids
+from rbrlang.reward.signature import required_key
 from rbrlang.rows.conversation import Conversation
 from rbrlang.rows.read import Row
 from rbrlang.scoring.columns import Rollout, Unusable, unknown_response
@@ -102,20 +103,23 @@ class Scorer:
     """Rewards of completions, by an artefact and a grader.
 
     `artefact` is a file or what was read of one. `grader` is a name (see `graders`) or a `Judge` of the
-    caller's, which must pickle where the scorer is to. `options` are those of `GraderOptions`, for a grader
-    that is named. Raises `ArtefactError`, `GraderError`.
+    caller's, which must pickle where the scorer is to. `require_key` is the file of the public key that has to
+    have signed the artefact's file. `options` are those of `GraderOptions`, for a grader that is named. Raises
+    `ArtefactError`, `SignatureError`, `GraderError`; TypeError where a key is required of what was read already.
     """
 
     def __init__(
         self,
         artefact: str | os.PathLike[str] | Artefact,
         grader: str | Judge = "embedded",
+        *,
+        require_key: str | os.PathLike[str] | None = None,
         **options: object,
     ) -> None:
         self._options = GraderOptions.read(options).anywhere()
         if options and not isinstance(grader, str):
             raise GraderError(f"a grader of your own is asked as it is; it takes no option `{next(iter(options))}`")
-        self.artefact = artefact if isinstance(artefact, Artefact) else read_artefact(artefact)
+        self.artefact = _read(artefact, require_key)
         self.reward = NumpyReward.from_artefact(self.artefact)
         self.circuit = self.artefact.circuit
         self._grader = grader
@@ -150,6 +154,14 @@ class Scorer:
         if hidden.any():
             self._noted = True
             _log.warning("%s", said(int(hidden.sum()), len(rows)))
+
+
+def _read(artefact: str | os.PathLike[str] | Artefact, require_key: str | os.PathLike[str] | None) -> Artefact:
+    if not isinstance(artefact, Artefact):
+        return read_artefact(artefact, key=None if require_key is None else required_key(require_key))
+    if require_key is not None:
+        raise TypeError("`require_key` is asked of an artefact's file, and this artefact was read already")
+    return artefact
 
 
 def scored(
@@ -210,4 +222,4 @@ _EMPTY = Row(
 
 
 def _rebuilt(artefact: Artefact, grader: str | Judge, options: Mapping[str, object]) -> Scorer:
-    return Scorer(artefact, grader, **options)
+    return Scorer(artefact, grader, require_key=None, **options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from rbrlang.cli import options as shared
+from rbrlang.cli.keys import signer
 from rbrlang.cli.terminal import warn
 
 
@@ -15,6 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", metavar="JSON", help="{response type: {feature: weight}}; others keep their default"
     )
+    shared.sign_argument(parser)
     shared.class_probability_argument(parser)
     shared.policy_arguments(parser, artefact=True)
     shared.run_with(parser, run)
@@ -25,6 +27,7 @@ def run(options: argparse.Namespace) -> int:
     policy = shared.policy(options, options.file)
     if policy is None:
         return 1
+    sign = signer(options.sign)
     circuit = policy.compiled(options.class_probability)
     from rbrlang.cli.weights import read_weights
     from rbrlang.reward.artefact import Artefact
@@ -34,6 +37,8 @@ def run(options: argparse.Namespace) -> int:
     weights = default_weights(circuit) if given is None else given
     how = "default weights" if given is None else f"weights of {options.weights}"
     provenance = {"weights": "default" if given is None else "given"}
-    shared.write_artefact(options.output, Artefact(circuit, weights, policy.sources, None, provenance, policy.params))
+    shared.write_artefact(
+        options.output, Artefact(circuit, weights, policy.sources, None, provenance, policy.params), sign
+    )
     warn(f"wrote {options.output}: {how}, fingerprint {circuit.fingerprint}")
     return 0

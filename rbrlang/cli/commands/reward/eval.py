@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `rbrc eval`."""
     parser.add_argument("artefact", metavar="OUT.rbrc", help="a compiled or fitted policy")
+    shared.require_key_argument(parser)
     parser.add_argument("rows", metavar="ROWS", help=f"ranked rows: {shared.ROWS}")
     shared.rows_arguments(parser)
     shared.ranking_arguments(parser)
@@ -62,7 +63,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate; 1 when a gate is not met."""
-    artefact = shared.artefact(options.artefact)
+    artefact = shared.artefact(options.artefact, options.require_key)
     gates = gate.parsed(options.gate, eval_gates.names(artefact.circuit))  # a misspelt one is told before any work
     from rbrlang.cli import data, graders
     from rbrlang.cli.commands.reward import evaluation_tables as tables
@@ -157,7 +158,8 @@ def refitted(
     try:
         if not options.refit:
             return refit_across(reward, rows, **kept)
-        training = graders.graded(options, shared.artefact(options.artefact), data.read(options, options.refit).rows)
+        artefact = shared.artefact(options.artefact, options.require_key)
+        training = graders.graded(options, artefact, data.read(options, options.refit).rows)
         return refit_on(reward, rows, training, **kept)
     except FitError as error:
         raise UsageError(f"`--refit`: {error}") from error

@@ -11,13 +11,14 @@ from rbrlang.cli.terminal import warn
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `rbrc export`."""
     parser.add_argument("artefact", metavar="OUT.rbrc", help="a compiled or fitted policy")
+    shared.require_key_argument(parser)
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="the program to write")
     shared.run_with(parser, run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Lower the reward with its weights and write it."""
-    artefact = shared.artefact(options.artefact)
+    artefact = shared.artefact(options.artefact, options.require_key)
     from rbrlang.reward.export import export_reward
     from rbrlang.writing import write_bytes
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rbrlang.cli import options as shared
 from rbrlang.cli.commands.reward import certificate
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.keys import signer
 from rbrlang.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--bootstrap", type=int, default=200, metavar="N", help="resamples for the intervals, 0 for none"
     )
     shared.seed_argument(parser)
+    shared.sign_argument(parser)
     certificate.arguments(parser)
     shared.class_probability_argument(parser)
     shared.grader_arguments(parser)
@@ -81,6 +83,7 @@ def run(options: argparse.Namespace) -> int:
     from rbrlang.reward.numpy import NumpyReward
     from rbrlang.reward.rows import response_ids
 
+    sign = signer(options.sign)
     circuit = policy.compiled(options.class_probability)
     names = data.class_names(options.class_names)
     found = [data.read_joined(options, path, options.more) for path in options.rows]
@@ -112,6 +115,7 @@ def run(options: argparse.Namespace) -> int:
     shared.write_artefact(
         options.output,
         Artefact(circuit, result.weights, policy.sources, graded.calibration_json, provenance, policy.params),
+        sign,
     )
     if options.format == "json":
         from rbrlang.cli.render import dump

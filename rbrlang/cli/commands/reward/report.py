@@ -22,6 +22,7 @@ def missing() -> tuple[str, ...]:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `rbrc report`."""
     parser.add_argument("artefact", metavar="OUT.rbrc", help="a compiled or fitted policy")
+    shared.require_key_argument(parser)
     parser.add_argument("rows", metavar="ROWS", help=f"ranked rows: {shared.ROWS}")
     parser.add_argument(
         "-o", "--output", metavar="HTML", required=True, help="the page to write, `-` for standard output"
@@ -47,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"`--output {options.output}` is a folder; name a file in it")
     if options.output != "-" and not target.absolute().parent.is_dir():
         raise UsageError(f"`--output {options.output}`: there is no folder `{target.parent}`")
-    artefact = shared.artefact(options.artefact)
+    artefact = shared.artefact(options.artefact, options.require_key)
     from rbrlang.cli import data, graders
     from rbrlang.cli.commands.reward.eval import refitted
     from rbrlang.cli.files import write_text

@@ -12,6 +12,7 @@ from rbrlang.cli.terminal import warn
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `rbrc score`."""
     parser.add_argument("artefact", metavar="OUT.rbrc", help="a compiled or fitted policy")
+    shared.require_key_argument(parser)
     parser.add_argument("rows", metavar="ROWS", help=f"rows: {shared.ROWS}; `-` is standard input")
     parser.add_argument(
         "-o", "--output", metavar="OUT", required=True, help="where to write the rows, `-` for standard output"
@@ -26,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Score every row; 3 when some got no reward."""
-    artefact = shared.artefact(options.artefact)
+    artefact = shared.artefact(options.artefact, options.require_key)
     import numpy as np
 
     from rbrlang.cli import data

@@ -13,12 +13,15 @@ from rbrlang.cli.terminal import say
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `rbrc verify`."""
     parser.add_argument("artefact", metavar="OUT.rbrc", help="a compiled or fitted policy")
+    parser.add_argument(
+        "--key", metavar="PUB", help="the public key, in PEM, that has to have signed it (extra `sign`)"
+    )
     shared.run_with(parser, run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Compile the sources again and compare, compute the claims that can be, and show the others as claims."""
-    artefact = shared.artefact(options.artefact)
+    artefact = shared.artefact(options.artefact, options.key)
     from rbrlang.cli.commands.reward.claims import claims
     from rbrlang.lang.carried import changed_standard_sources
     from rbrlang.learning.judging.claims import ClaimError, settle
@@ -36,5 +39,13 @@ def run(options: argparse.Namespace) -> int:
     say("claims, not checked:")
     for line in claims(artefact, certificate=False):
         say(f"  {line}")
-    say("the artefact is not signed")
+    say(_signature(artefact.keys, options.key))
     return 0
+
+
+def _signature(keys: tuple[str, ...], required: str | None) -> str:
+    if required is not None:
+        return f"signed by `{required}`"
+    if not keys:
+        return "the artefact is not signed"
+    return f"signed, as it says, by the key {', '.join(keys)}; `--key PUB` checks that"
