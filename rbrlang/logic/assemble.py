@@ -50,7 +50,7 @@ def assemble(
             responses.append(_response(program, compiled.bdd, item))
         except NodeBudget:
             raise PolicyError([too_large(response)]) from None
-    atoms = [AtomInfo(p.name, p.prior, p.fp, p.fn, p.cost, None) for p in program.propositions] + [
+    atoms = [AtomInfo(p.name, p.prior, p.fp, p.fn, p.cost, None, p.over) for p in program.propositions] + [
         AtomInfo(m.name, 0.5, 0.0, 0.0, 0.0, (m.kind, m.pattern, m.threshold), m.over) for m in program.measures
     ]
     return Circuit(

@@ -120,6 +120,12 @@ class Circuit:
         return tuple(atom.name for atom in self.atoms if atom.measure is None)
 
     @property
+    def judged(self) -> Judged:
+        """The text of a completion that most propositions are judged by."""
+        overs: list[Judged] = [atom.over for atom in self.atoms if atom.measure is None]
+        return max(overs, key=overs.count) if overs else "final"
+
+    @property
     def response_names(self) -> tuple[str, ...]:
         """Names of the response types, in the order of their ids."""
         return tuple(response.name for response in self.responses)

@@ -16,6 +16,7 @@ from rbrlang.lang import grammar
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.load import Reader, load, standard_library
 from rbrlang.lang.parse import following
+from rbrlang.lang.program import Judged
 from rbrlang.lang.scope import Entity, Scope, build_scopes
 from rbrlang.lang.tokens import Token, lex
 from rbrlang.lsp.workspace import Document
@@ -109,6 +110,14 @@ def _item(
     )  # fmt: skip
 
 
+_TEXTS: dict[Judged, str] = {
+    "final": "what the assistant says in its last turn",
+    "assistant": "all that the assistant says",
+    "trajectory": "every turn, calls and results included",
+    "thought": "what the assistant thinks",
+}
+
+
 def _words(kinds: set[str], opening: bool) -> Iterator[types.CompletionItem]:
     for word, kind in grammar.load().words.items():
         if kind in kinds and word not in _FOREIGN:
@@ -178,7 +187,10 @@ def _names(document: Document, scope: Scope, place: _Place, read: Reader) -> Ite
     """The names that may stand at the cursor."""
     tokens = place.tokens
     modules = [_item(name, types.CompletionItemKind.Module, "imported module") for name in scope.modules]
-    if _wants_response(place, len(tokens)):
+    if place.last() in ("JUDGE", "OVER"):
+        for text, meaning in _TEXTS.items():
+            yield _item(text, types.CompletionItemKind.Keyword, meaning)
+    elif _wants_response(place, len(tokens)):
         yield from _entities(scope.names, (tree.Response,))
         yield from modules
     elif place.first == "USE":

@@ -82,7 +82,10 @@ class Monitor:
         rollouts = [rollout for some, _ in self._waiting for rollout in some]
         scores = joined([s for _, s in self._waiting])
         self._waiting.clear()
-        degenerate = np.array([not isinstance(r, Unusable) and is_degenerate(r.completion_text) for r in rollouts])
+        judged = self._circuit.judged
+        degenerate = np.array(
+            [not isinstance(r, Unusable) and is_degenerate(r.conversation.text(judged)) for r in rollouts]
+        )
         spread = _spreads(scores)
         metrics = batch_metrics(scores)
         metrics["rbr/degenerate_rate"] = float(degenerate.mean())

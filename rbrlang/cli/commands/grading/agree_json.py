@@ -42,7 +42,8 @@ def _disagreement_json(found: Disagreement, outcome: Outcome, policy: Policy) ->
     row = outcome.rows[found.row]
     return {
         "id": row.id, "response_type": row.response_type, "proposition": policy.circuit.propositions[found.proposition],
-        "label": found.label, "p": found.p, "prompt": last_turn(row), "completion": row.completion_text,
+        "label": found.label, "p": found.p, "prompt": last_turn(row),
+        "completion": row.conversation.text(policy.program.propositions[found.proposition].over),
     }  # fmt: skip
 
 

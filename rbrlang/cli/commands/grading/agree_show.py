@@ -326,7 +326,8 @@ def _disagreements(outcome: Outcome, policy: Policy, limit: int) -> None:
         row = outcome.rows[one.row]
         name = policy.circuit.propositions[one.proposition]
         say(f"  {name}: people say {'yes' if one.label else 'no'}, the grader P(yes) = {one.p:.2f}  [{row.id}]")
-        for who, text in (("asked:    ", last_turn(row)), ("answered: ", row.completion_text)):
+        judged = row.conversation.text(policy.program.propositions[one.proposition].over)
+        for who, text in (("asked:    ", last_turn(row)), ("answered: ", judged)):
             _wrapped(excerpt(text) or "(nothing)", f"    {who}", " " * 14)
         say("")
 

@@ -32,6 +32,7 @@ def run(options: argparse.Namespace) -> int:
             "rbrlang": artefact.version,
             "class_probability": circuit.class_probability,
             "propositions": list(circuit.propositions),
+            "judged": {a.name: a.over for a in circuit.atoms if a.over != "final"},
             "measures": [a.name for a in circuit.atoms if a.measure is not None],
             "categories": {name: circuit.response_names[number] for name, number in circuit.categories},
             "response_types": [
