@@ -45,7 +45,7 @@ FOLDS = 5
 def graded_by_cues(policy: rbrlang.Policy, rows: Sequence[Row]) -> list[Row]:
     """Rows with the embedded grader's answers."""
     names = policy.circuit.propositions
-    items = [GradeItem(row.id, row.prompt, row.completion_text, 0) for row in rows]
+    items = [GradeItem(row.id, row.conversation, 0) for row in rows]
     answers = EmbeddedGrader(policy.program.propositions).answers(items, [range(len(names))] * len(items))
     return [
         replace(row, probs={names[p]: probability(answer) for p, answer in found.items()})
