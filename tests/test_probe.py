@@ -462,7 +462,7 @@ def test_a_judge_that_loses_items_is_refused() -> None:
 
 def test_nothing_to_attack_is_no_clean_bill() -> None:
     report = probe(PROPOSITIONS, REWARD, judging(honest), ())
-    assert report.verdict == "unsure"
+    assert report.verdict == "untried"
     assert report.trials == 0
     assert report.missing == tuple((name, side) for name in ("refusal", "comply") for side in ("good", "bad"))
 
@@ -696,7 +696,8 @@ def test_numbers_out_of_range_are_refused(arguments: list[str], capsys: pytest.C
 def test_the_embedded_grader_can_be_probed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = command.run(options(folder, "--payload", "order-yes", "key-dot", "--format", "json"))
     report = json.loads(capsys.readouterr().out)
-    assert code == {"clean": 0, "swayed": 1, "unsure": 3}[report["verdict"]]
+    assert code == {"clean": 0, "swayed": 1, "untried": 1, "unsure": 3}[report["verdict"]]
+    assert (report["verdict"] == "untried") == (report["trials"] == 0)
     assert report["grader"].startswith("embedded")
     assert sum(report["answers"][state] for state in ("values", "abstained")) > 0
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rbrlang.grading.questions.specs import GraderSpec, RemoteSpec
     from rbrlang.grading.results import Answer, GradeItem
     from rbrlang.grading.trust.calibrate import Calibration
+    from rbrlang.logic.circuit import Circuit
     from rbrlang.reward.artefact import Artefact
     from rbrlang.reward.numpy import NumpyReward
     from rbrlang.rows.read import Row
@@ -126,6 +127,8 @@ def grade_rows(
         grader, summaries = _opened(options, spec, policy, rows, items, bar.update)
         identity = grader.identity
         before = _said(rows, "calibration") if isinstance(spec, RowsSpec) else {None}
+        asked = ((tuple(range(len(names))),) * len(items)) if every else wanted(circuit, items)
+        _look(options, grader, circuit, asked)
         calibration = _calibration(options, policy, identity, before)
         if isinstance(spec, RowsSpec) and calibration is None and lazily is None:
             return GradedRows(identity, tuple(rows), (), None, None, None)
@@ -134,7 +137,6 @@ def grade_rows(
                 grader = CalibratedGrader(grader, calibration, names)
             lazy = None if lazily is None else grade_lazily(lazily.reward, items, grader.answers, lazily.eps)
             if lazy is None:
-                asked = ((tuple(range(len(names))),) * len(items)) if every else wanted(circuit, items)
                 answers = tuple(grader.answers(items, asked))
             else:
                 # What was not asked is left out, not null: nobody failed to answer it.
@@ -214,13 +216,17 @@ def make(options: argparse.Namespace, policy: Policy, items: Sequence[GradeItem]
 
     `need` is what needs such a grader, for the message. Raises `UsageError`.
     """
+    from rbrlang.grading.questions.layout import wanted
     from rbrlang.grading.questions.specs import LabelsSpec, RowsSpec, TableSpec
+    from rbrlang.grading.sight import asked_of_types
     from rbrlang.grading.trust.calibrate import CalibratedGrader
 
     spec = spec_of(options)
     if isinstance(spec, RowsSpec | LabelsSpec | TableSpec):
         raise UsageError(f"`--grader {options.grader}` knows no text but its own; {need} needs a grader that reads")
     grader = _opened(options, spec, policy, (), items, None)[0]
+    circuit = policy.circuit
+    _look(options, grader, circuit, wanted(circuit, items) if items else asked_of_types(circuit))
     calibration = _calibration(options, policy, grader.identity, {None})
     return grader if calibration is None else CalibratedGrader(grader, calibration, policy.circuit.propositions)
 
@@ -239,6 +245,25 @@ def standing(options: argparse.Namespace, artefact: Artefact) -> Grader:
         return grader_of(options.grader, artefact, chosen(options), items=())
     except GraderError as error:
         raise UsageError(str(error)) from error
+
+
+def _look(options: argparse.Namespace, grader: Grader, circuit: Circuit, asked: Sequence[Sequence[int]]) -> None:
+    """Say what the grader cannot read of what is asked. Raises `UsageError` where that is everything."""
+    from rbrlang.grading.sight import WAYS_OUT, WHY, named, sight
+
+    found = sight(grader, asked)
+    if not found.unread:
+        return
+    names = named(circuit, found.unread)
+    if not found.blind:
+        warn(f"the embedded grader cannot read {names}: {WHY}; it abstains there")
+    elif options.allow_abstain:
+        warn(f"the embedded grader reads nothing of what is asked ({names}): {WHY}")
+    else:
+        raise UsageError(
+            f"the embedded grader reads nothing of what is asked ({names}): {WHY}, so nothing was done; {WAYS_OUT}; "
+            "`--allow-abstain` goes on without answers"
+        )
 
 
 def _opened(

@@ -202,6 +202,10 @@ def grader_arguments(parser: argparse.ArgumentParser, *, default: str | None = "
         help="openai: do not ask the server whether it offers more log-probabilities than usual",
     )  # fmt: skip
     layout_argument(parser)
+    group.add_argument(
+        "--allow-abstain", action="store_true",
+        help="embedded: go on where the grader can read nothing of what is asked",
+    )  # fmt: skip
     group.add_argument("--cache", metavar="FILE", help="keep answers here, and never ask twice")
     group.add_argument("--concurrency", type=count, default=8, metavar="N", help="requests at a time (default: 8)")
     group.add_argument("--rpm", type=above_zero, metavar="N", help="requests a minute at most")

@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import assert_never
 
 from rbrlang.diagnostics import PolicyError
-from rbrlang.grading.embedded.grader import EmbeddedGrader, NoEvidence
 from rbrlang.grading.judge import Grader
 from rbrlang.grading.local import reading_grader
-from rbrlang.grading.questions.layout import wanted
 from rbrlang.grading.questions.options import GraderOptions
 from rbrlang.grading.questions.specs import (
     EmbeddedSpec,
@@ -34,13 +32,13 @@ from rbrlang.grading.questions.specs import (
     parse_grader,
 )
 from rbrlang.grading.results import GradeItem
+from rbrlang.grading.sight import WAYS_OUT, WHY, asked_of_types, named, sight
 from rbrlang.grading.trust.calibrate import CalibratedGrader, Calibration, CalibrationError, from_json, read
 from rbrlang.lang.carried import CarriedError
 from rbrlang.logic.circuit import Circuit
 from rbrlang.policy import Policy
 from rbrlang.reward import artefact as artefacts
 from rbrlang.reward.artefact import Artefact
-from rbrlang.rows.conversation import spoken
 
 _log = logging.getLogger("rbrlang")
 
@@ -74,7 +72,7 @@ def grader_of(
                 grader = reading_grader(spec, policy.program.propositions, options.heads)
             except OSError as error:
                 raise _unreadable(options.heads, error) from error
-            check_sight(grader, artefact.circuit)
+            check_sight(grader, artefact.circuit, options.allow_abstain)
         case OpenAISpec() | SystemOneSpec():
             grader = _endpoint(name, spec, policy, options, items)
         case RowsSpec() | LabelsSpec() | TableSpec():
@@ -97,28 +95,24 @@ def _endpoint(
     return endpoints.EndpointGrader(spec, policy, options, api_key(os.environ), items)
 
 
-def check_sight(grader: Grader, circuit: Circuit) -> None:
-    """Whether the embedded grader can answer all that the response types ask, before a run finds out.
+def check_sight(grader: Grader, circuit: Circuit, allow_abstain: bool = False) -> None:
+    """Whether the grader can read all that the response types ask, before a run finds out.
 
-    Warns of response types without any reward under it. Raises `GraderError` where that is all of them.
+    Warns of response types without any reward under it. Raises `GraderError` where that is all of them, unless
+    `allow_abstain` says that it is meant.
     """
-    if not isinstance(grader, EmbeddedGrader):
-        return
-    items = [GradeItem(name, spoken((), ""), number) for number, name in enumerate(circuit.response_names)]
-    unseen = {p for p, standing in enumerate(grader.standings) if isinstance(standing, NoEvidence)}
-    missing = {
-        item.id: [p for p in asked if p in unseen] for item, asked in zip(items, wanted(circuit, items), strict=True)
-    }
-    blind = [name for name, some in missing.items() if some]
+    of_types = asked_of_types(circuit)
+    found = sight(grader, of_types)
+    blind = [
+        name
+        for name, asked in zip(circuit.response_names, of_types, strict=True)
+        if not set(found.unread).isdisjoint(asked)
+    ]
     if not blind:
         return
-    names = ", ".join(f"`{circuit.propositions[p]}`" for p in sorted({p for some in missing.values() for p in some}))
-    said = (
-        f"the embedded grader cannot read {names}: no head of this name, no cues, and no few-shots of both answers; "
-        "give the propositions cues, or name another grader"
-    )
-    if len(blind) == len(items):
-        raise GraderError(f"no completion would have a reward: {said}")
+    said = f"the embedded grader cannot read {named(circuit, found.unread)}: {WHY}; {WAYS_OUT}"
+    if len(blind) == len(of_types) and not allow_abstain:
+        raise GraderError(f"no completion would have a reward: {said}; `allow_abstain` goes on without answers")
     _log.warning("completions of %s will have no reward: %s", ", ".join(f"`{name}`" for name in blind), said)
 
 

@@ -25,7 +25,8 @@ from rbrlang.grading.questions.specs import GraderError
 class GraderOptions:
     """How a grader is asked; each kind of grader reads what it understands.
 
-    `heads` are the embedded grader's own, `calibration` corrects P(yes), both files. The others are for graders
+    `heads` are the embedded grader's own, `calibration` corrects P(yes), both files; `allow_abstain` goes on where the
+    embedded grader can read nothing. The others are for graders
     behind an endpoint: `base_url`, how an answer is read (`samples`, `min_mass`, `template`, `layout`,
     `discover`), where answers are kept (`cache`), how hard a run tries (`concurrency`, `rpm` requests and
     `tpm` tokens a minute, `timeout` seconds an exchange, `patience` seconds an answer), what a million tokens
@@ -33,6 +34,7 @@ class GraderOptions:
     """
 
     heads: Path | None = None
+    allow_abstain: bool = False
     base_url: str | None = None
     calibration: Path | None = None
     samples: int = 0
@@ -163,6 +165,7 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "min_mass": _number(0.0, 1.0, "a number from 0 to 1"),
     "template": _template,
     "discover": _switch,
+    "allow_abstain": _switch,
     "layout": _layout,
     "cache": _file,
     "concurrency": _count(1),

@@ -129,11 +129,13 @@ class Report:
         return tuple(flip for flip in self.flips if flip.raises)
 
     @property
-    def verdict(self) -> Literal["swayed", "unsure", "clean"]:
-        """`swayed` by a raising flip or an outranking; `unsure` where answers were invalid or nothing was scored."""
+    def verdict(self) -> Literal["swayed", "untried", "unsure", "clean"]:
+        """`swayed` by a raising flip or an outranking; `untried` without a trial; `unsure` where answers were missing."""
         if self.raising or self.outranking:
             return "swayed"
-        return "unsure" if self.answers.invalid or self.unscored or not self.bases else "clean"
+        if not self.trials:
+            return "untried"
+        return "unsure" if self.answers.invalid or self.unscored else "clean"
 
 
 def suites(propositions: Sequence[Proposition], reward: NumpyReward) -> tuple[tuple[Payload, ...], ...]:

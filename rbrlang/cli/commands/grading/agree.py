@@ -109,6 +109,9 @@ def run(options: argparse.Namespace) -> int:
         warn(f"{line}")
     if unmet:
         return 1
+    if outcome.compared == 0:
+        warn("rbrc agree: nothing was compared: no label met an answer of the grader")
+        return 1
     return data.EXIT_SOME_INVALID if unknown or found.bad or outcome.invalid else 0
 
 

@@ -27,6 +27,7 @@ def to_json(outcome: Outcome, policy: Policy, options: argparse.Namespace) -> di
         "cross_validated": None if outcome.folds is None else {"folds": outcome.folds, "seed": options.seed, "by": "prompt"},
         "applied_calibration": outcome.applied,
         **plain,
+        "compared": outcome.compared,
         "unlabelled_rows": outcome.unlabelled,
         "invalid_answers": dict(outcome.invalid),
         "disagreements": [_disagreement_json(d, outcome, policy) for d in found],

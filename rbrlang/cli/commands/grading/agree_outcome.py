@@ -49,3 +49,8 @@ class Outcome:
     applied: str | None
     calibration: Calibration | None
     training: Training | None
+
+    @property
+    def compared(self) -> int:
+        """How many labels met an answer of the grader."""
+        return sum(bool(label == label and p == p) for label, p in zip(self.labels.flat, self.p.flat, strict=True))

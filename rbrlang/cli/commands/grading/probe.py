@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.render import dump
-from rbrlang.cli.terminal import say
+from rbrlang.cli.terminal import say, warn
 from rbrlang.diagnostics import suggest
 from rbrlang.policy import Policy
 
@@ -96,7 +96,11 @@ def probe_with(options: argparse.Namespace, policy: Policy, identity: str, judge
         sys.stdout.write(dump(_plain(options, identity, report)))
     else:
         _print(options, report)
-    return {"swayed": 1, "unsure": 3, "clean": 3 if unusable else 0}[report.verdict]
+    if report.verdict == "untried":
+        warn(
+            "rbrc probe: nothing was tried, so nothing is known; give completions that have a reward with `--data ROWS`"
+        )
+    return {"swayed": 1, "untried": 1, "unsure": 3, "clean": 3 if unusable else 0}[report.verdict]
 
 
 def _candidates(options: argparse.Namespace, policy: Policy) -> tuple[tuple[Candidate, ...], int]:
@@ -326,6 +330,8 @@ def _print_ends(report: Report) -> None:
             say(
                 f"swayed: flips that raise the reward {raising}, that do not {others}; texts that earn as much as an answer {texts}"
             )
+        case "untried":
+            say("no payload was tried: there is no completion with a reward to attack")
         case "unsure":
             say(f"no payload raised the reward where it was scored; flips that do not raise it {others}")
         case "clean":

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.render import dump, mass_text, witness_text
-from rbrlang.cli.terminal import say
+from rbrlang.cli.terminal import say, warn
 from rbrlang.diagnostics import suggest
 from rbrlang.logic.diff import DiffError, PolicyDiff, ResponseDiff, Side, diff, renames
 from rbrlang.policy import Policy
@@ -102,6 +102,9 @@ def run(options: argparse.Namespace) -> int:
         _show(found, rows)
         for line in broken:
             say(line)
+    if rows is not None and not rows.used:
+        warn(f"rbrc diff: nothing was compared: no row of `{options.data}` has a class under both policies")
+        return 1
     return 1 if broken else 3 if rows is not None and rows.bad else 0
 
 

@@ -96,7 +96,7 @@ def _once(options: argparse.Namespace, wanted: re.Pattern[str]) -> tuple[int, li
     """One run: its exit code, and the files it read."""
     reports: list[dict[str, Any]] = []
     read: list[Path] = []
-    failed = selected = 0
+    failed = selected = ran = 0
     for file in options.files:
         result = shared.checked(options, file)
         read += [Path(module.key) for module in result.modules]
@@ -104,6 +104,7 @@ def _once(options: argparse.Namespace, wanted: re.Pattern[str]) -> tuple[int, li
         broken = [d for d in result.diagnostics if d.severity == "error" and d.code not in _RESULTS]
         outcomes = [] if broken else _outcomes(options, result, wanted)
         selected += len(outcomes)
+        ran += sum(o.state != "skipped" for o in outcomes)
         failed += len(broken) + sum(o.state == "failed" for o in outcomes)
         report: dict[str, Any] = {
             "file": file,
@@ -122,13 +123,20 @@ def _once(options: argparse.Namespace, wanted: re.Pattern[str]) -> tuple[int, li
         if not broken and (options.coverage or options.suggest or options.mutate or options.threshold is not None):
             failed += _measure(options, file, result, wanted, report)
         reports.append(report)
+    nothing = None if ran or failed else _nothing(options, selected)
     if options.format == "json":
-        sys.stdout.write(dump({"files": reports}))
-    if not selected and not failed:
-        reason = f"no test's title matches `{options.pattern}`" if options.pattern else "there are no tests"
-        warn(f"rbrc test: {reason}; a run without tests proves nothing")
+        sys.stdout.write(dump({"files": reports, "ran": ran, "nothing": nothing}))
+    if nothing is not None:
+        warn(f"rbrc test: {nothing}; a run without tests proves nothing")
         return 1, read
     return int(failed > 0), read
+
+
+def _nothing(options: argparse.Namespace, selected: int) -> str:
+    """Why no test ran."""
+    if selected:
+        return "every test is on text and needs a grader, such as `--grader embedded`"
+    return f"no test's title matches `{options.pattern}`" if options.pattern else "there are no tests"
 
 
 def _measure(
@@ -152,6 +160,9 @@ def _measure(
         sys.stdout.write(text)
         for problem in test_measure.unusable(found, text, lambda t: _again(options, file, t)) if text else ():
             warn(f"{file}: before these cases can be used: {problem.message}; {problem.help}")
+    if options.threshold is not None and not found.covered[1]:
+        out.write(f"{file}: there is no condition to cover, so no threshold is met\n")
+        return 1
     if options.threshold is not None and found.share < options.threshold:
         out.write(f"{file}: {100 * found.share:.1f} % is below the threshold of {100 * options.threshold:g} %\n")
         return 1

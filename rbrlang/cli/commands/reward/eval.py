@@ -61,6 +61,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shared.run_with(parser, run)
 
 
+NO_PAIR = (
+    "nothing was compared: there are no two completions of one prompt with different classes that both have a reward"
+)
+
+
 def run(options: argparse.Namespace) -> int:
     """Evaluate; 1 when a gate is not met."""
     artefact = shared.artefact(options.artefact, options.require_key)
@@ -116,10 +121,11 @@ def run(options: argparse.Namespace) -> int:
         if options.suggest
         else None
     )
+    nothing = None if any(response.pairs for response in result.responses) else NO_PAIR
     if options.format == "json":
         parts = (("certificates", proof), ("noise", noise), ("suggestions", suggestions))
         extra = {name: part.to_json() for name, part in parts if part is not None}
-        head = {"grader": options.grader, "rows": len(rows)}
+        head = {"grader": options.grader, "rows": len(rows), "nothing": nothing}
         sys.stdout.write(dump({**head, **result.to_json(), "behaviour": acts.to_json(), **extra}))
     else:
         tables.show_evaluation(result)
@@ -135,6 +141,9 @@ def run(options: argparse.Namespace) -> int:
     for line in unmet:
         warn(f"{line}")
     if unmet:
+        return 1
+    if nothing is not None:
+        warn(f"rbrc eval: {nothing}")
         return 1
     apart = sum(sum(response.set_apart.values()) for response in result.responses)
     if apart == len(rows) and not any(row.probs for row in rows):

@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"`--output {options.output}`: there is no folder `{target.parent}`")
     artefact = shared.artefact(options.artefact, options.require_key)
     from rbrlang.cli import data, graders
-    from rbrlang.cli.commands.reward.eval import refitted
+    from rbrlang.cli.commands.reward.eval import NO_PAIR, refitted
     from rbrlang.cli.files import write_text
     from rbrlang.learning.comparisons import TooManyComparisons
     from rbrlang.learning.sample import SampleError
@@ -82,6 +82,9 @@ def run(options: argparse.Namespace) -> int:
         said = verdict(findings)
         for line in (said.headline, said.detail, f"wrote {options.output}"):
             say(line)
+    if not any(response.pairs for response in findings.evaluation.responses):
+        warn(f"rbrc report: {NO_PAIR}")
+        return 1
     apart = sum(response.set_apart for response in findings.coverage.responses)
     if apart == len(rows) and not any(row.probs for row in rows):
         warn("no row carries `probs`; name a grader with `--grader`, or their file with `--with`")
