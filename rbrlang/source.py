@@ -6,17 +6,32 @@ read, count from 1 and are computed only when something is shown.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from functools import cached_property
 from typing import NamedTuple
 
+_LINE_END = re.compile(r"\r\n|\n|\r")
+_LONE_RETURN = re.compile(r"\r(?!\n)")
+
 
 class Source:
-    """One text under the name that messages use for it. Equal only to itself."""
+    """One text under the name that messages use for it. Equal only to itself.
+
+    A line ends at `\\n`, `\\r\\n` or `\\r`. In `text` a lone `\\r` stands as `\\n`, one character for one, so that offsets
+    are those of the file; `raw` is the text as it was given, `line_end` the end of its first line.
+    """
 
     def __init__(self, name: str, text: str) -> None:
         self.name = name
-        self.text = text
+        self.raw = text
+        self.text = _LONE_RETURN.sub("\n", text) if "\r" in text else text
+
+    @cached_property
+    def line_end(self) -> str:
+        """How the first line ends; `\\n` where there is only one line."""
+        found = _LINE_END.search(self.raw)
+        return "\n" if found is None else found[0]
 
     @cached_property
     def line_starts(self) -> list[int]:

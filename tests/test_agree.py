@@ -225,7 +225,9 @@ def test_a_grader_that_says_nothing_is_refused_not_praised(
 ) -> None:
     rows = [{**row, "probs": {}} for row in agree_rows.rows(30, 2)]
     gold = agree_rows.write(tmp_path / "gold.jsonl", rows)
-    found = agreed(capsys, policy, gold, "--grader", "rows")
+    assert main(["agree", policy, gold, "--grader", "rows", "--format", "json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["compared"] == 0
     assert found["propositions"]["sorry"]["refused"] == "the grader gave no value for any of its 30 labelled rows"
     assert found["macro"]["auc"] is None
     assert found["macro"]["refused"] == "no proposition has enough labels of both kinds"

@@ -177,7 +177,7 @@ def test_rows_that_take_no_part_are_counted_and_make_three(run: Run, folder: Pat
     assert "response type `other`" in found.err
     write_rows(folder / "ungraded.jsonl", [{**json.loads(line), "probs": {}} for line in lines])
     ungraded = run("ungraded.jsonl")
-    assert ungraded.code == 3
+    assert ungraded.code == 1
     assert "name a grader with `--grader`" in ungraded.err
 
 

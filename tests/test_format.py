@@ -133,7 +133,10 @@ def test_the_release_keeps_its_fingerprint(openai_policy_file: Path) -> None:
         ("cases r{->i a,b->j}\n", "cases r {\n  -> i\n  a, b -> j\n}\n"),
         ("prop a \"s\" {ask \"\"\"\n x\n   y\n\"\"\"}\n", "prop a \"s\" {\n  ask \"\"\"\n    x\n      y\n    \"\"\"\n}\n"),
         ("@prior(.5)\n", None),
-        ("\r\n\r\n# c\r\n\r\n\r\na := b\r\n\r\n", "# c\n\na := b\n"),
+        ("\r\n\r\n# c\r\n\r\n\r\na := b\r\n\r\n", "# c\r\n\r\na := b\r\n"),
+        ("# c\r\r\ra := b\r", "# c\r\ra := b\r"),
+        ("# c\na :=   b\r\n", "# c\na := b\n"),
+        ("# c\r\na :=   b\n", "# c\r\na := b\r\n"),
         ("## doc\na := b ## not the doc of c\nc := d\n", "## doc\na := b  ## not the doc of c\nc := d\n"),
         ("", ""),
         ("\n\n", ""),
@@ -174,7 +177,7 @@ def test_files_are_rewritten_and_then_left_alone(tmp_path: Path, capsys: pytest.
     assert main(["fmt", "--diff", str(file)]) == 1
     assert '+prop a "s"' in capsys.readouterr().out
     assert main(["fmt", str(file)]) == 0
-    assert file.read_bytes() == b'\xef\xbb\xbfprop a "s"\n'
+    assert file.read_bytes() == b'\xef\xbb\xbfprop a "s"\r\n'
     stamp = file.stat().st_mtime_ns
     assert main(["fmt", str(file)]) == 0 == main(["fmt", "--check", str(file)])
     assert file.stat().st_mtime_ns == stamp

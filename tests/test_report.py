@@ -159,7 +159,7 @@ def test_a_file_without_probabilities_makes_a_page_that_says_so(
         row["probs"] = None
     write_rows("rows.jsonl", data)
     code, out, err = run(capsys, "p.rbrc", "rows.jsonl", "-o", "out.html")
-    assert code == 3
+    assert code == 1
     assert "No row could be used; of 100 rows the reason is: no probability of `refuses` and 3 more." in out
     assert "name a grader with `--grader`" in err
     text = "".join(parsed((folder / "out.html").read_text("utf-8")).text)

@@ -6,12 +6,14 @@ import argparse
 import math
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rbrlang.budget import STEPS
 from rbrlang.checking import Checked, check
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.policies import STDIN, Reader
 from rbrlang.cli.render import chosen, show
 from rbrlang.cli.terminal import warn
 from rbrlang.lang.load import Parser
@@ -314,7 +316,11 @@ def write_artefact(path: str, artefact: Artefact, sign: Callable[[bytes], bytes]
 def checked(options: argparse.Namespace, path: str, parser: Parser = parse) -> Checked:
     """Check the policy file a command was given; `parser` gives the tree of each of its files."""
     try:
-        return check(path, params=dict(options.params), roots=options.roots, steps=options.steps, parser=parser)
+        settled = partial(check, params=dict(options.params), roots=options.roots, steps=options.steps, parser=parser)
+        if path == STDIN and "stdin_filename" in options:
+            reader = Reader(options.stdin_filename)
+            return settled(reader.path, read=reader)
+        return settled(path)
     except IsADirectoryError:
         raise UsageError(f"`{path}` is a folder; name a .rbr file in it") from None
     except FileNotFoundError:

@@ -30,6 +30,8 @@ _DOCUMENTED = (tree.Param, tree.Prop, tree.Assign, tree.Group, tree.Response, tr
 def formatted(source: Source) -> str:
     """The text of a file in its canonical layout; the same text when it has that already.
 
+    Every line ends as the first line of the file does.
+
     Raises `PolicyError` with the diagnostics when the file cannot be read. What names mean is not looked at.
     """
     module, diagnostics = parse(source)
@@ -39,7 +41,7 @@ def formatted(source: Source) -> str:
     after, problems = parse(Source(source.name, text))
     if has_errors(problems) or _said(module) != _said(after):
         raise AssertionError(f"this is a bug in rbrlang: formatting `{source.name}` would change what it says")
-    return text
+    return text if source.line_end == "\n" else text.replace("\n", source.line_end)
 
 
 def _said(module: Module) -> object:

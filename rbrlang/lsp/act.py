@@ -129,7 +129,7 @@ def format(source: Source, positions: Positions) -> list[types.TextEdit] | None:
 
 def changes(source: Source, text: str, positions: Positions) -> list[types.TextEdit]:
     """The edits, whole lines each, that turn a source into a text: the cursor and foldings elsewhere stay."""
-    before, after = source.text.splitlines(keepends=True), text.splitlines(keepends=True)
+    before, after = source.raw.splitlines(keepends=True), text.splitlines(keepends=True)
     starts = [0]
     for line in before:
         starts.append(starts[-1] + len(line))

@@ -43,7 +43,7 @@ class PolicyServer(LanguageServer):
         """A document, checked; None for one that is no file or cannot be read."""
         key = key_of(uri)
         try:
-            return None if key is None else self.files.document(key)
+            return self.files.document(key)
         except OSError:
             return None
 
@@ -92,9 +92,8 @@ class PolicyServer(LanguageServer):
 
 def _changed(server: PolicyServer, uri: str, text: str, delay: float) -> None:
     key = key_of(uri)
-    if key is not None:
-        server.files.put(key, uri, text)
-        server.soon(delay)
+    server.files.put(key, uri, text)
+    server.soon(delay)
 
 
 def _locations(server: PolicyServer, found: Sequence[tuple[str, Any]]) -> list[types.Location]:
@@ -142,10 +141,8 @@ def _life(server: PolicyServer) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
     def _closed(ls: PolicyServer, params: types.DidCloseTextDocumentParams) -> None:
-        key = key_of(params.text_document.uri)
-        if key is not None:
-            ls.files.drop(key)
-            ls.soon(0)
+        ls.files.drop(key_of(params.text_document.uri))
+        ls.soon(0)
 
     @server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)
     def _watched(ls: PolicyServer, params: types.DidChangeWatchedFilesParams) -> None:

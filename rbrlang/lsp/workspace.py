@@ -6,7 +6,9 @@ something asks for it and kept until a file that it read changes.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,12 +29,20 @@ MAX_FILES = 5000
 _PASSED_OVER = frozenset({"node_modules", "__pycache__", "site-packages", "build", "dist"})
 
 
-def key_of(uri: str) -> str | None:
-    """The key of a document: its path, symbolic links resolved. None for a document that is no file (`untitled:`)."""
-    path = to_fs_path(uri)
-    if path is None or not uri.startswith("file:"):
-        return None
+def key_of(uri: str) -> str:
+    """The key of a document: its path, symbolic links resolved; of a document that is no file (`untitled:Untitled-1`,
+    `git:/…`) a path of its own that no file has, so that what it says is checked as far as it needs no file beside it."""
+    path = to_fs_path(uri) if uri.startswith("file:") else None
+    if path is None:
+        digest = hashlib.sha256(uri.encode("utf-8", "surrogatepass")).hexdigest()
+        path = os.path.join(os.path.abspath(os.sep), f".rbr-no-file-{digest[:32]}", _name_of(uri))
     return os.fspath(Path(path).resolve())
+
+
+def _name_of(uri: str) -> str:
+    """What an editor calls the document, as the name of a file."""
+    last = re.split(r"[?#]", uri)[0].replace(":", "/").rpartition("/")[2]
+    return last if last.isprintable() and 0 < len(last) < 200 and last not in (".", "..") else "policy.rbr"
 
 
 def uri_of(key: str) -> str:

@@ -13,6 +13,7 @@ from rbrlang import codes
 from rbrlang.checking import Checked
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.policies import STDIN, files_arguments, named, shown_name
 from rbrlang.cli.render import MOST, chosen, dump, mass_text, rest_text, show, to_json
 from rbrlang.cli.terminal import say, shown
 from rbrlang.diagnostics import Diagnostic, suggest
@@ -30,7 +31,7 @@ class _Result(NamedTuple):
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `rbrc check`."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help=".rbr files")
+    files_arguments(parser)
     parser.add_argument(
         "--deny", metavar="warnings|CODE", action="append", default=[],
         help="warnings, or findings of one code, make the command fail; may be repeated",
@@ -54,6 +55,11 @@ def run(options: argparse.Namespace) -> int:
     denied = {_denied(text) for text in options.deny}
     if options.unsafe_fixes and not options.fix:
         raise UsageError("`--unsafe-fixes` needs `--fix`")
+    options.files = named(options.files)
+    if STDIN in options.files and (options.fix or options.watch):
+        raise UsageError(
+            "standard input is read once and not written: leave out `--fix` and `--watch`, or see `rbrc fmt -`"
+        )
     if not options.watch:
         return _once(options, denied)[0]
     if options.fix or options.format != "pretty":
@@ -97,7 +103,7 @@ def _once(options: argparse.Namespace, denied: Collection[str], parser: Parser =
 def _check(options: argparse.Namespace, file: str, parser: Parser) -> _Result:
     checked = shared.checked(options, file, parser)
     if not options.fix:
-        return _Result(file, checked, ())
+        return _Result(shown_name(options, file), checked, ())
     from rbrlang.checking import check_text
     from rbrlang.cli.files import replace_text
     from rbrlang.mend import mend

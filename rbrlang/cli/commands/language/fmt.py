@@ -10,6 +10,7 @@ from pathlib import Path
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.files import replace_text
+from rbrlang.cli.policies import files_arguments, named, shown_name
 from rbrlang.cli.render import dump, show, to_json
 from rbrlang.cli.terminal import say, warn, write_data
 from rbrlang.diagnostics import Diagnostic, PolicyError
@@ -19,7 +20,7 @@ from rbrlang.source import Source
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `rbrc fmt`."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help=".rbr files; `-` formats standard input to output")
+    files_arguments(parser, "`-` formats standard input to output")
     parser.add_argument("--check", action="store_true", help="change nothing; fail when a file would change")
     parser.add_argument("--diff", action="store_true", help="as --check, and show what would change")
     shared.format_argument(parser)
@@ -29,16 +30,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Format every file; 1 when one cannot be read as rbr or, with `--check` or `--diff`, would change."""
     look = options.check or options.diff
-    if "-" in options.files and len(options.files) > 1:
-        raise UsageError("`-` stands alone: standard input is one file")
+    options.files = named(options.files)
     if options.files == ["-"] and not look and options.format == "json":
         raise UsageError("`fmt -` writes the text to standard output: leave out `--format`, or add `--check`")
     states: dict[str, str] = {}
     findings: list[Diagnostic] = []
-    for file in dict.fromkeys(options.files):
+    for file in options.files:
         before = _read(file)
         try:
-            after = formatted(Source("<stdin>" if file == "-" else file, before))
+            after = formatted(Source(shown_name(options, file), before))
         except PolicyError as error:
             states[file] = "unreadable"
             findings += error.diagnostics
@@ -47,9 +47,14 @@ def run(options: argparse.Namespace) -> int:
         if file == "-" and not look:
             write_data(after.encode())
         elif options.diff and options.format == "pretty":
+            # Line ends are shown as `\\n`, since others would only be noise on a screen.
+            old, new = (Source(file, text).text.replace("\r\n", "\n") for text in (before, after))
+            name = shown_name(options, file)
             lines = difflib.unified_diff(
-                before.splitlines(keepends=True), after.splitlines(keepends=True), file, f"{file} (formatted)"
+                old.splitlines(keepends=True), new.splitlines(keepends=True), name, f"{name} (formatted)"
             )
+            if old == new and before != after:
+                say(f"{name}: its lines do not all end as the first does")
             sys.stdout.writelines(
                 line if line.endswith("\n") else line + "\n\\ No newline at end of file\n" for line in lines
             )
@@ -61,8 +66,6 @@ def run(options: argparse.Namespace) -> int:
 
 def _read(file: str) -> str:
     """The text of a file. Raises `UsageError`, OSError."""
-    if file != "-" and Path(file).is_dir():
-        raise UsageError(f"`{file}` is a folder; name .rbr files, such as {file.rstrip('/')}/*.rbr")
     data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     try:
         text = data.decode("utf-8-sig")
@@ -84,7 +87,7 @@ def _report(options: argparse.Namespace, states: dict[str, str], findings: list[
         warn("")
     for file, state in states.items():
         if state == "unreadable":
-            warn(f"{file}: cannot be formatted before its errors are mended")
+            warn(f"{shown_name(options, file)}: cannot be formatted before its errors are mended")
         elif state != "unchanged" and file != "-" and not options.diff:
             say(f"{file}: {state}")
     if states.get("-") == "would change" and not options.diff:

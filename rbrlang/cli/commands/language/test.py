@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 from rbrlang import codes
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.policies import STDIN, files_arguments, named, shown_name
 from rbrlang.cli.render import dump, show, to_json
 from rbrlang.cli.terminal import warn
 from rbrlang.diagnostics import Diagnostic
@@ -37,7 +38,7 @@ class _Outcome:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `rbrc test`."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help=".rbr files")
+    files_arguments(parser)
     parser.add_argument("--run", dest="pattern", metavar="RE", default="", help="only tests whose title matches")
     shared.seed_argument(parser, shared.OF_A_GRADER)
     parser.add_argument("-v", "--verbose", action="store_true", help="name the tests that passed, too")
@@ -83,6 +84,9 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"`--run {options.pattern}` is not a regular expression: {error}") from error
     if options.suggest and options.format == "json":
         raise UsageError("`--suggest` writes .rbr text: leave out `--format json`")
+    options.files = named(options.files)
+    if options.watch and STDIN in options.files:
+        raise UsageError("standard input is read once: leave out `--watch`")
     if not options.watch:
         return _once(options, wanted)[0]
     if options.format != "pretty" or options.suggest:
@@ -99,6 +103,7 @@ def _once(options: argparse.Namespace, wanted: re.Pattern[str]) -> tuple[int, li
     failed = selected = ran = 0
     for file in options.files:
         result = shared.checked(options, file)
+        file = shown_name(options, file)
         read += [Path(module.key) for module in result.modules]
         # Failing tests are findings of `check` too; here they are results.
         broken = [d for d in result.diagnostics if d.severity == "error" and d.code not in _RESULTS]

@@ -142,12 +142,12 @@ def run(options: argparse.Namespace) -> int:
         warn(f"{line}")
     if unmet:
         return 1
-    if nothing is not None:
-        warn(f"rbrc eval: {nothing}")
-        return 1
     apart = sum(sum(response.set_apart.values()) for response in result.responses)
     if apart == len(rows) and not any(row.probs for row in rows):
         warn("no row carries `probs`; name a grader with `--grader`, or their file with `--with`")
+    if nothing is not None:
+        warn(f"rbrc eval: {nothing}")
+        return 1
     return data.EXIT_SOME_INVALID if unknown or found.bad or apart else 0
 
 

@@ -82,10 +82,10 @@ def run(options: argparse.Namespace) -> int:
         said = verdict(findings)
         for line in (said.headline, said.detail, f"wrote {options.output}"):
             say(line)
-    if not any(response.pairs for response in findings.evaluation.responses):
-        warn(f"rbrc report: {NO_PAIR}")
-        return 1
     apart = sum(response.set_apart for response in findings.coverage.responses)
     if apart == len(rows) and not any(row.probs for row in rows):
         warn("no row carries `probs`; name a grader with `--grader`, or their file with `--with`")
+    if not any(response.pairs for response in findings.evaluation.responses):
+        warn(f"rbrc report: {NO_PAIR}")
+        return 1
     return data.EXIT_SOME_INVALID if unknown or found.bad or apart else 0
