@@ -88,6 +88,15 @@ def test_imported_axioms_hold_where_their_propositions_are_in_use(tmp_path: Path
     assert len(checked.program.axioms) == 1
 
 
+def test_an_imported_axiom_means_the_same_through_a_derived_proposition(tmp_path: Path) -> None:
+    base = 'prop p "p"\nprop q "q"\nprop s "s"\nboth := p & q\nmore := both & s\naxiom !both\naxiom !more | !p\n'
+    main = write(tmp_path, main='use "a.rbr" (p, q)\n' + RULES.format("p & q"), a=base)
+    checked = check(main)
+    assert errors(checked) == [("RBR3003", "x")]
+    assert [axiom.span.text for axiom in checked.program.axioms] == ["axiom !both"]
+    assert checked.program.atoms == ("p", "q")
+
+
 def test_a_cycle_is_reported_where_it_closes(tmp_path: Path) -> None:
     main = write(tmp_path, main='use "a.rbr"\n', a='use "b.rbr"\n', b='use "a.rbr"\n')
     (diagnostic,) = check(main).diagnostics

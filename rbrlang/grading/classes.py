@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rbrlang.logic.circuit import ResponseCircuit
+from rbrlang.logic.circuit import Diagram, ResponseCircuit
 
 OPEN = -1
 CONTRADICTION = -2
@@ -36,3 +36,15 @@ def classes_of(response: ResponseCircuit, answers: NDArray[np.floating]) -> NDAr
     left = sets[diagram.root]
     number = left.sum(axis=1)
     return np.where(number == 1, left.argmax(axis=1), np.where(number == 0, CONTRADICTION, OPEN)).astype(np.int64)
+
+
+def contradict(axioms: Diagram, answers: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Whether the axioms of a circuit allow no way to fill the gaps [rows], for answers as in `classes_of`.
+
+    Also where the axiom speaks of nothing that the row's response type reads: `classes_of` does not see those.
+    """
+    left = [np.full(len(answers), terminal == 1) for terminal in axioms.terminals]
+    for atom, low, high in axioms.nodes:
+        answer = answers[:, atom]
+        left.append(np.where(np.isnan(answer), left[low] | left[high], np.where(answer == 1, left[high], left[low])))
+    return ~left[axioms.root]

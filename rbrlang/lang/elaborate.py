@@ -262,6 +262,13 @@ class _Elaborator:
                     entity = lookup(scope, path)
                     if entity is not None and isinstance(entity.declaration, tree.Prop):
                         self.reach.visit(entity)
+        for module in self.modules.values():
+            for statement in module.module.statements if module is not self.root else ():
+                if isinstance(statement, tree.AxiomDecl):
+                    named = tuple(mentioned(statement.formula, self.scopes[module.key], self.scopes))
+                    if self.reach.spans(named):  # what the axiom's derived propositions say is in use, if not they
+                        for entity in named:
+                            self.reach.visit(entity)
 
     def _imported_names(self) -> Iterator[Entity]:
         for name, entity in self.scope.names.items():

@@ -6,7 +6,7 @@ behind all that they need. What nothing visits gets neither, and costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rbrlang import codes
@@ -72,6 +72,20 @@ class Reach:
             if current not in self.defined:
                 self.defined[current] = len(self.order)
                 self.order.append(current)
+
+    def spans(self, entities: Iterable[Entity]) -> bool:
+        """Whether some entities, derived ones through all that they need, speak of nothing but what was visited."""
+        pending, seen = list(entities), set[Entity]()
+        while pending:
+            entity = pending.pop()
+            if entity in self.columns or entity in self.defined or entity in seen:
+                continue
+            seen.add(entity)
+            declaration = entity.declaration
+            if not isinstance(declaration, tree.Assign) or isinstance(declaration.body, tree.OtherwiseBody):
+                return False
+            pending += mentioned(declaration.body, self.scopes[entity.module], self.scopes)
+        return True
 
     def _recursive(self, cycle: list[Entity]) -> None:
         self.budget.at(cycle[0].span)

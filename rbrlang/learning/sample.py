@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from rbrlang.learning.comparisons import Comparisons, compare
 from rbrlang.logic.circuit import ResponseCircuit
 from rbrlang.reward.numpy import NumpyReward
+from rbrlang.reward.reasons import excluded
 from rbrlang.rows.read import LARGEST_REWARD, Row, snake, with_labels_as_probs
 
 ClassSource = Literal["auto", "intent", "labels", "graded"]
@@ -218,9 +219,13 @@ def _open_reasons(
 def _unknown_reason(
     reward: NumpyReward, response: ResponseCircuit, probs: NDArray[np.float32], what: Literal["label", "probability"]
 ) -> str:
+    many = "labels" if what == "label" else "probabilities"
+    clash = excluded(reward.circuit, probs.tolist())
+    if clash is not None:
+        return f"the {many} contradict the axioms, which exclude `{clash}`"
     missing = [reward.circuit.atoms[atom].name for atom in response.atoms if np.isnan(probs[atom])]
     if not missing:
-        return f"the {'labels' if what == 'label' else 'probabilities'} leave no class possible"
+        return f"the {many} leave no class possible"
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
     return f"no {what} of `{missing[0]}`{more}"
 

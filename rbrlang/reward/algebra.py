@@ -136,6 +136,14 @@ def lerp(xp: Any, atom: Atom, low: Column, high: Column) -> Column:
     return xp.where(atom.upper, high, low) + atom.step * (high - low)
 
 
+def possible_node(atom: Atom, low: Column, high: Column) -> Column:
+    """The algebra of what the answers leave possible, Boolean: certain ones (0 and 1) exclude a branch, no others do.
+
+    Logic and not arithmetic: however small the mass that is left, it is not mistaken for none.
+    """
+    return (atom.avoidable & low) | (atom.possible & high)
+
+
 class Dependence(NamedTuple):
     """A value [batch] and whether an unknown atom can change it."""
 

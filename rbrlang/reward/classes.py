@@ -10,8 +10,8 @@ Two meanings of P(c), see `Circuit.class_probability`:
   denominator is 1 and is not computed.
 - `product`: the paper's product of a class's literals, normalised over the classes (Mu et al. 2024, arXiv 2411.01111).
 
-The sum is undefined where the denominator is 0: the known answers contradict the axioms, or every
-class's product is 0.
+The sum is undefined where the denominator is 0: every class's product is 0, or the mass that the axioms allow
+rounds to 0. Answers that contradict the axioms are told before, and by logic: see `evaluate.consistent`.
 """
 
 from __future__ import annotations

@@ -1,5 +1,9 @@
 """What is each row's reward, feature, addend and bound, for rows of mixed response types?
 
+What no row has an answer for is decided here, and for both array libraries: answers that contradict the axioms
+(`consistent`), unknowns that could change the reward, class probabilities that are undefined, and rewards that no
+float32 can hold are all NaN. `reasons` says which it was.
+
 Every function computes its answer for all rows under every response type and then selects by response
 id with `where`. Nothing is gathered: an unknown id selects nothing and stays NaN, and arrays whose
 batch is sharded over devices need no communication. Written once for numpy and JAX, see `algebra`.
@@ -13,8 +17,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rbrlang.logic.circuit import Circuit, ResponseCircuit
-from rbrlang.reward.algebra import Atom, Column, Engine, Interval, make_atom
+from rbrlang.reward.algebra import Atom, Column, Engine, Interval, make_atom, possible_node
 from rbrlang.reward.classes import Expectation, class_depends, class_interval, class_value
+
+LARGEST = 3.4028234663852886e38
+"""The largest float32: a reward beyond it is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +42,9 @@ class Batch:
 
 
 def reached(circuit: Circuit) -> tuple[int, ...]:
-    """Atoms that any response type's class probabilities or features read, ascending."""
-    return tuple(sorted({a for r in circuit.responses for a in reached_by(circuit, r)}))
+    """Atoms that the axioms, or any response type's class probabilities or features, read, ascending."""
+    read = {a for r in circuit.responses for a in reached_by(circuit, r)}
+    return tuple(sorted(read | {a for a, _, _ in circuit.axioms.nodes}))
 
 
 def reached_by(circuit: Circuit, response: ResponseCircuit) -> set[int]:
@@ -45,21 +53,43 @@ def reached_by(circuit: Circuit, response: ResponseCircuit) -> set[int]:
     return _class_atoms(circuit, response) | features
 
 
+def consistent(batch: Batch) -> Column:
+    """Whether the answers leave an assignment that the axioms allow, Boolean [batch].
+
+    A fact about a row's answers, whatever its response type reads: answers of 0 and 1 are certain, all others and
+    those that were not given leave their atom open.
+    """
+    never = batch.zero != 0.0
+    diagram = batch.circuit.axioms
+    if not diagram.nodes:
+        return ~never
+    atoms = {a: make_atom(batch.engine.xp, batch.columns[a]) for a in sorted({a for a, _, _ in diagram.nodes})}
+    return batch.engine.fold(diagram, atoms, [t == 1 for t in diagram.terminals], possible_node) | never
+
+
 def rewards(batch: Batch, base_reward: Column) -> Column:
-    """Reward [batch]: base plus rules; NaN where an unknown can change it or it is undefined."""
+    """Reward [batch]: base plus rules; NaN where an unknown can change it, it is undefined or beyond `LARGEST`.
+
+    An unknown cannot change it where `reward_bounds` are equal, in the float32 that rewards are.
+    """
     xp = batch.engine.xp
     values = [_rules(batch, r, w, _atoms(batch, r)) for r, w in _responses(batch)]
     value = _select(batch, [xp.where(v.defined, v.value, xp.nan) for v in values])
 
     def unsettled(rows: Batch) -> Column:
-        return _select(rows, [_rules_depend(rows, r, w, _atoms(rows, r)) for r, w in _responses(rows)], False)
+        depends = _select(rows, [_rules_depend(rows, r, w, _atoms(rows, r)) for r, w in _responses(rows)], False)
+        bounds = reward_bounds(rows, base_reward)
+        return depends & (bounds.lower.astype(xp.float32) != bounds.upper.astype(xp.float32))
 
-    return xp.where(_if_unknown(batch, unsettled), xp.nan, value) + base_reward
+    missing = _if_unknown(batch, unsettled) | ~consistent(batch)
+    total = xp.where(missing, xp.nan, value) + base_reward
+    return xp.where(xp.abs(total) <= LARGEST, total, xp.nan)
 
 
 def class_probabilities(batch: Batch) -> list[Column]:
     """P(class), one column [batch] for each class position; 0 where the row's type has fewer classes."""
     xp = batch.engine.xp
+    excluded = ~consistent(batch)
 
     def one(unit: Sequence[Column]) -> Column:
         value = _class_part(batch, unit)
@@ -67,14 +97,19 @@ def class_probabilities(batch: Batch) -> list[Column]:
         def unsettled(rows: Batch) -> Column:
             return _select(rows, [_depends(rows, r, unit) for r in rows.circuit.responses], False)
 
-        return xp.where(_if_unknown(batch, unsettled), xp.nan, value)
+        return xp.where(_if_unknown(batch, unsettled) | excluded, xp.nan, value)
 
     return batch.engine.each(_max_classes(batch.circuit), one)
 
 
 def feature_values(batch: Batch) -> list[Column]:
-    """φ, one column [batch] for each feature position; 0 where the row's type has fewer features."""
-    return _by_feature(batch, class_probabilities(batch), batch.columns)
+    """φ, one column [batch] for each feature position; 0 where the row's type has fewer features.
+
+    NaN throughout where the answers contradict the axioms: what such a grader says of a proposition is no feature.
+    """
+    xp, allowed = batch.engine.xp, consistent(batch)
+    columns = _by_feature(batch, class_probabilities(batch), batch.columns)
+    return [xp.where(allowed, column, xp.nan) for column in columns]
 
 
 def contributions(batch: Batch, base_reward: Column) -> list[Column]:
@@ -97,17 +132,19 @@ def contributions(batch: Batch, base_reward: Column) -> list[Column]:
 
 
 def reward_bounds(batch: Batch, base_reward: Column) -> Interval:
-    """Bounds [batch] of the reward over every way to fill the unknowns; NaN where it is undefined.
+    """Bounds [batch] of the reward over every way to fill the unknowns that the axioms allow.
 
+    NaN where there is no such way, and where one of them has no reward that a float32 can hold.
     Sound up to rounding, and equal to the reward where nothing relevant is unknown. With one unknown
     tight under `exact` class probabilities without axioms, and under axioms in the class part. Otherwise
     the class part and each proposition feature are bounded apart, and may not reach their bounds together.
     """
+    xp = batch.engine.xp
     intervals = [_interval(batch, r, w) for r, w in _responses(batch)]
-    return Interval(
-        _select(batch, [i.lower for i in intervals]) + base_reward,
-        _select(batch, [i.upper for i in intervals]) + base_reward,
-    )
+    lower = _select(batch, [i.lower for i in intervals]) + base_reward
+    upper = _select(batch, [i.upper for i in intervals]) + base_reward
+    held = consistent(batch) & (xp.abs(lower) <= LARGEST) & (xp.abs(upper) <= LARGEST)
+    return _where(xp, held, Interval(lower, upper), Interval(xp.nan, xp.nan))
 
 
 # --- all response types at once -------------------------------------------------------------
@@ -120,13 +157,19 @@ def _class_part(batch: Batch, unit: Sequence[Column]) -> Column:
 
 
 def _if_unknown(batch: Batch, column: Callable[[Batch], Column]) -> Column:
-    """A Boolean column that is false throughout, and not computed, where every probability is known.
+    """A Boolean column that is false throughout, and not computed, where every row has all that its type reads.
 
     The conditional is given the probabilities as they came and takes them apart itself: as its operands,
     columns would have to be copied.
     """
     engine = batch.engine
-    some = engine.xp.isnan(batch.probs.sum())
+    unread = batch.zero != 0.0
+    for number, response in enumerate(batch.circuit.responses):
+        lacks = unread
+        for atom in sorted(reached_by(batch.circuit, response)):
+            lacks = lacks | engine.xp.isnan(batch.columns[atom])
+        unread = engine.xp.where(batch.ids == number, lacks, unread)
+    some = unread.any()
     return engine.when(some, lambda: column(replace(batch, columns=engine.columns(batch.probs))), batch.zero != 0.0)
 
 

@@ -22,7 +22,7 @@ from rbrlang.logic.circuit import Circuit, Diagram
 from rbrlang.reward.algebra import Atom
 
 UNROLLED_NODES = 160
-"""Largest circuit that is unrolled, counted in nodes of all response types, those under axioms twice.
+"""Largest circuit that is unrolled, counted in nodes of all response types, those under axioms twice, and of the axioms.
 
 XLA makes one CPU kernel of an unrolled circuit, and from about 3,500 operations on it computes shared values
 again and again: with JAX 0.10.2 a majority of 32 atoms (272 nodes, a dozen operations each) took 0.3 ms for
@@ -52,7 +52,7 @@ class Levels(NamedTuple):
 def is_large(circuit: Circuit) -> bool:
     """Whether the circuit is to be evaluated by levels."""
     nodes = (len(r.diagram.nodes) * (2 if -1 in r.diagram.terminals else 1) for r in circuit.responses)
-    return sum(nodes) > UNROLLED_NODES
+    return sum(nodes) + len(circuit.axioms.nodes) > UNROLLED_NODES
 
 
 def levels(diagram: Diagram) -> Levels:

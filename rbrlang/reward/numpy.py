@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rbrlang.logic.circuit import Circuit
-from rbrlang.reward import evaluate, rows
+from rbrlang.reward import evaluate, reasons, rows
 from rbrlang.reward.algebra import Engine, each_unit, fold_nodes, repeat_steps, when_true
 from rbrlang.reward.artefact import Artefact
 from rbrlang.reward.single import SingleRow
@@ -61,12 +61,11 @@ class NumpyReward:
         return rows.response_ids(self.circuit, graded)
 
     def __call__(self, probs: ArrayLike, ids: ArrayLike, base_reward: ArrayLike = 0.0) -> Floats:
-        """Reward [batch]; NaN where an unknown can change it, it is undefined, or the id is unknown."""
+        """Reward [batch]; NaN where there is none, see `RuleReward` and `reasons`."""
         probs, ids, base = self._arrays(probs, ids, base_reward)
         few = self._few(probs, ids)
         if few is not None:
-            values = [math.nan if one is None else one[0].value(one[1]) for one in few]
-            return np.array([v + b for v, b in zip(values, base.tolist(), strict=True)], np.float32)
+            return np.array([_total(one, b) for one, b in zip(few, base.tolist(), strict=True)], np.float32)
         return np.asarray(evaluate.rewards(self._batch(probs, ids), base.astype(np.float64)), np.float32)
 
     def valid(self, probs: ArrayLike, ids: ArrayLike, base_reward: ArrayLike = 0.0) -> NDArray[np.bool_]:
@@ -105,30 +104,34 @@ class NumpyReward:
 
     def reasons(self, probs: ArrayLike, ids: ArrayLike, base_reward: ArrayLike = 0.0) -> list[str | None]:
         """Why each row has no reward, in words; None for a row that has one."""
-        probs, ids, base = self._arrays(probs, ids, base_reward)
-        valid = self.valid(probs, ids, base)
-        return [
-            None if ok else self._reason(p, i, b)
-            for ok, p, i, b in zip(valid, probs, ids.tolist(), base.tolist(), strict=True)
-        ]
+        return [None if cause is None else cause.reason for cause in self.causes(probs, ids, base_reward)]
 
-    def _reason(self, probs: Floats, number: int, base: float) -> str:
-        if not 0 <= number < len(self.circuit.responses):
-            return "the response type is not one of this policy's"
-        if not math.isfinite(base):
-            return "the base reward is not a finite number"
-        response = self.circuit.responses[number]
-        unknown = [a for a in evaluate.reached_by(self.circuit, response) if math.isnan(probs[a])]
-        if unknown:
-            names = ", ".join(f"`{self.circuit.atoms[a].name}`" for a in unknown)
-            return f"no answer for {names}"
-        if self.circuit.class_probability == "product":
-            return f"every class of `{response.name}` has product 0"
-        return "the answers contradict the axioms"
+    def causes(self, probs: ArrayLike, ids: ArrayLike, base_reward: ArrayLike = 0.0) -> list[reasons.Cause | None]:
+        """`reasons` with the atoms whose answers are missing."""
+        exact = np.asarray(base_reward, np.float64)  # before float32 makes an infinity of it
+        probs, ids, base = self._arrays(probs, ids, base_reward)
+        rows = zip(self.valid(probs, ids, base), probs, ids.tolist(), np.broadcast_to(exact, base.shape), strict=True)
+        return [None if ok else self._cause(p, i, float(b)) for ok, p, i, b in rows]
+
+    def _cause(self, row: Floats, number: int, base: float) -> reasons.Cause:
+        said = reasons.before_rules(self.circuit, number, base)
+        if said is not None:
+            return reasons.Cause(said)
+        single, probs = self._single[number], row.tolist()
+        excluded = reasons.excluded(self.circuit, probs)
+        if excluded is not None:
+            return reasons.Cause(f"the answers contradict the axioms, which exclude `{excluded}`")
+        said = reasons.undefined(self.circuit, single, probs)
+        if said is not None:
+            return reasons.Cause(said)
+        missing = reasons.unanswered(self.circuit, single, probs)
+        if missing.unanswered and not self.valid(row[None], np.array([number]))[0]:
+            return missing
+        return reasons.Cause(reasons.overflow(single, probs, base))
 
     def _few_addends(self, few: Sequence[_Known | None], base: Floats) -> Floats:
         table = [
-            None if one is None or math.isnan(one[0].value(one[1]) + start) else [start, *one[0].addends(one[1])]
+            None if one is None or math.isnan(_total(one, start)) else [start, *one[0].addends(one[1])]
             for one, start in zip(few, base.tolist(), strict=True)
         ]
         return _padded(table, 1 + self.weights.shape[1])
@@ -151,7 +154,8 @@ class NumpyReward:
     def _arrays(
         self, probs: ArrayLike, ids: ArrayLike, base_reward: ArrayLike
     ) -> tuple[Floats, NDArray[np.int32], Floats]:
-        p, i, b = np.asarray(probs, np.float32), np.asarray(ids), np.asarray(base_reward, np.float32)
+        with np.errstate(over="ignore"):  # a base reward beyond float32 is infinite, and `reasons` says so
+            p, i, b = np.asarray(probs, np.float32), np.asarray(ids), np.asarray(base_reward, np.float32)
         expected = len(self.circuit.atoms)
         if p.ndim != 2 or p.shape[1] != expected:
             raise ShapeError(f"probs have the shape {list(p.shape)}, this policy needs [batch, {expected}]")
@@ -169,6 +173,12 @@ class NumpyReward:
 
     def _columns(self, probs: Floats) -> dict[int, NDArray[np.float64]]:
         return {a: probs[:, a].astype(np.float64) for a in self._reached}
+
+
+def _total(one: _Known | None, base: float) -> float:
+    """Base and rules of one row, NaN where there is no reward."""
+    total = math.nan if one is None else one[0].value(one[1]) + base
+    return total if abs(total) <= evaluate.LARGEST else math.nan
 
 
 def _padded(table: Sequence[list[float] | None], width: int) -> Floats:

@@ -134,8 +134,9 @@ class RuleReward:
     def __call__(self, probs: ArrayLike, ids: ArrayLike, base_reward: ArrayLike = 0.0) -> jax.Array:
         """Reward, float32 [batch].
 
-        NaN where an unknown probability can change it, where the base reward is NaN, where the response
-        id is unknown, and where class probabilities are undefined (see `classes`).
+        NaN where the answers contradict the axioms, where an unknown probability can change it, where the response
+        id is unknown, where class probabilities are undefined (see `classes`), and where base reward or sum are not
+        finite. `host.reasons` says which it was.
         """
         return _reward(self, probs, ids, base_reward)
 
@@ -147,7 +148,7 @@ class RuleReward:
         """P(class) by rank, float32 [batch, max classes].
 
         0 beyond the classes of the row's response type, so that a row sums to 1; NaN where an unknown
-        can change it or it is undefined; a whole row of NaN for an unknown id.
+        can change it or it is undefined; a whole row of NaN for an unknown id and for a contradiction.
         """
         return _class_probs(self, probs, ids)
 

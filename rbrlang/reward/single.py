@@ -17,11 +17,12 @@ from rbrlang.reward import evaluate
 class SingleRow:
     """One response type with its weights, ready for one row at a time."""
 
-    __slots__ = ("_kind", "_masses", "_propositions", "_response", "_units", "_values", "_weights", "atoms")
+    __slots__ = ("_axioms", "_kind", "_masses", "_propositions", "_units", "_values", "_weights", "atoms", "response")
 
     def __init__(self, circuit: Circuit, response: ResponseCircuit, weights: Sequence[float]) -> None:
         self._kind = circuit.class_probability
-        self._response = response
+        self._axioms = circuit.axioms
+        self.response = response
         self._weights = tuple(weights[: len(response.features)])
         self._values = evaluate.class_values(response, weights)
         size = len(response.classes)
@@ -32,7 +33,9 @@ class SingleRow:
         self.atoms = tuple(evaluate.reached_by(circuit, response))
 
     def value(self, probs: list[float]) -> float:
-        """The rule part of the reward, NaN where undefined; every one of `atoms` must be known."""
+        """The rule part of the reward, NaN where it has none; every one of `atoms` must be known."""
+        if not leaves_possible(self._axioms, probs):
+            return math.nan
         total = 0.0 if self._values is None else self._class_part(probs, self._values)
         for weight, atom in self._propositions:
             total += weight * probs[atom]
@@ -40,6 +43,8 @@ class SingleRow:
 
     def class_probs(self, probs: list[float]) -> list[float]:
         """P(class) by rank, NaN where undefined; every one of `atoms` must be known."""
+        if not leaves_possible(self._axioms, probs):
+            return [math.nan] * len(self._units)
         return [self._class_part(probs, unit) for unit in self._units]
 
     def addends(self, probs: list[float]) -> list[float]:
@@ -47,23 +52,32 @@ class SingleRow:
         classes = self.class_probs(probs)
         return [
             weight * (classes[f.index] if f.kind == "class" else probs[f.index])
-            for weight, f in zip(self._weights, self._response.features, strict=True)
+            for weight, f in zip(self._weights, self.response.features, strict=True)
         ]
 
     def _class_part(self, probs: list[float], values: list[float]) -> float:
         if self._kind == "product":
             total = mass = 0.0
             # Not `sum`, which since Python 3.12 rounds otherwise than adding one after another does.
-            for value, part in zip(values, _products(self._response.product, probs), strict=True):
+            for value, part in zip(values, _products(self.response.product, probs), strict=True):
                 total += value * part
                 mass += part
         else:
-            diagram = self._response.diagram
+            diagram = self.response.diagram
             total = _expected(diagram, [values[c] if c >= 0 else 0.0 for c in diagram.terminals], probs)
             if self._masses is None:
                 return total
             mass = _expected(diagram, self._masses.copy(), probs)
         return total / mass if mass > 0.0 else math.nan
+
+
+def leaves_possible(axioms: Diagram, probs: Sequence[float]) -> bool:
+    """Whether the answers leave an assignment that the axioms allow; `evaluate.consistent` for one row."""
+    values = [terminal == 1 for terminal in axioms.terminals]
+    for atom, low, high in axioms.nodes:
+        p = probs[atom]
+        values.append((values[low] and not p >= 1.0) or (values[high] and not p <= 0.0))
+    return values[axioms.root]
 
 
 def _expected(diagram: Diagram, values: list[float], probs: list[float]) -> float:

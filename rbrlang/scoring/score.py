@@ -27,6 +27,7 @@ from rbrlang.logic.circuit import Circuit
 from rbrlang.reward.artefact import Artefact, read_artefact
 from rbrlang.reward.measure import measure_atoms
 from rbrlang.reward.numpy import NumpyReward
+from rbrlang.reward.reasons import Cause
 from rbrlang.reward.rounding import hides_rules, said
 from rbrlang.reward.rows import response_ids
 from rbrlang.reward.signature import required_key
@@ -172,7 +173,7 @@ def scored(
     count = len(circuit.propositions)
     atoms = np.full((size, len(circuit.atoms)), np.nan, np.float32)
     masses = np.full(size, np.nan, np.float32)
-    base = np.zeros(size, np.float32)
+    base = np.zeros(size)
     for i, (rollout, given) in enumerate(zip(rollouts, answers, strict=True)):
         if isinstance(rollout, Unusable):
             continue
@@ -184,13 +185,13 @@ def scored(
         atoms[i, count:] = measure_atoms(circuit.atoms, rollout.conversation)
         base[i] = 0.0 if rollout.base_reward is None else rollout.base_reward
     rewards = reward(atoms, ids, base)
-    general = reward.reasons(atoms, ids, base)
+    causes = reward.causes(atoms, ids, base)
     return Scores(
         circuit,
         rewards,
         tuple(
-            None if math.isfinite(r) else _reason(circuit, rollout, given, said or "the reward is not a finite number")
-            for r, rollout, given, said in zip(rewards, rollouts, answers, general, strict=True)
+            None if cause is None else _reason(circuit, rollout, given, cause)
+            for rollout, given, cause in zip(rollouts, answers, causes, strict=True)
         ),
         ids,
         atoms[:, :count],
@@ -200,7 +201,7 @@ def scored(
     )
 
 
-def _reason(circuit: Circuit, rollout: Rollout, answers: Mapping[int, Answer], general: str) -> str:
+def _reason(circuit: Circuit, rollout: Rollout, answers: Mapping[int, Answer], cause: Cause) -> str:
     match rollout:
         case Unusable(reason):
             return reason
@@ -209,9 +210,10 @@ def _reason(circuit: Circuit, rollout: Rollout, answers: Mapping[int, Answer], g
                 return unknown_response(rollout, circuit)
         case _:
             assert_never(rollout)
-    missing = [(p, a) for p, a in answers.items() if isinstance(a, (Abstained, Invalid))]
+    failed = [(p, a) for p, a in answers.items() if isinstance(a, (Abstained, Invalid))]
+    missing = [(p, a) for p, a in failed if p in cause.unanswered]
     worst = next((m for m in missing if isinstance(m[1], Invalid)), next(iter(missing), None))
-    said = [general] if worst is None else [general, f"`{circuit.propositions[worst[0]]}`: {worst[1].reason}"]
+    said = [cause.reason] if worst is None else [cause.reason, f"`{circuit.propositions[worst[0]]}`: {worst[1].reason}"]
     return "; ".join(filter(None, (*said, rollout.conversation.silence())))
 
 

@@ -15,7 +15,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from rbrlang.grading.classes import CONTRADICTION, OPEN, classes_of
+from rbrlang.grading.classes import CONTRADICTION, OPEN, classes_of, contradict
 from rbrlang.grading.trust import agreement
 from rbrlang.grading.trust.agreement import RESAMPLES, Agreement, Macro, Metric, TooLittle, wilson
 from rbrlang.grading.trust.bootstrap import Interval
@@ -175,7 +175,7 @@ def assess(
     answers = np.where(np.isnan(given), np.nan, given >= THRESHOLD)
     answers[:, count:] = given[:, count:]
     classes = tuple(
-        _classes(response, truth, answers, np.flatnonzero(responses == number))
+        _classes(circuit, response, truth, answers, np.flatnonzero(responses == number))
         for number, response in enumerate(circuit.responses)
     )
     distinct = len(np.unique(prompts))
@@ -232,8 +232,13 @@ def _within(truth: NDArray[np.bool_], p: Numbers, types: Sequence[str]) -> float
     return agreement.within_response_auc(truth[used], p[used], kinds[used].tolist())
 
 
-def _classes(response: ResponseCircuit, truth: Numbers, answers: Numbers, mine: NDArray[np.int64]) -> ResponseClasses:
-    true, given = classes_of(response, truth[mine]), classes_of(response, answers[mine])
+def _classes(
+    circuit: Circuit, response: ResponseCircuit, truth: Numbers, answers: Numbers, mine: NDArray[np.int64]
+) -> ResponseClasses:
+    true, given = (
+        np.where(contradict(circuit.axioms, some[mine]), CONTRADICTION, classes_of(response, some[mine]))
+        for some in (truth, answers)
+    )
     count = len(response.classes)
     counts = np.zeros((count, count), int)
     decided = (true >= 0) & (given >= 0)

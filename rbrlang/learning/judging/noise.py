@@ -264,6 +264,8 @@ class _Propagation:
             axis=None if words.shape[1] == 1 else 0, return_index=True, return_inverse=True,
         )  # fmt: skip
         distinct = answers[first].astype(np.float32)
+        # Not asked of this response type, which is not the same as answered with no.
+        distinct[:, sorted(set(range(distinct.shape[1])) - set(self.response.atoms))] = np.nan
         scored = self.reward(distinct, np.full(len(distinct), self.number, np.int32))
         return scored.astype(np.float64)[back.reshape(-1)]
 

@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     )
     rows = graded.rows
     probs, ids = reward.encode(rows), reward.response_ids(rows)
-    base = np.array([0.0 if row.base_reward is None else row.base_reward for row in rows], np.float32)
+    base = np.array([0.0 if row.base_reward is None else row.base_reward for row in rows], np.float64)
     total, rules = reward(probs, ids, base), reward(probs, ids)
     data.note_hidden_rules(reward, ids, base)
     classes = reward.class_probs(probs, ids)

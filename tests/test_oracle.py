@@ -1,0 +1,95 @@
+"""The independent brute force agrees, and would notice if it did not. RBR_ORACLE=100000 says how many policies."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from oracle import compare
+from oracle.compare import examine
+from oracle.evaluators import EVALUATORS, Question, Said
+from oracle.policies import random_policy
+from oracle.truth import Truth
+
+from rbrlang.reward import evaluate, single
+
+MANY = int(os.environ.get("RBR_ORACLE", "300"))
+SHARDS = 3
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_random_policies_agree(shard: int) -> None:
+    counts: Counter[str] = Counter()
+    for seed in range(shard, MANY, SHARDS):
+        found = examine(seed)
+        assert not found.differences, found.differences[0]
+        counts += found.counts
+    for what in ("sound", "contradictions", "rows with unknowns", "rewards", "explanations", "fingerprints", "diffs"):
+        assert counts[what] > 0, what
+
+
+def test_jax_agrees_on_some() -> None:
+    for seed in (10_001, 10_004):
+        found = examine(seed, slow=True)
+        assert not found.differences, found.differences[0]
+        assert found.counts["rewards"] > 0
+
+
+def differences(seeds: range) -> str:
+    return "\n".join(difference for seed in seeds for difference in examine(seed).differences)
+
+
+def test_a_contradiction_that_is_rewarded_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def anything(batch: evaluate.Batch) -> object:
+        return batch.zero == 0.0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate, "consistent", anything)
+        assert "of a row that has none" in differences(range(40))
+    with monkeypatch.context() as patch:
+        patch.setattr(single, "leaves_possible", lambda axioms, probs: True)
+        assert "rows row" in differences(range(40))
+
+
+def test_a_lowering_that_errs_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def askew(question: Question) -> Said:
+        said = EVALUATORS["numpy"](question)
+        return Said(said.rewards + np.float32(0.001), said.classes, said.bounds)
+
+    monkeypatch.setattr(compare, "EVALUATORS", {**EVALUATORS, "askew": askew})
+    found = differences(range(5))
+    assert "askew row" in found
+    assert "policy 0" in found or "policy 1" in found
+
+
+def test_the_brute_force_decides_a_policy_that_can_be_decided_by_hand() -> None:
+    """Of `fully => partly` three assignments are left."""
+    policy = next(p for p in map(random_policy, range(1000)) if p.propositions == 2 and not p.axioms and not p.measured)
+    truth = Truth(policy, "")
+    assert truth.props == [0b1010, 0b1100]
+    assert truth.table(("=>", ("prop", 0), ("prop", 1))) == 0b1101
+    assert truth.table(("exactly", 1, (0, 1))) == 0b0110
+    assert truth.mass(0b1101, [0.25, 0.25, 0.25, 0.25]) == 0.75
+
+
+def test_the_command_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    log = tmp_path / "oracle.jsonl"
+    command = [sys.executable, "-m", "oracle", "--policies", "4", "--seed", "3", "--jax-every", "0", "--log", str(log)]
+    tests = Path(__file__).parent
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tests.parent), str(tests)])}
+    first = subprocess.run(command, cwd=tests, env=environment, capture_output=True, text=True)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.startswith("seed 3: 4 policies")
+    assert first.stdout.endswith("\n0 differences\n")
+    (record,) = map(json.loads, log.read_text(encoding="utf-8").splitlines())
+    record["differences"] = ["kept from the earlier run"]
+    log.write_text(json.dumps(record) + '\n{"job": [3000', encoding="utf-8")
+    again = subprocess.run(command, cwd=tests, env=environment, capture_output=True, text=True)
+    assert again.returncode == 1
+    assert again.stdout.endswith("\n1 differences\n")
