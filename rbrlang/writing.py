@@ -1,11 +1,13 @@
 """How is a file written so that nobody ever meets half of it?
 
-A temporary file beside it, synchronised, then a rename. A link is followed, so that the file behind it is
+A temporary file beside it, synchronised, then a rename, and the folder synchronised: after a power cut there is the
+old file or the new one under that name, and once `write_bytes` has returned it is the new one. A link is followed, so that the file behind it is
 replaced and not the link. What is no regular file (a device, a pipe) is written to, never replaced.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -37,3 +39,26 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+    try:
+        sync_folder(target.parent)
+    except OSError as error:
+        error.filename = os.fspath(path)
+        raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the entries of a folder (what was created, renamed, removed in it) to the disk. Raises OSError.
+
+    Does nothing where a folder cannot be opened or synchronised at all, as on Windows and some network file systems.
+    """
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except (PermissionError, IsADirectoryError):
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(handle)

@@ -167,9 +167,15 @@ def class_masses(case: Case, response: int, p: np.ndarray) -> np.ndarray:
 
 
 def rule_reward(case: Case, response: int, p: np.ndarray) -> float:
-    """Rule part of the reward at known probabilities; NaN where class probabilities are undefined."""
+    """Rule part of the reward at known probabilities; NaN where class probabilities are undefined.
+
+    NaN too for a contradiction of the axioms, which here exclude the same assignments for every response type, though
+    no class is a feature.
+    """
     circuit = case.circuit.responses[response]
     p = np.asarray(p, np.float64)
+    if case.circuit.class_probability == "exact" and class_masses(case, response, p).sum() == 0.0:
+        return math.nan
     total = 0.0
     for feature, weight in zip(circuit.features, case.weights[response].tolist(), strict=False):
         if feature.kind == "proposition":

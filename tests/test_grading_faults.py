@@ -23,7 +23,7 @@ from rbrlang.grading.questions.forms import FORMS
 from rbrlang.grading.questions.layout import plan
 from rbrlang.grading.questions.prompt import Layout
 from rbrlang.grading.questions.specs import Secret
-from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, InvalidKind, Usage, Value
+from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, InvalidKind, Usage, Value, from_json, to_json
 
 QUICK = RunOptions(concurrency=4, timeout=0.4, attempts=3, first_wait=0.01, longest_wait=0.2, patience=5.0)
 FREE = Price()
@@ -508,6 +508,73 @@ def test_a_damaged_row_counts_as_absent(tmp_path: Path) -> None:
                 again = grade(endpoint(server, items), items, [(0,)], cache, QUICK, FREE)
             assert again.summary.sent == 1
             assert again.answers == first.answers
+
+
+def test_an_altered_answer_is_asked_again_and_said(tmp_path: Path) -> None:
+    items = [item("a"), item("b", answered="Bye.")]
+    file = tmp_path / "c"
+
+    def asked() -> Grades:
+        with AnswerCache(file) as cache:
+            return grade(endpoint(server, items), items, [(0,), (0,)], cache, QUICK, FREE)
+
+    def alter(statement: str, *values: object) -> None:
+        database = sqlite3.connect(file)
+        with database:
+            database.execute(statement, values)
+        database.close()
+
+    with FaultServer(lambda body, before: answer(body)) as server:
+        first = asked()
+        assert first.summary.notes == ()
+        database = sqlite3.connect(file)
+        (one, said), (other, _) = database.execute("SELECT key, reading FROM answers").fetchall()
+        database.close()
+        changed = said.replace('"p": ', '"p": 0.5, "was": ')
+        assert changed != said
+        for statement, values in (
+            ("UPDATE answers SET reading = ? WHERE key = ?", (changed, one)),
+            ("UPDATE answers SET reading = (SELECT reading FROM answers WHERE key = ?) WHERE key = ?", (other, one)),
+            ("UPDATE answers SET reading = ? WHERE key = ?", (b"\xff\xfe", one)),
+            ("UPDATE answers SET reading = NULL WHERE key = ?", (one,)),
+            ("UPDATE answers SET digest = NULL WHERE key = ?", (one,)),
+        ):
+            alter(statement, *values)
+            again = asked()
+            assert again.answers == first.answers
+            assert (again.summary.sent, again.summary.from_cache) == (1, 1)
+            assert again.summary.notes == (
+                f"answers in the cache `{file}` that are not as they were stored were asked again: 1",
+            )
+        assert asked().summary.notes == ()
+
+
+def test_a_cache_without_digests_gets_them_once(tmp_path: Path) -> None:
+    items = [item("a")]
+    file = tmp_path / "c"
+    with FaultServer(lambda body, before: answer(body)) as server:
+        with AnswerCache(file) as cache:
+            first = grade(endpoint(server, items), items, [(0,)], cache, QUICK, FREE)
+        database = sqlite3.connect(file)
+        with database:  # as version 1 wrote it
+            database.execute("ALTER TABLE answers DROP COLUMN digest")
+            database.execute("PRAGMA user_version=1")
+        database.close()
+        for notes in (1, 0):
+            with AnswerCache(file) as cache:
+                again = grade(endpoint(server, items), items, [(0,)], cache, QUICK, FREE)
+            assert again.answers == first.answers
+            assert again.summary.sent == 0
+            assert len(again.summary.notes) == notes
+            assert all(note.endswith("(answers: 1)") for note in again.summary.notes)
+
+
+def test_an_answer_outside_of_its_own_bounds_is_none() -> None:
+    plain = to_json(Value(0.5, 0.9, 0.4, 0.6, "top-k"))
+    assert from_json(plain) == Value(0.5, 0.9, 0.4, 0.6, "top-k")
+    for p in (0.3, 0.7):
+        with pytest.raises(ValueError, match="not an answer"):
+            from_json(plain | {"p": p})
 
 
 # --- decision models ---

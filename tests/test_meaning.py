@@ -196,6 +196,21 @@ def test_an_unknown_that_the_axioms_settle_is_no_obstacle() -> None:
     assert math.isnan(everywhere(policy, [NAN, NAN]))
 
 
+def test_an_unknown_behind_an_answer_that_is_nearly_certain_still_counts() -> None:
+    """`b` yes leaves only the branch of hardly any mass, where the class is the other one."""
+    policy = loads(
+        'prop a "A."\nprop b "B."\naxiom at_most(1, {a, b})\nresponse r ranks x > y\nr.x := a\nr.y := otherwise\n'
+        "reward r { features classes }\n"
+    )
+    for near in (2.0**-20, 2.0**-24, 1e-6):
+        assert math.isnan(everywhere(policy, [1.0 - near, NAN]))
+        low, high = (float(side[0]) for side in both(policy)[0].bounds(np.array([[1.0 - near, NAN]], np.float32), [0]))
+        assert low == pytest.approx(-1.0)
+        assert high == pytest.approx(1.0, abs=1e-4)
+    wide = "response r ranks x > y > z\nr.x := a & c\nr.y := a & !c\nr.z := !a\nreward r { features classes }\n"
+    assert math.isnan(everywhere(loads('prop a "A."\nprop c "C."\n' + wide), [1.0 - 2.0**-20, NAN], kind="product"))
+
+
 # --- numbers without end ------------------------------------------------------------------------
 
 PLAIN = 'prop a "A."\nresponse r ranks x > y\nr.x := a\nr.y := otherwise\n'

@@ -86,6 +86,42 @@ def test_a_completion_without_a_reward_is_kept_with_the_reason(scorer: Scorer, t
     assert lost.completion_text == "Hm ?."
 
 
+def test_a_row_that_cannot_be_written_is_set_aside_and_holds_up_no_other(
+    scorer: Scorer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = RolloutStore(tmp_path / "s", scorer.circuit, "embedded", part=1000)
+    store.add(0, ROWS[:2], scorer(ROWS[:2]))
+    store.add(2**70, ROWS[2:3], scorer(ROWS[2:3]))
+    store.add(1, ROWS[3:5], scorer(ROWS[3:5]))
+    store.flush()
+    assert [row.raw["step"] for row in read_rows(tmp_path / "s").rows] == [0, 0, 1, 1]
+    store.add(2**71, ROWS[:1], scorer(ROWS[:1]))
+    store.flush()
+    store.add(2, ROWS[:1], scorer(ROWS[:1]))
+    store.flush()
+    found = read_rows(tmp_path / "s")
+    assert found.bad == ()
+    assert [row.raw["step"] for row in found.rows] == [0, 0, 1, 1, 2]
+    aside = [json.loads(line) for line in (tmp_path / "s" / f"unwritten-{store.run}.txt").read_text().splitlines()]
+    assert [row["id"] for row in aside] == [f"{store.run}-3", f"{store.run}-6"]
+    assert aside[0]["step"] == str(2**70)
+    assert "int" in aside[0]["reason"].lower()
+    assert ROWS[2].completion_text[:10] in aside[0]["row"]
+    assert [record.message.split(": ")[0] for record in caplog.records] == [
+        f"rollout {store.run}-3 of step {2**70} was not stored",
+        f"rollout {store.run}-6 of step {2**71} was not stored",
+    ]
+
+
+def test_half_a_character_in_a_name_is_no_obstacle(scorer: Scorer, tmp_path: Path) -> None:
+    rows = (row_from({"completion": "Hm.", "category": "a\ud800"}), ROWS[0])
+    with RolloutStore(tmp_path / "s", scorer.circuit, "embedded") as store:
+        store.add(0, rows, scorer(rows))
+    lost, _ = read_rows(tmp_path / "s").rows
+    assert lost.category == "a?"
+    assert lost.raw["reason"] == "the policy maps no category `a?` to a response type"
+
+
 def test_two_processes_may_add_to_one_folder(scorer: Scorer, tmp_path: Path) -> None:
     stores = [RolloutStore(tmp_path, scorer.circuit, "embedded", part=1) for _ in range(2)]
     scores = scorer(ROWS[:1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import threading
@@ -56,6 +57,47 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypa
         write_bytes(target, b"two")
     assert target.read_bytes() == b"one"
     assert os.listdir(tmp_path) == ["a"]
+
+
+def test_the_folder_is_synchronised_after_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    replace, sync = os.replace, os.fsync
+
+    def renamed(source: Path, target: Path) -> None:
+        replace(source, target)
+        done.append("renamed")
+
+    def synchronised(handle: int) -> None:
+        sync(handle)
+        done.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+
+    monkeypatch.setattr(os, "replace", renamed)
+    monkeypatch.setattr(os, "fsync", synchronised)
+    write_bytes(tmp_path / "a", b"one")
+    assert done == ["file", "renamed", "folder"]
+
+
+@pytest.mark.parametrize(("code", "raises"), [(errno.EINVAL, False), (errno.EIO, True)])
+def test_a_folder_that_cannot_be_synchronised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, raises: bool
+) -> None:
+    """A file system that has no such thing is no failure; a disk that fails is, and the new file is whole."""
+    sync = os.fsync
+
+    def fails(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(code, "no")
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", fails)
+    if raises:
+        with pytest.raises(OSError) as failure:  # noqa: PT011  its name is what counts
+            write_bytes(tmp_path / "a", b"one")
+        assert failure.value.filename == str(tmp_path / "a")
+    else:
+        write_bytes(tmp_path / "a", b"one")
+    assert os.listdir(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"one"
 
 
 @pytest.mark.parametrize("name", ["absent/a", "."])

@@ -178,7 +178,8 @@ def from_json(plain: Json) -> Answer:
         method, note = plain.get("method"), plain.get("note", "")
         if all(is_probability(n) for n in numbers) and method in get_args(Method) and isinstance(note, str):
             p, mass, low, high = (float(cast(float, n)) for n in numbers)
-            return Value(p, mass, low, high, cast(Method, method), note)
+            if low <= p <= high:
+                return Value(p, mass, low, high, cast(Method, method), note)
     raise ValueError("not an answer")
 
 

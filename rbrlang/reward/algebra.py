@@ -184,8 +184,10 @@ def excess_node(xp: Any) -> Callable[[Atom, Excess, Excess], Excess]:
     """`dependence_node` for a ratio of two diagrams, up to rounding.
 
     The ratio N/M equals r for every way to fill the unknowns exactly when N − r·M is zero for all of
-    them. The candidate r is itself rounded, so branches count as different only beyond the slack of
-    both, which is a tolerance times the mass they carry: so the slack is a diagram's value too.
+    them. The candidate r is itself rounded, so branches count as different only beyond a slack, which is a
+    tolerance times the mass that a branch carries: so the slack is a diagram's value too. It is the lesser of the two
+    that counts, since beyond an answer that is nearly certain lies a branch of hardly any mass, which is all there
+    is once the unknown leads there; only a branch without any mass, which no fill can lead to, has no say.
 
     Above a known atom that decides between classes, branches may differ and cancel only further up. That
     is not seen, and errs towards "matters". Axioms on atoms apart from the classes would do it, which is
@@ -193,7 +195,9 @@ def excess_node(xp: Any) -> Callable[[Atom, Excess, Excess], Excess]:
     """
 
     def node(atom: Atom, low: Excess, high: Excess) -> Excess:
-        differs = xp.abs(high.value - low.value) > low.slack + high.slack
+        least = xp.minimum(low.slack, high.slack)
+        slack = xp.where(least > 0.0, 2.0 * least, xp.maximum(low.slack, high.slack))
+        differs = xp.abs(high.value - low.value) > slack
         either = differs | low.matters | high.matters
         passed = (atom.avoidable & low.matters) | (atom.possible & high.matters)
         return Excess(

@@ -36,9 +36,6 @@ from rbrlang.reward.algebra import (
 
 ClassProbability = Literal["exact", "product"]
 
-TOLERANCE = 1e-5
-"""Change of a ratio, relative to the largest class value, that counts as none: float32 rounds at 6e-8."""
-
 BISECTIONS = 26
 """Halvings of the bracket of a ratio's bound: its width over 2^26, less than float32 resolves."""
 
@@ -127,7 +124,7 @@ def _exact_depends(
         plain = [Dependence(values[c], False) for c in diagram.terminals]
         return engine.fold(diagram, atoms, plain, dependence_node(xp)).matters | never
     ratio = _exact_value(engine, diagram, atoms, values, zero).value
-    slack = TOLERANCE * _largest(xp, [xp.abs(v) + zero for v in values])
+    slack = _tolerance(xp, zero) * _largest(xp, [xp.abs(v) + zero for v in values])
     terminals = [
         Excess(values[c] - ratio, slack, False) if c >= 0 else Excess(zero, zero, False) for c in diagram.terminals
     ]
@@ -180,6 +177,11 @@ def _ratio_interval(
 
     lower, _, _, upper = engine.repeat(BISECTIONS, halve, (least, greatest, least, greatest))
     return Interval(lower, upper)
+
+
+def _tolerance(xp: Any, zero: Column) -> float:
+    """Change of a ratio, relative to the largest class value, that counts as none: 6e-6 in float32, 2e-12 in float64."""
+    return float(xp.finfo(zero.dtype).eps) ** 0.75
 
 
 def _quotient(xp: Any, total: Column, mass: Column) -> Expectation:
@@ -240,14 +242,13 @@ def _product_value(
 def _product_depends(
     engine: Engine, form: ProductForm, atoms: Mapping[int, Atom], values: Sequence[Column], zero: Column
 ) -> Column:
-    """A class whose value equals the mean does not move it, however its own mass changes."""
-    xp = engine.xp
+    """A class's mass counts where another class of another value may have some: all others move the mean nowhere."""
     steps = _product_steps(engine, form, atoms, zero)
-    ratio = _product_value(engine, form, atoms, values, zero).value
-    slack = TOLERANCE * _largest(xp, [xp.abs(v) + zero for v in values])
+    masses = [steps[i] for i in form.outputs]
     matters = zero != 0.0
-    for value, output in zip(values, form.outputs, strict=True):
-        matters = matters | (steps[output].matters & (xp.abs(value - ratio) > slack))
+    for value, mass in zip(values, masses, strict=True):
+        for other, beside in zip(values, masses, strict=True):
+            matters = matters | (mass.matters & (beside.upper > 0.0) & (value != other))
     return matters
 
 

@@ -15,12 +15,16 @@ reader, or a run that was killed, never meets half of one. `read_rows` reads the
 | `grader`, `fingerprint` | who answered, and under which policy |
 | `reward`, `rule_reward`, `likely_class`, `valid`, `reason` | what the policy of that time said |
 
-A completion that could not be read has no row. Needs the extra `parquet`.
+A completion that could not be read has no row. A row that Parquet cannot hold is set aside, and the others of its
+part are written: it stands in `unwritten-RUN.txt` beside the parts, one JSON object a line with its `id`, `step`,
+`reason` and what it holds as text. Needs the extra `parquet`.
 """
 
 from __future__ import annotations
 
 import io
+import json
+import logging
 import math
 import os
 import secrets
@@ -36,7 +40,13 @@ from rbrlang.rows.read import Row
 from rbrlang.scoring.columns import Rollout, Unusable
 from rbrlang.scoring.metrics import likely_class
 from rbrlang.scoring.score import Scores
-from rbrlang.writing import write_bytes
+from rbrlang.writing import sync_folder, write_bytes
+
+_log = logging.getLogger("rbrlang")
+
+
+# What pyarrow raises for a value that its column cannot hold: its own errors are ValueErrors and TypeErrors too.
+_REFUSALS = (ValueError, TypeError, OverflowError)
 
 
 class RolloutStore:
@@ -55,8 +65,10 @@ class RolloutStore:
         self.run = secrets.token_hex(4)
         self._folder = Path(folder)
         self._folder.mkdir(parents=True, exist_ok=True)
+        sync_folder(self._folder.parent)
         self._circuit, self._grader, self._part = circuit, grader, part
         self._rows: list[dict[str, Any]] = []
+        self._unwritten: list[dict[str, Any]] = []
         self._count = 0
         text, number = pyarrow.string(), pyarrow.float64()
         function = pyarrow.struct([("name", text), ("arguments", text)])
@@ -96,12 +108,37 @@ class RolloutStore:
         import pyarrow
         import pyarrow.parquet as parquet
 
-        sink = io.BytesIO()
-        parquet.write_table(pyarrow.Table.from_pylist(self._rows, schema=self._schema), sink, compression="zstd")
-        last = max((int(p.name[:8]) for p in self._folder.glob("[0-9]" * 8 + "-*.parquet")), default=-1)
-        # The run's name keeps two processes that chose the same number apart.
-        write_bytes(self._folder / f"{last + 1:08d}-{self.run}.parquet", sink.getvalue())
+        try:
+            table = pyarrow.Table.from_pylist(self._rows, schema=self._schema)
+        except _REFUSALS:
+            self._set_aside()
+            table = pyarrow.Table.from_pylist(self._rows, schema=self._schema)
+        if self._rows:
+            sink = io.BytesIO()
+            parquet.write_table(table, sink, compression="zstd")
+            last = max((int(p.name[:8]) for p in self._folder.glob("[0-9]" * 8 + "-*.parquet")), default=-1)
+            # The run's name keeps two processes that chose the same number apart.
+            write_bytes(self._folder / f"{last + 1:08d}-{self.run}.parquet", sink.getvalue())
         self._rows.clear()
+
+    def _set_aside(self) -> None:
+        """Take the rows that Parquet cannot hold out of those to be written. Raises OSError."""
+        import pyarrow
+
+        kept: list[dict[str, Any]] = []
+        aside: list[dict[str, Any]] = []
+        for row in self._rows:
+            try:
+                pyarrow.Table.from_pylist([row], schema=self._schema)
+                kept.append(row)
+            except _REFUSALS as error:
+                aside.append({"id": row["id"], "step": str(row["step"]), "reason": str(error), "row": repr(row)})
+        lines = [json.dumps(row) + "\n" for row in (*self._unwritten, *aside)]
+        write_bytes(self._folder / f"unwritten-{self.run}.txt", "".join(lines).encode("ascii"))
+        self._unwritten += aside
+        self._rows = kept
+        for row in aside:
+            _log.warning("rollout %s of step %s was not stored: %s", row["id"], row["step"], row["reason"])
 
     def _row(self, step: int, row: Row, scores: Scores, at: int) -> dict[str, Any]:
         self._count += 1
@@ -112,8 +149,8 @@ class RolloutStore:
             "step": step,
             "prompt": [_message(turn) for turn in row.prompt],
             "completion": [_message(turn) for turn in row.completion],
-            "response_type": row.response_type,
-            "category": None if row.category is None else _clean(row.category),
+            "response_type": _said(row.response_type),
+            "category": _said(row.category),
             "base_reward": row.base_reward,
             "probs": [(name, p) for name, p in probs if math.isfinite(p)],
             "grader": self._grader,
@@ -122,7 +159,7 @@ class RolloutStore:
             "rule_reward": _number(scores.contributions[at, 1:].sum()),
             "likely_class": likely_class(scores, at),
             "valid": scores.reasons[at] is None,
-            "reason": None if (reason := scores.reasons[at]) is None else _clean(reason),
+            "reason": _said(scores.reasons[at]),
         }
 
 
@@ -138,6 +175,10 @@ def _message(turn: Turn) -> dict[str, Any]:
 def _clean(text: str) -> str:
     """Text as UTF-8 can hold it: half of a surrogate pair becomes a question mark."""
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _said(text: str | None) -> str | None:
+    return None if text is None else _clean(text)
 
 
 def _number(value: float) -> float | None:

@@ -213,7 +213,9 @@ def random_answers(draw: random.Random, count: int) -> list[float | None]:
         elif draw.random() < certain:
             answers.append(float(draw.random() < 0.5))
         else:
-            answers.append(draw.choice((draw.random(), draw.random(), 2.0**-20, 1 - 2.0**-20)))
+            answers.append(
+                draw.choice((draw.random(), draw.random(), draw.random(), 2.0**-20, 1 - 2.0**-20, 1 - 2.0**-24, 1e-30))
+            )
     while sum(a is None for a in answers) > 3:
         answers[answers.index(None)] = 0.5
     return answers

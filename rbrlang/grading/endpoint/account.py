@@ -87,7 +87,8 @@ class Summary:
     """What a run did. Answers count propositions of items; `asks` counts requests that were needed.
 
     `usage` and `cost` are this run's; `reused` is what the answers from the cache cost when they were
-    first given. `stopped` is why the run ended early. `reading` is how P(yes) was read, for people.
+    first given. `stopped` is why the run ended early. `reading` is how P(yes) was read, and `notes` are of the
+    cache, both for people.
     """
 
     reading: str
@@ -103,6 +104,7 @@ class Summary:
     cost: float
     seconds: float
     stopped: str | None
+    notes: tuple[str, ...]
 
 
 def together(summaries: Sequence[Summary]) -> Summary | None:
@@ -126,6 +128,7 @@ def together(summaries: Sequence[Summary]) -> Summary | None:
         cost=sum(s.cost for s in summaries),
         seconds=sum(s.seconds for s in summaries),
         stopped=summaries[-1].stopped,
+        notes=tuple(dict.fromkeys(note for summary in summaries for note in summary.notes)),
     )
 
 

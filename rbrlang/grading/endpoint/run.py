@@ -296,5 +296,6 @@ class _Run:
                 cost=self.price.of(counts.usage),
                 seconds=time.monotonic() - self.started,
                 stopped=self.sender.stopped,
+                notes=self.cache.notes,
             ),
         )

@@ -229,7 +229,7 @@ class _Writing:
             reading="texts", asks=len(texts), from_cache=self.from_cache, sent=self.sender.sent,
             retried=self.sender.retried, values=len(texts) - invalid.total(), abstained=0, invalid=invalid,
             usage=self.usage, reused=self.reused, cost=self.price.of(self.usage),
-            seconds=time.monotonic() - self.started, stopped=self.sender.stopped,
+            seconds=time.monotonic() - self.started, stopped=self.sender.stopped, notes=self.cache.notes,
         )  # fmt: skip
 
 

@@ -123,6 +123,8 @@ def tell_costs(summary: Summary, cache: str | None) -> None:
         f"more answered from the cache) in {summary.seconds:.1f} s: {used.prompt} prompt tokens ({used.cached} from the "
         f"server's cache), {used.completion} answer tokens, cost {summary.cost:.4f}"
     )
+    for note in summary.notes:
+        warn(note)
     if summary.stopped:
         warn(f"the run ended early: {summary.stopped}")
         if cache:

@@ -208,6 +208,8 @@ def _tell(options: argparse.Namespace, composed: Composed, summary: Summary | No
             f"sent {summary.sent} requests ({summary.retried} again, {summary.from_cache} more answered from the cache) in "
             f"{summary.seconds:.1f} s: {used.prompt} prompt tokens, {used.completion} answer tokens, cost {summary.cost:.4f}\n"
         )
+        for note in summary.notes:
+            warn(note)
         if summary.stopped:
             warn(f"the run ended early: {summary.stopped}")
     if any(tally.open for tally in composed.tallies) and options.cache:
