@@ -26,10 +26,12 @@ def damaged(draw: random.Random, seeds: Sequence[bytes]) -> bytes:
     if len(data) > 4000 and draw.random() < 0.8:
         start = draw.randrange(len(data))
         data = data[start : start + draw.randint(50, 4000)] if draw.random() < 0.5 else data
+    changes = draw.choice((1, 1, 2, 3, 6))
     if draw.random() < 0.5:
         data = _in_json(draw, data)
-    for _ in range(draw.choice((0, 1, 1, 2, 3, 6))):
-        data = _change(draw, data, seeds)
+        changes = draw.choice((0, 0, 1, 3))
+    while changes > 0 or data in seeds:
+        data, changes = _change(draw, data, seeds), changes - 1
     return data[:LARGEST]
 
 
