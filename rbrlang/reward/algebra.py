@@ -172,11 +172,26 @@ def dependence_node(xp: Any) -> Callable[[Atom, Dependence, Dependence], Depende
     return node
 
 
+def least_mass_node(xp: Any) -> Callable[[Atom, Column, Column], Column]:
+    """The algebra of the least mass above 0 that any fill leaves, from below; 0 where none leaves any."""
+
+    def node(atom: Atom, low: Column, high: Column) -> Column:
+        low = low * xp.where(atom.unknown, 1.0, 1.0 - atom.p)
+        high = high * xp.where(atom.unknown, 1.0, atom.p)
+        return xp.where((low > 0.0) & (high > 0.0), xp.minimum(low, high), xp.maximum(low, high))
+
+    return node
+
+
 class Excess(NamedTuple):
-    """The numerator of (expected value − candidate), the rounding it may carry, whether an unknown matters."""
+    """The numerator of (expected value − candidate), the rounding it may carry, whether an unknown matters.
+
+    `floor` is the rounding allowed beside a branch without mass, the same throughout a diagram.
+    """
 
     value: Column
     slack: Column
+    floor: Column
     matters: Column
 
 
@@ -187,7 +202,8 @@ def excess_node(xp: Any) -> Callable[[Atom, Excess, Excess], Excess]:
     them. The candidate r is itself rounded, so branches count as different only beyond a slack, which is a
     tolerance times the mass that a branch carries: so the slack is a diagram's value too. It is the lesser of the two
     that counts, since beyond an answer that is nearly certain lies a branch of hardly any mass, which is all there
-    is once the unknown leads there; only a branch without any mass, which no fill can lead to, has no say.
+    is once the unknown leads there. Beside a branch without any mass it is the tolerance times the least mass that
+    the whole diagram can have.
 
     Above a known atom that decides between classes, branches may differ and cancel only further up. That
     is not seen, and errs towards "matters". Axioms on atoms apart from the classes would do it, which is
@@ -196,13 +212,13 @@ def excess_node(xp: Any) -> Callable[[Atom, Excess, Excess], Excess]:
 
     def node(atom: Atom, low: Excess, high: Excess) -> Excess:
         least = xp.minimum(low.slack, high.slack)
-        slack = xp.where(least > 0.0, 2.0 * least, xp.maximum(low.slack, high.slack))
-        differs = xp.abs(high.value - low.value) > slack
+        differs = xp.abs(high.value - low.value) > xp.where(least > 0.0, 2.0 * least, low.floor)
         either = differs | low.matters | high.matters
         passed = (atom.avoidable & low.matters) | (atom.possible & high.matters)
         return Excess(
             lerp(xp, atom, low.value, high.value),
             lerp(xp, atom, low.slack, high.slack),
+            low.floor,
             xp.where(atom.unknown, either, passed),
         )
 

@@ -31,10 +31,14 @@ from rbrlang.reward.algebra import (
     dependence_node,
     excess_node,
     interval_node,
+    least_mass_node,
     value_node,
 )
 
 ClassProbability = Literal["exact", "product"]
+
+TOLERANCE = 1e-5
+"""Change of a ratio, relative to the largest class value, that counts as none: float32 rounds at 6e-8."""
 
 BISECTIONS = 26
 """Halvings of the bracket of a ratio's bound: its width over 2^26, less than float32 resolves."""
@@ -124,9 +128,12 @@ def _exact_depends(
         plain = [Dependence(values[c], False) for c in diagram.terminals]
         return engine.fold(diagram, atoms, plain, dependence_node(xp)).matters | never
     ratio = _exact_value(engine, diagram, atoms, values, zero).value
-    slack = _tolerance(xp, zero) * _largest(xp, [xp.abs(v) + zero for v in values])
+    slack = TOLERANCE * _largest(xp, [xp.abs(v) + zero for v in values])
+    least = engine.fold(diagram, atoms, [1.0 if c >= 0 else 0.0 for c in diagram.terminals], least_mass_node(xp))
+    floor = slack * least
     terminals = [
-        Excess(values[c] - ratio, slack, False) if c >= 0 else Excess(zero, zero, False) for c in diagram.terminals
+        Excess(values[c] - ratio, slack, floor, never) if c >= 0 else Excess(zero, zero, floor, never)
+        for c in diagram.terminals
     ]
     return engine.fold(diagram, atoms, terminals, excess_node(xp)).matters | never
 
@@ -177,11 +184,6 @@ def _ratio_interval(
 
     lower, _, _, upper = engine.repeat(BISECTIONS, halve, (least, greatest, least, greatest))
     return Interval(lower, upper)
-
-
-def _tolerance(xp: Any, zero: Column) -> float:
-    """Change of a ratio, relative to the largest class value, that counts as none: 6e-6 in float32, 2e-12 in float64."""
-    return float(xp.finfo(zero.dtype).eps) ** 0.75
 
 
 def _quotient(xp: Any, total: Column, mass: Column) -> Expectation:
