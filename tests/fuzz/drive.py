@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -34,7 +34,7 @@ class TooSlow(BaseException):
 
 
 @contextmanager
-def watched(seconds: float = SLOW) -> Iterator[None]:
+def watched(seconds: float = SLOW) -> Generator[None]:
     """Raises `TooSlow` inside after so much processor time, which a busy machine does not use up."""
 
     def ring(*_: object) -> None:
