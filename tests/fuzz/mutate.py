@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 PIECES = re.compile(rb"\"\"\"|\w+|:=|=>|<=>|[^\w\s]|\s+")
-LARGEST = 20_000  # bytes of an input
+LARGEST = 60_000  # bytes of an input
 WORDS = (
     b"NaN", b"Infinity", b"-1", b"1e999", b"9" * 401, b"null", b"true", b"[]", b"{}", b'""', b'"\\ud800"', b"\xff", b"\x00",
     b"\xe2\x80\xae", b"\xef\xbb\xbf", b"\r\n", b"[" * 2000, b'{"a":' * 500, b"../../x", b"1e-400", b"-0.0", b"0" * 50,
@@ -23,13 +23,14 @@ VALUES: tuple[Any, ...] = (
 def damaged(draw: random.Random, seeds: Sequence[bytes]) -> bytes:
     """A seed after a few changes; every input is reachable from every other."""
     data = draw.choice(seeds)
-    if len(data) > 4000 and draw.random() < 0.8:
+    if len(data) > 4000 and data[:1] != b"{" and draw.random() < 0.8:
         start = draw.randrange(len(data))
         data = data[start : start + draw.randint(50, 4000)] if draw.random() < 0.5 else data
     changes = draw.choice((1, 1, 2, 3, 6))
-    if draw.random() < 0.5:
-        data = _in_json(draw, data)
-        changes = draw.choice((0, 0, 1, 3))
+    if draw.random() < (0.8 if data[:1] == b"{" else 0.4):
+        for _ in range(draw.choice((1, 1, 2, 4))):
+            data = _in_json(draw, data)
+        changes = draw.choice((0, 0, 0, 0, 1, 3))
     while changes > 0 or data in seeds:
         data, changes = _change(draw, data, seeds), changes - 1
     return data[:LARGEST]
@@ -99,4 +100,12 @@ def _altered(draw: random.Random, plain: Any) -> Any:
     if isinstance(plain, list) and plain and draw.random() < 0.85:
         at = draw.randrange(len(plain))
         return [*plain[:at], _altered(draw, plain[at]), *plain[at + 1 :]]
+    if isinstance(plain, str) and plain[:1] in ("{", "[") and draw.random() < 0.85:  # JSON in a text, as recipes have
+        try:
+            return json.dumps(_altered(draw, json.loads(plain)))
+        except (ValueError, RecursionError):
+            pass
+    if isinstance(plain, str) and len(plain) > 20 and draw.random() < 0.7:
+        data = plain.encode("utf-8", "surrogatepass")
+        return _change(draw, data, (data,)).decode("utf-8", "replace")
     return draw.choice(VALUES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Sequence
@@ -23,7 +24,10 @@ from rbrlang.grading.questions.specs import Secret
 from rbrlang.grading.results import Answer, GradeItem, Value, certain
 from rbrlang.mend import mend
 from rbrlang.policy import Policy, check, check_text, loads
-from rbrlang.reward.artefact import Artefact, ArtefactError, artefact_bytes, read_artefact
+from rbrlang.reward.artefact import MANIFEST, Artefact, ArtefactError, artefact_bytes, read_artefact
+from rbrlang.reward.classes import ClassProbability
+from rbrlang.reward.codec import Json
+from rbrlang.reward.container import pack, unpack
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.weights import default_weights
 from rbrlang.rows.read import RowsError, read_rows
@@ -121,10 +125,17 @@ def small() -> Policy:
     return loads((SEEDS / "policy" / "small.rbr").read_text(encoding="utf-8"))
 
 
+def made(kind: ClassProbability) -> Artefact:
+    """The small policy as an artefact."""
+    circuit = small().compiled(kind)
+    told: dict[str, Json] = {"grader": "embedded", "seed": 1}
+    return Artefact(circuit, default_weights(circuit), small().sources, None, told, small().params)
+
+
 def artefact(data: bytes) -> None:
     """An artefact is refused, or its reward can be used."""
     try:
-        found = read_artefact(written("policy.rbrc", data))
+        found = read_artefact(written("policy.rbrc", packed(data) or data))
     except ArtefactError:
         return
     reward = NumpyReward.from_artefact(found)
@@ -132,13 +143,37 @@ def artefact(data: bytes) -> None:
     reward.bounds([[0.5] * atoms] * 2, [0, 0])
 
 
+def packed(data: bytes) -> bytes | None:
+    """The artefact of a recipe, members by name, with right sizes and hashes; None where the data is no recipe.
+
+    Changed bytes of a file hardly ever get beyond its hashes: a recipe's members do.
+    """
+    try:
+        recipe = json.loads(data)
+        members = {str(name): text.encode("latin-1", "replace") for name, text in recipe.items()}
+    except (ValueError, RecursionError, AttributeError):
+        return None
+    try:
+        manifest = json.loads(members.get(MANIFEST, b""))
+        manifest["members"] = [
+            [name, len(held), hashlib.sha256(held).hexdigest()] for name, held in members.items() if name != MANIFEST
+        ]
+        members[MANIFEST] = json.dumps(manifest).encode()
+    except (ValueError, RecursionError, TypeError):
+        pass
+    try:
+        return pack(members)
+    except (ValueError, UnicodeError):  # a name that no container can have
+        return None
+
+
 def artefacts() -> list[bytes]:
-    """Artefacts of the present format, since those of an older one are refused at once."""
+    """Artefacts of the present format, since those of an older one are refused at once; and recipes of them."""
     found: list[bytes] = []
     for kind in ("exact", "product"):
-        circuit = small().compiled(kind)
-        made = Artefact(circuit, default_weights(circuit), small().sources, None, {"grader": "embedded", "seed": 1})
-        found.append(artefact_bytes(made))
+        found.append(artefact_bytes(made(kind)))
+        members = {name: held.decode("latin-1") for name, held in unpack("policy.rbrc", found[-1]).items()}
+        found += [json.dumps(members).encode()] * 3
     return found
 
 
@@ -156,9 +191,7 @@ def judge(items: Sequence[GradeItem], asked: Sequence[Sequence[int]]) -> list[di
 @cache
 def served() -> Any:
     """The server's application."""
-    circuit = small().circuit
-    made = Artefact(circuit, default_weights(circuit), small().sources, None, {})
-    return application(Service(circuit, Scorer(made, judge), "fuzz"))
+    return application(Service(small().circuit, Scorer(made("exact"), judge), "fuzz"))
 
 
 def server(data: bytes) -> None:
