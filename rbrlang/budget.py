@@ -5,7 +5,7 @@ through all stages, from the first character to the last lint, and each stage sa
 costs. A step is about a microsecond of an ordinary processor, and the sizes that are built along the way are bounded
 by the steps that build them: with `STEPS` a policy from elsewhere costs less than 5 s and 500 MB.
 
-    reading   a step a character, more for signs, which make small tokens
+    reading   a step a byte, more for signs, which make small tokens
     meaning   a few steps for each part of a formula and each name
     diagrams  a step for each node and each entry of an operation's table
 
@@ -63,7 +63,8 @@ class Budget:
     def read(self, source: Source) -> None:
         """Take what reading a text costs, which its characters alone decide. Raises `SpentError`."""
         signs = sum(source.text.count(sign) for sign in _SIGNS)
-        cost = len(source.text) + _PER_SIGN * signs
+        size = len(source.text) if source.text.isascii() else len(source.text.encode("utf-8", "surrogatepass"))
+        cost = size + _PER_SIGN * signs
         reached = int(len(source.text) * max(0.0, self.left) / cost) if cost > self.left else 0
         line = source.text.rfind("\n", 0, reached) + 1
         self.at(Span(source, line, max(line, reached)))

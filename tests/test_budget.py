@@ -23,6 +23,10 @@ from rbrlang.lang.tokens import MAX_MISTAKES
 from rbrlang.logic.audit import assignment, audit
 from rbrlang.logic.bdd import TRUE, Bdd
 from rbrlang.logic.compile import compile_program
+from rbrlang.policy import Policy
+from rbrlang.reward.artefact import Artefact, read_artefact, write_artefact
+from rbrlang.reward.reward import RuleReward
+from rbrlang.reward.weights import default_weights
 from rbrlang.source import Source, Span
 
 SMALL = (
@@ -215,3 +219,71 @@ def test_two_hundred_findings_are_shown_errors_first(
     everything = capsys.readouterr().out
     assert everything.count("is defined but not used") >= 500
     assert "--all-messages" not in everything
+
+
+# --- what is accepted compiles ----------------------------------------------------------------
+
+NUMBERS = st.one_of(
+    st.sampled_from(["-1e39", "3.4e38", "3.5e38", "1e-60", "1e308", "-3.4028235e38", "0", "1", "1e9", "1e10", "0.5", "5e-324"]),
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.integers(-(10**40), 10**40).map(str),
+)  # fmt: skip
+PATTERNS = st.sampled_from(
+    ["a+", "(", "(?:[a-z]{1,1000}){1,1000}", "\\\\1", "(?=a)", "[[:word:]]", "\\u0000", "x{1001}", "é"]
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    data=st.data(), relation=st.sampled_from(["=", "<=", ">="]), pattern=PATTERNS, long=st.sampled_from([1, 40, 5_000]),
+    parts=st.sets(st.sampled_from(["prior", "noise", "cost", "weight", "margin", "words", "pattern", "count"]), max_size=3),
+)  # fmt: skip
+def test_whatever_is_accepted_compiles(
+    data: st.DataObject,
+    relation: str,
+    pattern: str,
+    long: int,
+    parts: set[str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    name, number = "n" * long, {part: data.draw(NUMBERS) for part in sorted(parts)}
+    rule = [f"words > {number.get('words')}"] * ("words" in parts) + [f'matches("{pattern}")'] * ("pattern" in parts)
+    rule += [f'count("x") <= {number.get("count")}'] * ("count" in parts)
+    lines = [
+        f"@prior({number.get('prior')})" * ("prior" in parts), f"@noise(fp: {number.get('noise')})" * ("noise" in parts),
+        f"@cost({number.get('cost')})" * ("cost" in parts), f'prop {name} "Response has trait a."',
+        "response r ranks good > bad", f"r.good := {' | '.join([name, *rule])}", "r.bad := otherwise", "reward r {",
+        f"  weight {name} {relation} {number.get('weight')}" * ("weight" in parts),
+        f"  margin good {number.get('margin')}" * ("margin" in parts), "}",
+    ]  # fmt: skip
+    checked = check_text("\n".join(filter(None, lines)) + "\n")
+    assert checked.ok or parts
+    if checked.ok:
+        policy = Policy(checked)
+        for form in ("exact", "product"):
+            circuit = policy.compiled(form)
+            weights = default_weights(circuit)
+            RuleReward(circuit, weights)
+            file = tmp_path_factory.mktemp("made") / "p.rbrc"
+            write_artefact(file, Artefact(circuit, weights, policy.sources, None, {}, policy.params))
+            assert read_artefact(file).circuit == circuit
+
+
+@pytest.mark.parametrize("line", ["weight a = -1e39", "weight a >= 3.5e38", "weight a <= 1e300", "margin good 1e39"])
+def test_a_number_beyond_single_precision_is_refused_where_it_stands(line: str) -> None:
+    text = hostile.HEAD + hostile.TWO.format("a | b") + f"reward r {{ {line} }}\n"
+    (found,) = check_text(text).diagnostics
+    assert (found.code, found.span.text) == (codes.BAD_NUMBER, line.split()[-1])
+
+
+def test_the_largest_policies_that_are_accepted_compile() -> None:
+    for case, size in (
+        (hostile.thresholds, 3_000),
+        (hostile.tiers, 3_000),
+        (hostile.wide_group, 60),
+        (hostile.chain, 1_000),
+    ):
+        checked = check_text(case(size))
+        if checked.ok:
+            policy = Policy(checked)
+            assert len(policy.compiled("product").responses) == 1

@@ -22,6 +22,7 @@ from rbrlang.source import Source, Span
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 50
+MAX_FILES = 1_000  # an artefact carries them all
 _LOOKING = 300  # steps for finding a file
 
 Reader = Callable[[Path], bytes]
@@ -168,6 +169,12 @@ class _Loader:
             return None
         if key in self.done:
             return key
+        if len(self.done) + len(self.open) >= MAX_FILES:
+            self.diagnostics.append(Diagnostic(
+                codes.TOO_MUCH_WORK, f"a policy consists of at most {MAX_FILES:,} files", use.module.span,
+                help="join files that are always used together",
+            ))  # fmt: skip
+            return None
         if len(self.open) >= MAX_DEPTH:
             self.diagnostics.append(Diagnostic(
                 codes.TOO_DEEP, f"imports go more than {MAX_DEPTH} files deep", use.module.span,

@@ -19,6 +19,7 @@ from rbrlang.lang.program import Definition, Feature, Formula, Otherwise, Respon
 from rbrlang.lang.scope import Entity, Scope, lookup, resolve
 
 _Items = Sequence[tree.FeatureList | tree.WeightItem | tree.MarginItem]
+_LARGEST = 3.4028234663852886e38  # of float32, in which weights are kept
 _Report = Callable[[Diagnostic], None]
 _LARGEST = 3.4028234663852886e38  # of float32, which weights are stored in
 
@@ -60,6 +61,8 @@ def with_reward(
                     problem = Diagnostic(
                         codes.BAD_REWARD, "a margin is not negative", item.value.span, help="use 0 or more",
                     )  # fmt: skip
+                if problem is None and item.value.value > _LARGEST:
+                    problem = _too_large(item.value, "margin")
                 if problem is not None:
                     report(problem)
                 else:
@@ -70,6 +73,13 @@ def with_reward(
                 assert_never(item)
     return replace(
         response, features=features, bounds=tuple(bounds[at] for at in sorted(bounds)), margins=tuple(margins.values()),
+    )  # fmt: skip
+
+
+def _too_large(number: tree.Number, what: str) -> Diagnostic:
+    return Diagnostic(
+        codes.BAD_NUMBER, f"a {what} of `{number.span.text}` is too large", number.span,
+        help="rewards are computed in single precision, whose numbers go up to 3.4e38",
     )  # fmt: skip
 
 
@@ -154,6 +164,9 @@ def _bound(
         ))  # fmt: skip
         return
     value = item.value.value
+    if abs(value) > _LARGEST:
+        report(_too_large(item.value, "weight"))
+        return
     limits = {"==": (value, value), "<=": (-math.inf, value), ">=": (value, math.inf)}.get(item.relation)
     if limits is None:
         report(Diagnostic(

@@ -88,6 +88,7 @@ def diagram(bdd: Bdd, classes: Sequence[int], context: int, *, yes_no: bool = Fa
         found = memo.get(edges)
         if found is not None:
             return found
+        bdd.work.spend(len(edges))
         if edges[-1] == FALSE:
             result = _TERMINAL + terminals.setdefault(-1, len(terminals))
         elif TRUE in edges[:-1] and edges[-1] == TRUE:
@@ -139,7 +140,8 @@ class _Product:
     def form(self, response: ResponseType) -> ProductForm:
         """The unnormalised value of every class."""
         values: list[list[int]] = [[] for _ in response.classes]
-        taken: list[int] = []
+        left = self._product([])  # no rule so far
+        negated: set[int] = set()  # the factors of `left`, each of which counts once
         rest: int | None = None
         for rule in response.rules:
             at = response.classes.index(rule.name)
@@ -147,11 +149,16 @@ class _Product:
                 rest = at
                 continue
             condition = self._step(rule.formula)
-            earlier = [self._not(t) for t in taken] if response.cascade else []
-            values[at].append(self._product([condition, *earlier]))
-            taken.append(condition)
+            if not response.cascade or not negated:
+                values[at].append(condition)
+            else:
+                values[at].append(left if condition in negated else self._product([condition, left]))
+            fails = self._not(condition)
+            if fails not in negated:
+                left = self._product([left, fails]) if negated else fails
+                negated.add(fails)
         if rest is not None:
-            values[rest].append(self._product([self._not(t) for t in taken]))
+            values[rest].append(left)
         outputs = tuple(self._any(parts) for parts in values)
         return ProductForm(tuple(self.steps), outputs)
 

@@ -15,6 +15,7 @@ from rbrlang import codes
 from rbrlang.codes import Code
 from rbrlang.diagnostics import Diagnostic, has_errors
 from rbrlang.lang.program import Judged, Monotone, Program, Property, TruthTest
+from rbrlang.logic.assemble import diagram
 from rbrlang.logic.bdd import FALSE, TRUE, NodeBudget
 from rbrlang.logic.compile import Compiled, CompiledResponse, compile_formula, too_large
 from rbrlang.logic.lint import lint
@@ -71,6 +72,7 @@ def audit(program: Program, compiled: Compiled, *, whole: bool = True) -> Audit:
         diagnostics += auditor.signs()
         said = {diagnostic.span for diagnostic in diagnostics}  # a line that is never reached, above all
         diagnostics += [d for d in redundant(program, compiled) if d.span not in said]
+        diagnostics += auditor.together()
     diagnostics += lint(program, whole=whole, work=auditor.work)
     return Audit(tuple(diagnostics), tuple(responses))
 
@@ -323,6 +325,22 @@ class _Auditor:
             witness=witness, mass=self.mass(wrong, trends.both(claim.atom)),
             help=f"the witness is `{after}`; with `!{name}` instead it is `{before}`; change the rules or the claim",
         )  # fmt: skip
+
+    def together(self) -> Iterator[Diagnostic]:
+        """Response types whose classes fit the budget each, but not in the one diagram that a circuit has of them."""
+        for item in self.compiled.responses:
+            if item is not None:
+                self.work.at(item.response.span)
+                self.bdd.budget = len(self.bdd) + self.compiled.budget
+                try:
+                    with self.bdd.scratch():
+                        made = diagram(self.bdd, item.classes, item.context)
+                except NodeBudget:
+                    made = None
+                if made is None or len(made.nodes) > self.compiled.budget:
+                    yield too_large(item.response)
+        # A circuit is made of what was just seen to fit, whatever was asked of the manager before.
+        self.bdd.budget = len(self.bdd) + 4 * self.compiled.budget
 
     def signs(self) -> Iterator[Diagnostic]:
         """Weights that must be positive though their proposition only ever makes the class worse, or the reverse."""

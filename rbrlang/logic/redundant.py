@@ -181,7 +181,11 @@ def _first(
     """
     compiled.bdd.budget = len(compiled.bdd) + compiled.budget
     for assumed in ("nothing", "counts", "axioms"):
-        if (assumed == "nothing" and _reads_once(formulas[0].formula)) or (assumed == "counts" and counts == TRUE):
+        if (
+            (assumed == "nothing" and _reads_once(formulas[0].formula))
+            or (assumed == "counts" and counts == TRUE)
+            or (assumed == "axioms" and compiled.axioms == counts)  # which say no more than was assumed before
+        ):
             continue
         found: dict[Span, _Operand] | None = None
         for formula, silent, axioms in formulas:
