@@ -75,6 +75,18 @@ def respelled(span: Span, near: str | None) -> tuple[Fix, ...]:
     return (Fix(f"write `{near}`", span, near, "maybe-incorrect"),) if near else ()
 
 
+MOST = 200  # findings that are shown unless all are asked for
+
+
+def chosen(found: Sequence[Diagnostic], *, all_messages: bool) -> list[Diagnostic]:
+    """What is shown of many findings: at most `MOST`, errors before warnings before notes, in the order given."""
+    if all_messages or len(found) <= MOST:
+        return list(found)
+    weight = {"error": 0, "warning": 1, "note": 2}
+    first = sorted(range(len(found)), key=lambda at: (weight[found[at].severity], at))[:MOST]
+    return [found[at] for at in sorted(first)]
+
+
 class PolicyError(Exception):
     """A policy that cannot be used; `diagnostics` says why, all of it."""
 

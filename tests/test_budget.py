@@ -23,6 +23,8 @@ from rbrlang.lang.tokens import MAX_MISTAKES
 from rbrlang.logic.audit import assignment, audit
 from rbrlang.logic.bdd import TRUE, Bdd
 from rbrlang.logic.compile import compile_program
+from rbrlang.lsp.act import findings
+from rbrlang.lsp.workspace import Workspace
 from rbrlang.policy import Policy
 from rbrlang.reward.artefact import Artefact, read_artefact, write_artefact
 from rbrlang.reward.reward import RuleReward
@@ -219,6 +221,15 @@ def test_two_hundred_findings_are_shown_errors_first(
     everything = capsys.readouterr().out
     assert everything.count("is defined but not used") >= 500
     assert "--all-messages" not in everything
+
+
+def test_an_editor_is_told_as_many(tmp_path: Path) -> None:
+    file = tmp_path.resolve() / "p.rbr"
+    file.write_text(hostile.unused(500) + 'test "t" for r { given a expect bad }\n', encoding="utf-8")
+    workspace = Workspace()
+    (found,) = findings(workspace, workspace.document(str(file))).values()
+    assert len(found) == 200
+    assert "RBR3006" in {d.code for d in found}
 
 
 # --- what is accepted compiles ----------------------------------------------------------------

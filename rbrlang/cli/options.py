@@ -15,8 +15,9 @@ from rbrlang.budget import STEPS
 from rbrlang.checking import Checked, check
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.policies import STDIN, Reader
-from rbrlang.cli.render import chosen, show
+from rbrlang.cli.render import show
 from rbrlang.cli.terminal import warn
+from rbrlang.diagnostics import chosen
 from rbrlang.lang.load import Parser
 from rbrlang.lang.parse import parse
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, TextIO
 
 from rbrlang.cli.terminal import painted, shown
@@ -122,18 +122,6 @@ def _fix_text(fix: Fix) -> str:
     said = not fix.text.strip() or f"`{fix.text.strip()}`" in fix.title
     text = "" if said else f": `{fix.text}`" if len(fix.text) <= 70 and "\n" not in fix.text else ": `…`"
     return fix.title + text + ("" if fix.applicability == "machine-applicable" else " (maybe)")
-
-
-MOST = 200
-
-
-def chosen(found: Sequence[Diagnostic], *, all_messages: bool) -> list[Diagnostic]:
-    """What is shown of many findings: at most `MOST`, errors before warnings before notes, in the order given."""
-    if all_messages or len(found) <= MOST:
-        return list(found)
-    weight = {"error": 0, "warning": 1, "note": 2}
-    first = sorted(range(len(found)), key=lambda at: (weight[found[at].severity], at))[:MOST]
-    return [found[at] for at in sorted(first)]
 
 
 def rest_text(count: int) -> str:

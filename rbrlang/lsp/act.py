@@ -10,7 +10,7 @@ from lsprotocol import types
 
 from rbrlang import codes
 from rbrlang.checking import Checked, check
-from rbrlang.diagnostics import Diagnostic, Fix, PolicyError
+from rbrlang.diagnostics import Diagnostic, Fix, PolicyError, chosen
 from rbrlang.lang.format import formatted
 from rbrlang.lsp.describe import percent
 from rbrlang.lsp.positions import Positions
@@ -57,9 +57,9 @@ def witness(diagnostic: Diagnostic) -> str:
 
 
 def findings(workspace: Workspace, document: Document) -> dict[str, list[types.Diagnostic]]:
-    """The findings of a check by the file that they are in; the document's own file is always among them."""
+    """The findings of a check by the file that they are in, as many as are shown; the document's own file is among them."""
     found: dict[str, list[types.Diagnostic]] = {document.root.key: []}
-    for diagnostic in document.checked.diagnostics:
+    for diagnostic in chosen(document.checked.diagnostics, all_messages=False):
         key = document.files.get(diagnostic.span.source)
         if key is not None:
             found.setdefault(key, []).append(shown(workspace, document, diagnostic))

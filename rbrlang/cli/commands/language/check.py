@@ -14,9 +14,9 @@ from rbrlang.checking import Checked
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.policies import STDIN, files_arguments, named, shown_name
-from rbrlang.cli.render import MOST, chosen, dump, mass_text, rest_text, show, to_json
+from rbrlang.cli.render import dump, mass_text, rest_text, show, to_json
 from rbrlang.cli.terminal import say, shown
-from rbrlang.diagnostics import Diagnostic, suggest
+from rbrlang.diagnostics import MOST, Diagnostic, chosen, suggest
 from rbrlang.lang.load import Parser
 from rbrlang.lang.parse import parse
 
