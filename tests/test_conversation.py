@@ -28,7 +28,8 @@ from rbrlang.reward.artefact import read_artefact
 from rbrlang.reward.measure import measure, measure_atoms
 from rbrlang.rows.conversation import Call, Conversation, Turn, key_of
 from rbrlang.rows.read import Row, read_rows, row_from
-from rbrlang.rows.shapes import ShapeError, apart, conversation, split, turns
+from rbrlang.rows.shapes import ShapeError, conversation, split, turns
+from rbrlang.rows.thought import apart
 from rbrlang.scoring.columns import Columns, Rollout, rollout, rollouts
 from rbrlang.scoring.score import Scorer
 from rbrlang.scoring.store import RolloutStore

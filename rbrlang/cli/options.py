@@ -24,7 +24,7 @@ from rbrlang.lang.parse import parse
 if TYPE_CHECKING:
     from rbrlang.policy import Policy
     from rbrlang.reward.artefact import Artefact
-    from rbrlang.rows.shapes import Marks
+    from rbrlang.rows.thought import Marks
 
 
 ROWS = "JSON Lines, JSON, CSV, Parquet, Arrow, or a folder or pattern of such files"
@@ -247,7 +247,7 @@ def marks_argument(group: argparse._ActionsContainer) -> None:  # pyright: ignor
 
 def thought_marks(options: argparse.Namespace) -> Marks:
     """The pairs of `--thought-marks`. Raises `UsageError` where one has an empty half."""
-    from rbrlang.rows.shapes import THOUGHT_MARKS
+    from rbrlang.rows.thought import THOUGHT_MARKS
 
     if not options.thought_marks:
         return THOUGHT_MARKS

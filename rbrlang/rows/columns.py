@@ -20,7 +20,7 @@ from typing import Any, cast
 from rbrlang.diagnostics import suggest
 from rbrlang.jsontext import JsonError, parse_with_constants
 from rbrlang.rows.formats import RowsError
-from rbrlang.rows.shapes import THOUGHT_MARKS, Marks
+from rbrlang.rows.thought import THOUGHT_MARKS, Marks
 from rbrlang.rows.values import json_value
 
 OWN = (

@@ -98,11 +98,11 @@ class Conversation:
                 last = self.last()
                 return "" if last is None else last.text
             case "assistant":
-                return _joined(turn.text for turn in self.completion if turn.role == "assistant")
+                return joined(turn.text for turn in self.completion if turn.role == "assistant")
             case "thought":
-                return _joined(turn.thought for turn in self.completion if turn.role == "assistant")
+                return joined(turn.thought for turn in self.completion if turn.role == "assistant")
             case "trajectory":
-                return _joined(_labelled(turn) for turn in self.completion)
+                return joined(_labelled(turn) for turn in self.completion)
             case _:
                 assert_never(over)
 
@@ -182,7 +182,8 @@ def _identity(turn: Turn) -> list[Any]:
     return plain
 
 
-def _joined(texts: Iterable[str]) -> str:
+def joined(texts: Iterable[str]) -> str:
+    """Texts with a blank line between them, without those that say nothing."""
     return "\n\n".join(text for text in texts if text)
 
 

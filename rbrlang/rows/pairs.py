@@ -21,7 +21,8 @@ import re
 from typing import Any
 
 from rbrlang.rows.columns import Names, UnusableError, is_missing
-from rbrlang.rows.shapes import Marks, ShapeError, turns
+from rbrlang.rows.shapes import ShapeError, turns
+from rbrlang.rows.thought import Marks
 
 _SPEAKER = re.compile(r"(?:\A|\n\n)(Human|Assistant):[ ]?")
 _ROLES = {"Human": "user", "Assistant": "assistant"}

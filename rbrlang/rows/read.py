@@ -28,8 +28,9 @@ from rbrlang.rows.columns import PUBLIC, Names, UnusableError, gathered, is_miss
 from rbrlang.rows.conversation import Conversation, Turn, key_of
 from rbrlang.rows.formats import DESCRIBED, MAX_LINE, BadRow, Broken, DamagedError, RowsError, files_of, opened
 from rbrlang.rows.pairs import is_pair, pair_rows
-from rbrlang.rows.shapes import THOUGHT_MARKS, Marks, ShapeError, conversation, split, transcript
+from rbrlang.rows.shapes import ShapeError, conversation, split, transcript
 from rbrlang.rows.texts import Found, csv_rows, json_rows
+from rbrlang.rows.thought import THOUGHT_MARKS, Marks
 
 __all__ = [
     "LARGEST_REWARD", "MAX_LINE", "BadRow", "Row", "Rows", "RowsError", "filled_in", "read_rows", "row_from", "snake",

@@ -18,16 +18,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
-from rbrlang.rows.conversation import Call, Conversation, Role, Turn
-
-Marks: TypeAlias = tuple[tuple[str, str], ...]
-"""Pairs of texts between which an assistant thinks."""
-
-THOUGHT_MARKS: Marks = (("<think>", "</think>"),)
+from rbrlang.rows.conversation import Call, Conversation, Role, Turn, joined
+from rbrlang.rows.thought import THOUGHT_MARKS, Marks, apart
 
 _ROLES: dict[str, Role] = {
     "system": "system", "developer": "developer", "user": "user", "human": "user", "assistant": "assistant",
@@ -175,7 +171,7 @@ class _Reader:
         # Where the thought is said apart, the text is what was shown: a mark left in it hides nothing.
         turn = _spoken("assistant", text, () if isinstance(fields.get("reasoning_content"), str) else self.marks)
         thoughts = (_thought(fields), *parts.thoughts, turn.thought)
-        turn = replace(turn, thought=_joined(thoughts), calls=(*turn.calls, *own))
+        turn = replace(turn, thought=joined(thoughts), calls=(*turn.calls, *own))
         self._add(turn, joins=typed)
         self._open = typed
 
@@ -215,9 +211,9 @@ class _Reader:
         """Add a turn, or add it to the last where it belongs to one response; a text begins anew behind another."""
         last = self.turns[-1] if self.turns and self._open else None
         if joins and last is not None and not (turn.text and (last.text or last.calls)):
-            thought = _joined((last.thought, turn.thought))
-            joined = replace(last, text=last.text or turn.text, thought=thought, calls=(*last.calls, *turn.calls))
-            self.turns[-1] = joined
+            thought = joined((last.thought, turn.thought))
+            whole = replace(last, text=last.text or turn.text, thought=thought, calls=(*last.calls, *turn.calls))
+            self.turns[-1] = whole
         else:
             self.turns.append(turn)
         self._open = turn.role == "assistant"
@@ -361,7 +357,7 @@ def _thoughts(value: object) -> str:
         return next(
             (text for key in ("text", "thinking", "content", "summary") if (text := _thoughts(fields.get(key)))), ""
         )
-    return _joined(_thoughts(one) for one in _listed(value))
+    return joined(_thoughts(one) for one in _listed(value))
 
 
 def _said_otherwise(fields: Mapping[str, Any]) -> str:
@@ -396,42 +392,6 @@ def _spoken(role: Role, text: str, marks: Marks) -> Turn:
     return Turn(role, left.strip() if calls else said, thought, tuple(calls))
 
 
-def apart(text: str, marks: Marks = THOUGHT_MARKS) -> tuple[str, str]:
-    """What a text says, and what it thinks between marks.
-
-    Before a first closing mark without an opening one all is thought (the prompt had opened it), and after an
-    opening mark that is never closed.
-
-    >>> apart("Let me see.</think> Yes.")
-    ('Yes.', 'Let me see.')
-    >>> apart("No <think>or")
-    ('No', 'or')
-    """
-    said, thoughts = text, list[str]()
-    for opening, closing in marks:
-        if opening in said or closing in said:
-            said, found = _cut(said, opening, closing)
-            thoughts += found
-    return said, _joined(thoughts)
-
-
-def _cut(text: str, opening: str, closing: str) -> tuple[str, list[str]]:
-    said: list[str] = []
-    thoughts: list[str] = []
-    first = text.find(closing)
-    at = 0
-    if first >= 0 and not 0 <= text.find(opening) < first:
-        thoughts.append(text[:first])
-        at = first + len(closing)
-    while (start := text.find(opening, at)) >= 0:
-        said.append(text[at:start])
-        end = text.find(closing, start + len(opening))
-        thoughts.append(text[start + len(opening) : end if end >= 0 else len(text)])
-        at = end + len(closing) if end >= 0 else len(text)
-    said.append(text[at:])
-    return "".join(said).strip(), [thought.strip() for thought in thoughts]
-
-
 def _call_of(text: str) -> Call | None:
     """The call in the body of a `<tool_call>`: JSON with a name, or Qwen's `<function=…>`; None where it is none."""
     function = _FUNCTION.match(text)
@@ -456,10 +416,6 @@ def _dumped(value: object) -> str:
 
 def _listed(value: object) -> list[Any]:
     return cast(list[Any], value) if isinstance(value, list) else []
-
-
-def _joined(texts: Iterable[str]) -> str:
-    return "\n\n".join(text for text in texts if text)
 
 
 def _kind(value: object) -> str:

@@ -15,7 +15,8 @@ from rbrlang.diagnostics import suggest
 from rbrlang.logic.circuit import Circuit
 from rbrlang.rows.columns import is_missing
 from rbrlang.rows.read import Row, row_from, snake
-from rbrlang.rows.shapes import THOUGHT_MARKS, Marks, ShapeError, split
+from rbrlang.rows.shapes import ShapeError, split
+from rbrlang.rows.thought import THOUGHT_MARKS, Marks
 
 
 class ColumnsError(ValueError):

@@ -21,7 +21,7 @@ from rbrlang.adapters.nemo_gym import read_body, verified
 from rbrlang.adapters.openrlhf import read_query
 from rbrlang.logic.circuit import Circuit
 from rbrlang.rows.read import row_from
-from rbrlang.rows.shapes import Marks
+from rbrlang.rows.thought import Marks
 from rbrlang.scoring.columns import Columns, ColumnsError, Rollout, Unusable
 from rbrlang.scoring.invalid import numbers
 from rbrlang.scoring.metrics import likely_class
