@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from rbrlang.rows.read import Row
 
 
-_OF_A_GRADING = frozenset({"probs", "grader", "calibration", "asked", "invalid", "answers", "reward_bounds"})
+OF_A_GRADING = frozenset({"probs", "grader", "calibration", "asked", "invalid", "answers", "reward_bounds"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class GradedRows:
         row = self.rows[at]
         if not self.answers:  # taken as they are
             return {"id": row.id, **row.raw, "probs": dict(row.probs), **columns}
-        kept = {name: value for name, value in row.raw.items() if name not in _OF_A_GRADING}
+        kept = {name: value for name, value in row.raw.items() if name not in OF_A_GRADING}
         own: dict[str, Any] = {"probs": dict(row.probs), "grader": self.identity}
         if self.calibration is not None:
             own["calibration"] = self.calibration.identity

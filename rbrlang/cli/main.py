@@ -37,7 +37,7 @@ COMMANDS = {
     "compile": "write the artefact with default or given weights",
     "inspect": "show what an artefact holds",
     "export": "the reward as a StableHLO program, for programs that have JAX and not rbrlang",
-    "verify": "compile an artefact's sources again, and compare",
+    "verify": "compute an artefact again from its sources, or rewards from their rows, and compare",
     "score": "add rewards to rows",
     "eval": "ranking error of an artefact on ranked rows",
     "report": "one self-contained page about an artefact on ranked rows",

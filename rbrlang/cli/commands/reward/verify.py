@@ -1,4 +1,4 @@
-"""`rbrc verify OUT.rbrc`: is an artefact what its sources say?"""
+"""`rbrc verify OUT.rbrc`: is an artefact what its sources say? With `--artefact`: are rows what it gives?"""
 
 from __future__ import annotations
 
@@ -12,16 +12,26 @@ from rbrlang.cli.terminal import say
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `rbrc verify`."""
-    parser.add_argument("artefact", metavar="OUT.rbrc", help="a compiled or fitted policy")
+    parser.add_argument("file", metavar="FILE", help="a compiled or fitted policy; or rows that `rbrc score` wrote")
+    parser.add_argument(
+        "--artefact", metavar="OUT.rbrc", help="compute the rewards of the rows in FILE again, by this artefact"
+    )
     parser.add_argument(
         "--key", metavar="PUB", help="the public key, in PEM, that has to have signed it (extra `sign`)"
     )
+    shared.seed_argument(parser, shared.OF_A_GRADER)
+    shared.grader_arguments(parser, default=None)
+    shared.row_arguments(parser)
     shared.run_with(parser, run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Compile the sources again and compare, compute the claims that can be, and show the others as claims."""
-    artefact = shared.artefact(options.artefact, options.key)
+    if options.artefact is not None:
+        from rbrlang.cli.commands.reward.verify_rows import verify_rows
+
+        return verify_rows(options)
+    artefact = shared.artefact(options.file, options.key)
     from rbrlang.cli.commands.reward.claims import claims
     from rbrlang.lang.carried import changed_standard_sources
     from rbrlang.learning.judging.claims import ClaimError, settle
@@ -29,10 +39,10 @@ def run(options: argparse.Namespace) -> int:
     try:
         settled = settle(artefact)
     except ClaimError as error:
-        raise UsageError(f"`{options.artefact}`: {error}; compile or fit the policy again") from error
-    size = Path(options.artefact).stat().st_size
+        raise UsageError(f"`{options.file}`: {error}; compile or fit the policy again") from error
+    size = Path(options.file).stat().st_size
     same = ("circuit", "bounds", "fixed weights", "fingerprint", *settled)
-    say(f"{options.artefact}: intact, {size} bytes, fingerprint {artefact.circuit.fingerprint}")
+    say(f"{options.file}: intact, {size} bytes, fingerprint {artefact.circuit.fingerprint}")
     say(f"computed again from its sources, and the same: {', '.join(same)}")
     for name in changed_standard_sources(artefact.sources):
         say(f"`{name}` is not the text that this rbrlang has; the artefact's own was used")

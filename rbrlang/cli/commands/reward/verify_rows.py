@@ -1,0 +1,147 @@
+"""`rbrc verify ROWS --artefact OUT.rbrc`: do the rewards in rows follow from what stands beside them?
+
+Whatever `rbrc score` writes can be computed again from a row's probabilities, text and base reward, so no row has to say
+which artefact it is of. The probabilities themselves are a grader's answers: with `--grader` it is asked once more, an
+endpoint's grader out of the `--cache` that its answers were kept in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from rbrlang.cli import data, graders
+from rbrlang.cli import options as shared
+from rbrlang.cli.errors import UsageError
+from rbrlang.cli.terminal import say
+from rbrlang.grading.trust.calibrate import from_json
+from rbrlang.reward.artefact import Artefact
+from rbrlang.reward.numpy import NumpyReward
+from rbrlang.rows.read import Row
+
+_SHOWN = 20
+_ATOL, _RTOL = 1e-6, 1e-5  # float32, whatever the size of the batch
+_ANSWERS = 1e-4  # a grader's sums depend on how many completions are graded together
+
+
+def verify_rows(options: argparse.Namespace) -> int:
+    """Name each row that does not fit; 1 when there is one, 3 when some could not be read."""
+    artefact = shared.artefact(options.artefact, options.key)
+    found = data.read(options, options.file)
+    if not any("reward" in row.raw for row in found.rows):
+        raise UsageError(f"`{options.file}` has no column `reward`; rows to verify are those that `rbrc score` wrote")
+    faults = [list(of_row) for of_row in _rewards(artefact, found.rows)]
+    checked = "rewards, class probabilities, classes"
+    if options.grader is not None:
+        checked += ", answers"
+        for of_row, more in zip(faults, _answers(options, artefact, found.rows), strict=True):
+            of_row += more
+    wrong = [(at, row, of_row) for at, (row, of_row) in enumerate(zip(found.rows, faults, strict=True), 1) if of_row]
+    for at, row, of_row in wrong[:_SHOWN]:
+        say(f"row {at}, `{row.id}`: {'; '.join(of_row)}")
+    if len(wrong) > _SHOWN:
+        say(f"and {len(wrong) - _SHOWN} rows more")
+    say(
+        f"{options.file}: {len(found.rows) - len(wrong)} of {len(found.rows)} rows follow from {options.artefact} "
+        f"(fingerprint {artefact.circuit.fingerprint[:12]}): {checked}"
+    )
+    if options.grader is None:
+        names = sorted({str(row.raw.get("grader", "nobody")) for row in found.rows})
+        say(f"claims, not checked: the answers of {', '.join(names[:5])}; `--grader` asks again")
+    return 1 if wrong else data.EXIT_SOME_INVALID if found.bad else 0
+
+
+def _rewards(artefact: Artefact, rows: Sequence[Row]) -> Iterator[list[str]]:
+    """For each row what does not follow from its probabilities."""
+    reward = NumpyReward.from_artefact(artefact)
+    probs, ids = reward.encode(rows), reward.response_ids(rows)
+    base = np.array([0.0 if row.base_reward is None else row.base_reward for row in rows], np.float32)
+    total, rules = reward(probs, ids, base), reward(probs, ids)
+    classes, (low, high) = reward.class_probs(probs, ids), reward.bounds(probs, ids, base)
+    calibration = None if artefact.calibration is None else from_json(artefact.calibration)
+    for at, row in enumerate(rows):
+        said = row.raw
+        faults = list[str]()
+        expected, of_rules = float(total[at]), float(rules[at])
+        if "reward_bounds" in said:
+            ends = (float(low[at]), float(high[at]))
+            given = said["reward_bounds"]
+            if not isinstance(given, list) or len(given) != 2 or not all(map(_same, given, ends)):
+                faults.append(f"the bounds {_shown(given)} stand there, and {_shown(list(ends))} follow")
+            if math.isnan(expected) and said.get("reward") is not None:
+                expected = sum(ends) / 2  # `--lazy` takes the middle of what is left open
+                of_rules = expected - float(base[at])
+        for name, value in (("reward", expected), ("rule_reward", of_rules)):
+            if not _same(said.get(name), value):
+                faults.append(f"the {name} {_shown(said.get(name))} stands there, and {_shown(value)} follows")
+        if said.get("valid") is not (said.get("reward") is not None):
+            faults.append(f"valid is {_shown(said.get('valid'))}")
+        names = artefact.circuit.responses[ids[at]].classes if ids[at] >= 0 else ()
+        faults += _classes(said, dict(zip(names, classes[at].tolist(), strict=False)))
+        if (
+            calibration is not None
+            and said.get("grader") == calibration.grader
+            and said.get("calibration") != calibration.identity
+        ):
+            faults.append("its probabilities are not corrected by the artefact's calibration")
+        yield faults
+
+
+def _classes(said: Mapping[str, Any], expected: Mapping[str, float]) -> Iterator[str]:
+    given = said.get("class_probs")
+    if not isinstance(given, Mapping) or list(given) != list(expected):
+        yield "its class probabilities are not of the classes of its response type"
+        return
+    for name, value in expected.items():
+        if not _same(given[name], value):
+            yield f"P({name}) {_shown(given[name])} stands there, and {_shown(value)} follows"
+    known = not any(math.isnan(p) for p in expected.values()) and bool(expected)
+    best, named = max(expected.values(), default=0.0), said.get("class")
+    if not known and named is None:
+        return
+    if not known or not isinstance(named, str) or expected.get(named, -1.0) < best - _ATOL:
+        yield f"the class {_shown(named)} is not the most probable"
+
+
+def _answers(options: argparse.Namespace, artefact: Artefact, rows: Sequence[Row]) -> Iterator[list[str]]:
+    """For each row which probabilities are not those that the grader gives now."""
+    bare = [
+        replace(row, probs={}, raw={k: v for k, v in row.raw.items() if k not in graders.OF_A_GRADING}) for row in rows
+    ]
+    again = graders.grade_rows(options, artefact, bare)
+    named = None if again.calibration is None else again.calibration.identity
+    for row, now in zip(rows, again.rows, strict=True):
+        faults = list[str]()
+        if row.raw.get("grader") != again.identity:
+            faults.append(f"its grader is {_shown(row.raw.get('grader'))}, and not {again.identity}")
+        if row.raw.get("calibration") != named:
+            faults.append(f"its calibration is {_shown(row.raw.get('calibration'))}, and not {_shown(named)}")
+        for name, p in row.probs.items():
+            new = now.probs.get(name)
+            if (p is None) != (new is None) or (p is not None and new is not None and abs(p - new) > _ANSWERS):
+                faults.append(f"P({name}) {_shown(p)} stands there, and the grader says {_shown(new)}")
+        yield faults
+
+
+def _same(said: object, value: float) -> bool:
+    """Whether JSON says this number; null where it is not finite."""
+    if said is None or isinstance(said, bool) or not isinstance(said, (int, float)):
+        return said is None and not math.isfinite(value)
+    return math.isfinite(value) and math.isclose(said, value, rel_tol=_RTOL, abs_tol=_ATOL)
+
+
+def _shown(value: object) -> str:
+    match value:
+        case float():
+            return f"{value:.6g}" if math.isfinite(value) else "none"
+        case None:
+            return "none"
+        case list():
+            return f"[{', '.join(map(_shown, value))}]"
+        case _:
+            return str(value)[:60]
