@@ -117,7 +117,7 @@ def test_rows_of_another_artefact_are_none_of_this_ones(
     assert main([*compile_, "-o", str(tmp_path / "p.rbrc")]) == 0
     assert _verify(tmp_path, _rows(scored), tmp_path) == 1
     out = capsys.readouterr().out
-    total, wrong = len(_rows(scored)), out.count("the reward ")
+    total, wrong = len(_rows(scored)), len(re.findall(r"^row \d+, `", out, re.MULTILINE))
     assert wrong == 20
     (more,) = map(int, re.findall(r"^and (\d+) rows more$", out, re.MULTILINE))
     assert f": {total - wrong - more} of {total} rows follow from " in out
