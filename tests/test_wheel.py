@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -78,3 +79,29 @@ def test_an_installed_rbrc_starts_the_demo(installed: Path, tmp_path: Path) -> N
     )
     assert fitted.returncode == 0, fitted.stdout + fitted.stderr
     assert rbrc(installed, "verify", "p.rbrc", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.slow
+def test_the_same_source_gives_the_same_bytes(tmp_path: Path) -> None:
+    """Built twice under one `SOURCE_DATE_EPOCH`, the second time in another zone and from newer files."""
+    wheels: list[bytes] = []
+    copy = tmp_path / "copy"
+    shutil.copytree(CHECKOUT, copy, ignore=shutil.ignore_patterns(".git", "node_modules", "__pycache__", ".venv*"))
+    for at, (source, zone) in enumerate(((CHECKOUT, "UTC"), (copy, "Asia/Kolkata"))):
+        for file in copy.rglob("*"):
+            os.utime(file, (2_000_000_000 + at, 2_000_000_000 + at))
+        build = [
+            sys.executable,
+            "-m",
+            "build",
+            "--wheel",
+            "--no-isolation",
+            "--outdir",
+            str(tmp_path / zone),
+            str(source),
+        ]
+        environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000", "TZ": zone, "PYTHONHASHSEED": str(at)}
+        subprocess.run(build, check=True, capture_output=True, env=environment)
+        (wheel,) = (tmp_path / zone).glob("*.whl")
+        wheels.append(wheel.read_bytes())
+    assert wheels[0] == wheels[1]
