@@ -250,7 +250,7 @@ def test_a_sum_beyond_float32_is_called_that() -> None:
 @pytest.mark.parametrize("weight", ["= -1e39", "<= -4e38", ">= 3.5e38"])
 def test_a_weight_that_cannot_be_compiled_is_found_by_check(weight: str) -> None:
     checked = check_text(PLAIN + f"reward r {{ weight a {weight} }}\n")
-    assert [d.code.id for d in checked.diagnostics if d.severity == "error"] == ["RBR2014"]
+    assert [d.code.id for d in checked.diagnostics if d.severity == "error"] == ["RBR1013"]
     held = loads(PLAIN + "reward r { weight a = -3.4e38 }\n")
     assert NumpyReward(held.circuit).weights[0, 2] == np.float32(-3.4e38)
 

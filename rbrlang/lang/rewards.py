@@ -21,7 +21,6 @@ from rbrlang.lang.scope import Entity, Scope, lookup, resolve
 _Items = Sequence[tree.FeatureList | tree.WeightItem | tree.MarginItem]
 _LARGEST = 3.4028234663852886e38  # of float32, in which weights are kept
 _Report = Callable[[Diagnostic], None]
-_LARGEST = 3.4028234663852886e38  # of float32, which weights are stored in
 
 
 def atoms_of(formula: Formula, definitions: Sequence[Definition]) -> set[int]:
@@ -172,12 +171,6 @@ def _bound(
         report(Diagnostic(
             codes.BAD_REWARD, f"a weight cannot be bounded with `{item.relation}`", item.span,
             help="use `=`, `<=` or `>=`",
-        ))  # fmt: skip
-        return
-    if abs(value) > _LARGEST:
-        report(Diagnostic(
-            codes.BAD_REWARD, f"`{item.value.span.text}` is larger than any weight can be", item.value.span,
-            help="weights are numbers of 32 bits: at most 3.4e38",
         ))  # fmt: skip
         return
     earlier = bounds.get(at)
