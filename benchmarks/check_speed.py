@@ -5,7 +5,7 @@ Goals and their reasons:
 - a cold `rbrc check` of a policy of the size of OpenAI's release (about 20 propositions, 3 response types of 5
   classes) takes under 150 ms as a process, because it runs at every save and in every commit hook;
 - checking it again in a running process takes under 10 ms, because an editor does so at every key. What is warm: the
-  process keeps the last tree (`rbrlang.lang.reparse`), as the language server and `--watch` do; every run checks a
+  process keeps the last tree (`rbrlang.lang.reading.reparse`), as the language server and `--watch` do; every run checks a
   text that has one line more or one less in its middle than the text of the run before. Beside it, without a goal:
   an unchanged text, and a process that keeps nothing (`anew`);
 - a file of 10,000 lines of class rules, dense with operators, is read within a second, positions and all: twice as long as
@@ -39,10 +39,10 @@ from pathlib import Path
 from typing import Any
 
 from rbrlang.lang.load import Parser
-from rbrlang.lang.parse import parse
-from rbrlang.lang.reparse import Reparser
+from rbrlang.lang.reading.parse import parse
+from rbrlang.lang.reading.reparse import Reparser
 from rbrlang.logic.bdd import FALSE, TRUE, Bdd
-from rbrlang.logic.monotone import Trends
+from rbrlang.logic.findings.monotone import Trends
 from rbrlang.policy import check, check_text
 from rbrlang.source import Source
 

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from rbrlang.diagnostics import PolicyError
     from rbrlang.learning.fitting import losses
     from rbrlang.policy import Policy, check, load, loads
-    from rbrlang.reward.container import ArtefactError
+    from rbrlang.reward.kept.container import ArtefactError
     from rbrlang.reward.reward import RuleReward
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "ArtefactError": "rbrlang.reward.container",
+    "ArtefactError": "rbrlang.reward.kept.container",
     "RuleReward": "rbrlang.reward.reward",
     "compile": "rbrlang.api",
     "fit": "rbrlang.api",

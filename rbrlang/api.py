@@ -15,9 +15,9 @@ from rbrlang.learning.fitting.fit import fit as fit_circuit
 from rbrlang.learning.fitting.fitted import Fit
 from rbrlang.learning.fitting.ties import Tie
 from rbrlang.policy import Policy
-from rbrlang.reward.artefact import Artefact, read_artefact, write_artefact
+from rbrlang.reward.kept.artefact import Artefact, read_artefact, write_artefact
+from rbrlang.reward.kept.signature import required_key
 from rbrlang.reward.reward import RuleReward
-from rbrlang.reward.signature import required_key
 from rbrlang.rows.read import Row
 
 

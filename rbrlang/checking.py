@@ -18,13 +18,13 @@ from rbrlang.budget import STEPS, Budget, SpentError
 from rbrlang.diagnostics import Diagnostic, has_errors
 from rbrlang.lang import allow
 from rbrlang.lang.carried import load_carried
-from rbrlang.lang.elaborate import elaborate
 from rbrlang.lang.load import LoadedModule, Parser, Reader, load, load_text, read_file
-from rbrlang.lang.parse import parse
+from rbrlang.lang.meaning.elaborate import elaborate
 from rbrlang.lang.program import Program, SourceFile
-from rbrlang.logic.audit import Audit, audit
+from rbrlang.lang.reading.parse import parse
 from rbrlang.logic.compile import BUDGET as NODES
 from rbrlang.logic.compile import Compiled, compile_program, nothing
+from rbrlang.logic.findings.audit import Audit, audit
 from rbrlang.logic.fingerprint import fingerprint
 from rbrlang.source import Span
 

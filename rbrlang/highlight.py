@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rbrlang.lang import grammar
+from rbrlang.lang.reading import grammar
 
 TEXTMATE = Path(__file__).resolve().parents[1] / "editors" / "vscode" / "syntaxes" / "rbr.tmLanguage.json"
 

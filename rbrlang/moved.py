@@ -20,6 +20,7 @@ MOVED = {
     for old, new, names in (
         ("grading", "grading.embedded", ("heads", "train")),
         ("grading", "grading.trust", ("agreement", "assessment")),
+        ("reward", "reward.kept", ("artefact", "container")),
         ("learning", "learning.fitting", ("fitted", "losses", "refit")),
         ("learning", "learning.judging", ("behaviour", "certificates", "evaluate", "mining", "noise", "rates")),
         ("learning", "learning.synthesis", ("phrases", "synth", "templates")),

@@ -9,7 +9,7 @@ import numpy as np
 
 import rbrlang
 from rbrlang.logic.circuit import Circuit
-from rbrlang.reward.artefact import Artefact
+from rbrlang.reward.kept.artefact import Artefact
 from rbrlang.reward.weights import default_weights
 from rbrlang.rows.read import Row, row_from
 

@@ -25,8 +25,9 @@ from rbrlang.lang.load import standard_library
 from rbrlang.lang.program import SourceFile
 from rbrlang.logic.circuit import Circuit
 from rbrlang.policy import load_sources
-from rbrlang.reward import container
-from rbrlang.reward.artefact import (
+from rbrlang.reward.export import export_reward
+from rbrlang.reward.kept import container
+from rbrlang.reward.kept.artefact import (
     Artefact,
     ArtefactError,
     artefact_bytes,
@@ -34,9 +35,8 @@ from rbrlang.reward.artefact import (
     write_artefact,
     write_bytes,
 )
-from rbrlang.reward.codec import DecodeError, circuit_from_json, circuit_to_json, dump_json, load_json
-from rbrlang.reward.container import pack, unpack
-from rbrlang.reward.export import export_reward
+from rbrlang.reward.kept.codec import DecodeError, circuit_from_json, circuit_to_json, dump_json, load_json
+from rbrlang.reward.kept.container import pack, unpack
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.reward import RuleReward
 from rbrlang.reward.weights import WeightError, default_weights
@@ -153,8 +153,8 @@ def test_another_process_writes_the_same_bytes_and_reads_the_same_rewards(tmp_pa
     write_artefact(here, example())
     program = (
         "import sys, hashlib\nfrom test_artefact import example, CASE\n"
-        "from rbrlang.reward.artefact import write_artefact\n"
-        "from rbrlang.reward.artefact import read_artefact\nfrom rbrlang.reward.reward import RuleReward\n"
+        "from rbrlang.reward.kept.artefact import write_artefact\n"
+        "from rbrlang.reward.kept.artefact import read_artefact\nfrom rbrlang.reward.reward import RuleReward\n"
         "import numpy as np\n"
         "write_artefact(sys.argv[1], example())\n"
         "r = RuleReward.from_artefact(read_artefact(sys.argv[2]))(CASE.probs, CASE.ids, CASE.base)\n"
@@ -202,7 +202,7 @@ def test_reading_for_numpy_loads_no_jax(tmp_path: Path) -> None:
     file = tmp_path / "policy.rbrc"
     write_bytes(file, DATA)
     program = (
-        "import sys\nfrom rbrlang.reward.artefact import read_artefact\nfrom rbrlang.reward.numpy import NumpyReward\n"
+        "import sys\nfrom rbrlang.reward.kept.artefact import read_artefact\nfrom rbrlang.reward.numpy import NumpyReward\n"
         "reward = NumpyReward.from_artefact(read_artefact(sys.argv[1]))\n"
         "print(reward.weights.tobytes().hex(), 'jax' in sys.modules)\n"
     )

@@ -16,7 +16,7 @@ from rbrlang.grading.local import FunctionGrader, function_grader
 from rbrlang.grading.questions.specs import GraderError
 from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, certain
 from rbrlang.policy import Policy, check_text
-from rbrlang.reward.artefact import Artefact
+from rbrlang.reward.kept.artefact import Artefact
 from rbrlang.reward.weights import default_weights
 from rbrlang.rows.read import row_from
 from rbrlang.scoring.score import Scorer

@@ -15,18 +15,18 @@ from rbrlang import codes
 from rbrlang.budget import Budget, SpentError
 from rbrlang.checking import Checked, check, check_text
 from rbrlang.cli.main import main
-from rbrlang.lang.elaborate import elaborate
 from rbrlang.lang.load import load_text
-from rbrlang.lang.parse import parse
-from rbrlang.lang.reparse import Reparser
-from rbrlang.lang.tokens import MAX_MISTAKES
-from rbrlang.logic.audit import assignment, audit
+from rbrlang.lang.meaning.elaborate import elaborate
+from rbrlang.lang.reading.parse import parse
+from rbrlang.lang.reading.reparse import Reparser
+from rbrlang.lang.reading.tokens import MAX_MISTAKES
 from rbrlang.logic.bdd import TRUE, Bdd
 from rbrlang.logic.compile import compile_program
+from rbrlang.logic.findings.audit import assignment, audit
 from rbrlang.lsp.act import findings
 from rbrlang.lsp.workspace import Workspace
 from rbrlang.policy import Policy
-from rbrlang.reward.artefact import Artefact, read_artefact, write_artefact
+from rbrlang.reward.kept.artefact import Artefact, read_artefact, write_artefact
 from rbrlang.reward.reward import RuleReward
 from rbrlang.reward.weights import default_weights
 from rbrlang.source import Source, Span

@@ -34,7 +34,7 @@ from rbrlang.lang.program import (
     ResponseType,
     Var,
 )  # fmt: skip
-from rbrlang.logic.mutate import mutants
+from rbrlang.logic.findings.mutate import mutants
 from rbrlang.policy import Checked, check, check_text
 from rbrlang.source import Span
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from strategies import Model, Response, Tree, models, partitioned, worlds
 
 from rbrlang.diagnostics import PolicyError
-from rbrlang.lang.elaborate import elaborate
 from rbrlang.lang.load import load_text
+from rbrlang.lang.meaning.elaborate import elaborate
 from rbrlang.logic.assemble import _Product
 from rbrlang.logic.circuit import Diagram, ProductForm
 from rbrlang.logic.compile import compile_program

@@ -24,7 +24,7 @@ from rbrlang.adapters.verl import VerlReward
 from rbrlang.grading.embedded.grader import EmbeddedGrader
 from rbrlang.grading.questions.prompt import item_text
 from rbrlang.grading.results import GradeItem
-from rbrlang.reward.artefact import read_artefact
+from rbrlang.reward.kept.artefact import read_artefact
 from rbrlang.reward.measure import measure, measure_atoms
 from rbrlang.rows.conversation import Call, Conversation, Turn, key_of
 from rbrlang.rows.read import Row, read_rows, row_from

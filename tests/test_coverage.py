@@ -15,7 +15,7 @@ from strategies import Model, models, partitioned
 from rbrlang.cli.commands.language.test_measure import measured, suggestion
 from rbrlang.cli.main import main
 from rbrlang.lang.program import TruthTest
-from rbrlang.logic.coverage import Condition, coverage
+from rbrlang.logic.findings.coverage import Condition, coverage
 from rbrlang.policy import Checked, check_text
 
 CHECKOUT = Path(__file__).resolve().parents[1]

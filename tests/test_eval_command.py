@@ -15,7 +15,7 @@ from learning_rows import POLICY, artefact, noisy_rows
 
 import rbrlang
 from rbrlang.cli.main import main
-from rbrlang.reward.artefact import write_artefact
+from rbrlang.reward.kept.artefact import write_artefact
 from rbrlang.rows.write import write_rows
 
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import Model, Tree, models, partitioned
 
-from rbrlang.lang.elaborate import elaborate
 from rbrlang.lang.load import load_text
+from rbrlang.lang.meaning.elaborate import elaborate
 from rbrlang.logic.compile import compile_program
 from rbrlang.logic.fingerprint import fingerprint
 

@@ -21,9 +21,9 @@ from rbrlang.adapters.trl import TRLReward
 from rbrlang.cli.main import main
 from rbrlang.lang.load import standard_library
 from rbrlang.policy import load_sources
-from rbrlang.reward.artefact import Artefact, ArtefactError, artefact_bytes, read_artefact, write_artefact
-from rbrlang.reward.codec import dump_json, load_json
-from rbrlang.reward.container import pack, unpack
+from rbrlang.reward.kept.artefact import Artefact, ArtefactError, artefact_bytes, read_artefact, write_artefact
+from rbrlang.reward.kept.codec import dump_json, load_json
+from rbrlang.reward.kept.container import pack, unpack
 from rbrlang.reward.weights import default_weights
 from rbrlang.scoring.score import Scorer
 

@@ -14,9 +14,9 @@ from strategies import models, partitioned
 
 from rbrlang.cli.main import main
 from rbrlang.diagnostics import PolicyError
-from rbrlang.lang.format import WIDTH, formatted
-from rbrlang.lang.parse import parse
-from rbrlang.lang.tokens import lex
+from rbrlang.lang.printing.format import WIDTH, formatted
+from rbrlang.lang.reading.parse import parse
+from rbrlang.lang.reading.tokens import lex
 from rbrlang.policy import check_text
 from rbrlang.source import Source
 

@@ -19,7 +19,7 @@ from rbrlang.grading.results import Invalid, Value, from_json
 from rbrlang.grading.trust import calibrate
 from rbrlang.grading.trust.calibrate import Calibrated, Calibration, Platt, Temperature
 from rbrlang.policy import load
-from rbrlang.reward.artefact import read_artefact
+from rbrlang.reward.kept.artefact import read_artefact
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.rows.read import read_rows
 

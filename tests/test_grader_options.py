@@ -25,7 +25,7 @@ from rbrlang.cli import options as shared
 from rbrlang.grading.questions.options import GraderOptions
 from rbrlang.grading.questions.specs import GraderError
 from rbrlang.grading.trust.calibrate import Calibrated, Calibration, Platt, write
-from rbrlang.reward.artefact import Artefact
+from rbrlang.reward.kept.artefact import Artefact
 from rbrlang.rows.read import row_from
 from rbrlang.scoring.graders import grader_of
 from rbrlang.scoring.score import Scorer

@@ -20,8 +20,8 @@ from pygments.token import Error, Keyword, Name, String
 
 from rbrlang import highlight
 from rbrlang.highlight_pygments import RbrLexer
-from rbrlang.lang import grammar
-from rbrlang.lang.tokens import lex
+from rbrlang.lang.reading import grammar
+from rbrlang.lang.reading.tokens import lex
 from rbrlang.source import Source
 
 CHECKOUT = Path(__file__).resolve().parents[1]

@@ -10,7 +10,7 @@ import yaml
 
 from rbrlang.cli.main import main
 from rbrlang.imports.openai_rbr import ImportFormatError, import_openai_rbr, snake_case
-from rbrlang.logic.monotone import Trends, is_strictly
+from rbrlang.logic.findings.monotone import Trends, is_strictly
 from rbrlang.policy import check, check_text, loads
 
 SMALL = '''

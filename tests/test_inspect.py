@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from learning_rows import artefact
 
 from rbrlang.cli.main import main
-from rbrlang.reward.artefact import Artefact, artefact_bytes, write_bytes
-from rbrlang.reward.record import recorded
+from rbrlang.reward.kept.artefact import Artefact, artefact_bytes, write_bytes
+from rbrlang.reward.kept.record import recorded
 
 PLAIN = artefact()
 NAME = PLAIN.circuit.responses[0].name

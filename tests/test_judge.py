@@ -8,9 +8,9 @@ import pytest
 
 import rbrlang as rbr
 from rbrlang.checking import check_text
-from rbrlang.lang.format import formatted
+from rbrlang.lang.printing.format import formatted
 from rbrlang.logic.diff import Side, diff
-from rbrlang.reward.codec import circuit_from_json, circuit_to_json
+from rbrlang.reward.kept.codec import circuit_from_json, circuit_to_json
 from rbrlang.source import Source
 
 RULES = "response r ranks x > y\nr.x := {formula}\nr.y := otherwise\n"

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rbrlang.lang.load import MAX_BYTES, MAX_DEPTH, LoadedModule, load, standard_library
-from rbrlang.lang.reparse import Reparser
+from rbrlang.lang.reading.reparse import Reparser
 from rbrlang.lang.syntax import Prop
 from rbrlang.policy import Checked, check
 

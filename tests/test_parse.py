@@ -18,9 +18,9 @@ from lark import Lark, Token, Tree, UnexpectedInput
 from strategies import Model, models
 
 from rbrlang.diagnostics import Diagnostic
-from rbrlang.lang import grammar, tokens
 from rbrlang.lang import syntax as tree
-from rbrlang.lang.parse import derive, parse
+from rbrlang.lang.reading import grammar, tokens
+from rbrlang.lang.reading.parse import derive, parse
 from rbrlang.policy import check_text
 from rbrlang.source import Source, Span
 

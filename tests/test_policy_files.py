@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rbrlang.cli.main import main
-from rbrlang.lang.format import formatted
+from rbrlang.lang.printing.format import formatted
 from rbrlang.lsp.act import findings, format
 from rbrlang.lsp.workspace import Workspace, key_of
 from rbrlang.source import Source

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from rbrlang.lang import reparse
-from rbrlang.lang.parse import parse
-from rbrlang.lang.reparse import Parsed, Reparser
+from rbrlang.lang.reading import reparse
+from rbrlang.lang.reading.parse import parse
+from rbrlang.lang.reading.reparse import Parsed, Reparser
 from rbrlang.source import Source, Span
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -16,7 +16,7 @@ from rbrlang.cli.commands.reward import report
 from rbrlang.cli.commands.tools import demo
 from rbrlang.cli.main import main
 from rbrlang.learning.fitting.fit import fit
-from rbrlang.reward.artefact import write_artefact
+from rbrlang.reward.kept.artefact import write_artefact
 from rbrlang.rows.write import write_rows
 
 HOSTILE = "</div><script>alert(1)</script><img src=x onerror=alert(2)> {{ 7 * 7 }} \u202eabc\u2066 \x00 \ud800"

@@ -18,7 +18,7 @@ from rbrlang.report import words
 from rbrlang.report.gather import Findings, Given, gather
 from rbrlang.report.highlight import highlighted
 from rbrlang.report.verdict import outcome, verdict
-from rbrlang.reward.artefact import Artefact
+from rbrlang.reward.kept.artefact import Artefact
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.weights import default_weights
 from rbrlang.rows.read import Row

@@ -124,7 +124,7 @@ def test_a_diagram_of_many_nodes_goes_by_levels() -> None:
 
 def test_the_numpy_evaluator_never_loads_jax() -> None:
     program = (
-        "import sys, rbrlang.reward.numpy, rbrlang.reward.artefact, rbrlang.reward.rows\n"
+        "import sys, rbrlang.reward.numpy, rbrlang.reward.kept.artefact, rbrlang.reward.rows\n"
         "print('jax' in sys.modules, 'numpy' in sys.modules)"
     )
     root = str(Path(__file__).parent.parent)

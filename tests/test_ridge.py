@@ -22,9 +22,9 @@ from rbrlang.learning.fitting.fitted import Fit, ResponseFit
 from rbrlang.learning.fitting.path import NoPath, RidgePath
 from rbrlang.learning.sample import sample_rows
 from rbrlang.learning.spread import spread_of
-from rbrlang.reward.artefact import read_artefact
+from rbrlang.reward.kept.artefact import read_artefact
+from rbrlang.reward.kept.record import recorded
 from rbrlang.reward.numpy import NumpyReward
-from rbrlang.reward.record import recorded
 from rbrlang.rows.read import Row, read_rows, with_labels_as_probs
 
 

@@ -22,7 +22,7 @@ from serve_process import start
 
 from rbrlang.cli.main import main
 from rbrlang.jsontext import JsonError, parse, parse_bytes
-from rbrlang.reward.artefact import write_artefact
+from rbrlang.reward.kept.artefact import write_artefact
 from rbrlang.rows.arrow import cells
 from rbrlang.rows.formats import Broken
 from rbrlang.rows.read import read_rows, row_from

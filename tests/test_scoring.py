@@ -25,7 +25,7 @@ from scoring_worker import scored
 import rbrlang as rbr
 from rbrlang.grading.local import GraderError
 from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, Value
-from rbrlang.reward.artefact import Artefact, read_artefact
+from rbrlang.reward.kept.artefact import Artefact, read_artefact
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.rows.read import Row, read_rows, with_labels_as_probs
 from rbrlang.scoring import metrics

@@ -30,7 +30,7 @@ import rbrlang as rbr
 from rbrlang.cli.main import main
 from rbrlang.grading.local import function_grader
 from rbrlang.grading.trust.calibrate import Calibrated, Calibration, Platt, to_json
-from rbrlang.reward.artefact import artefact_bytes, read_artefact
+from rbrlang.reward.kept.artefact import artefact_bytes, read_artefact
 from rbrlang.rows.read import read_rows, row_from
 from rbrlang.scoring.batching import Batcher, BusyError
 from rbrlang.scoring.columns import Rollout, Unusable

@@ -12,8 +12,8 @@ import pytest
 from conftest import CHECKOUT
 from reward_circuits import random_case
 
-from rbrlang.reward.artefact import Artefact
 from rbrlang.reward.export import export_reward
+from rbrlang.reward.kept.artefact import Artefact
 from rbrlang.reward.reward import RuleReward
 from rbrlang.reward.rows import bucket, pad
 

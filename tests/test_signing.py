@@ -31,11 +31,11 @@ from rbrlang.adapters.openrlhf import OpenRLHFReward
 from rbrlang.adapters.trl import TRLReward
 from rbrlang.adapters.verl import compute_score
 from rbrlang.cli.main import main
-from rbrlang.reward.artefact import Artefact, ArtefactError, artefact_bytes, read_artefact, write_artefact
-from rbrlang.reward.codec import dump_json
-from rbrlang.reward.container import pack, unpack
-from rbrlang.reward.signature import SignatureError, required_key
-from rbrlang.reward.signing import signer
+from rbrlang.reward.kept.artefact import Artefact, ArtefactError, artefact_bytes, read_artefact, write_artefact
+from rbrlang.reward.kept.codec import dump_json
+from rbrlang.reward.kept.container import pack, unpack
+from rbrlang.reward.kept.signature import SignatureError, required_key
+from rbrlang.reward.kept.signing import signer
 from rbrlang.scoring.score import Scorer
 
 POLICY = """rbr 1
@@ -320,7 +320,7 @@ def test_without_the_extra_signed_artefacts_are_read_and_keys_refused(folder: Pa
     _signed()
     program = (
         "import sys\nfor name in ('cryptography', 'securesystemslib'):\n    sys.modules[name] = None\n"
-        "from rbrlang.reward.artefact import read_artefact\nfrom rbrlang.reward.signature import SignatureError, required_key\n"
+        "from rbrlang.reward.kept.artefact import read_artefact\nfrom rbrlang.reward.kept.signature import SignatureError, required_key\n"
         "assert len(read_artefact('p.rbrc').keys) == 1\n"
         "try:\n    required_key('mine.pub')\nexcept SignatureError as error:\n    print(error)\n"
     )

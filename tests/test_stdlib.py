@@ -34,7 +34,7 @@ from rbrlang.lang.program import (
     TruthTest,
     Var,
 )
-from rbrlang.logic.audit import assignment
+from rbrlang.logic.findings.audit import assignment
 from rbrlang.policy import Checked, Policy, check, loads
 
 LIBRARY = standard_library()

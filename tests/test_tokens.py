@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rbrlang.lang.tokens import lex
+from rbrlang.lang.reading.tokens import lex
 from rbrlang.source import Source, Span
 
 

@@ -99,7 +99,7 @@ def test_examples_are_the_same_every_day_whatever_is_loaded_and_fresh_at_night(t
     file = tmp_path / "test_it.py"
     file.write_text(DRAWS)
     everyday = drawn(file, PYTHONHASHSEED="1")
-    file.write_text("import rbrlang.lang.parse, rbrlang.grading.embedded.evidence\n" + DRAWS)
+    file.write_text("import rbrlang.lang.reading.parse, rbrlang.grading.embedded.evidence\n" + DRAWS)
     assert drawn(file, "--hypothesis-seed=1", PYTHONHASHSEED="2") == everyday
     nights = [drawn(file, "--hypothesis-profile=nightly", f"--hypothesis-seed={seed}") for seed in (1, 1, 2)]
     assert nights[0] == nights[1]

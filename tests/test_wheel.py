@@ -38,7 +38,7 @@ def rbrc(site: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[
 def test_the_wheel_holds_the_project_and_nothing_else(installed: Path) -> None:
     (wheel,) = installed.parent.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"rbrlang/grammar/rbr.lark", "rbrlang/py.typed", "rbrlang/lang/tables.json"} <= names
+    assert {"rbrlang/grammar/rbr.lark", "rbrlang/py.typed", "rbrlang/lang/reading/tables.json"} <= names
     assert {"rbrlang/report/templates/page.html", "rbrlang/report/templates/style.css"} <= names
     assert "rbrlang/examples/refusals/policy.rbr" in names
     library = {p.relative_to(CHECKOUT).as_posix() for p in (CHECKOUT / "stdlib_rules").rglob("*.*")}
@@ -49,7 +49,7 @@ def test_the_wheel_holds_the_project_and_nothing_else(installed: Path) -> None:
 
 @pytest.mark.slow
 def test_the_installed_package_is_the_wheel(installed: Path, tmp_path: Path) -> None:
-    code = "import rbrlang, rbrlang.lang.grammar as g; print(rbrlang.__file__, g.grammar_path())"
+    code = "import rbrlang, rbrlang.lang.reading.grammar as g; print(rbrlang.__file__, g.grammar_path())"
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     out = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True

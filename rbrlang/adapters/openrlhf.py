@@ -22,7 +22,7 @@ from typing import Any, cast
 from rbrlang.grading.judge import Judge
 from rbrlang.jsontext import JsonError, parse
 from rbrlang.logic.circuit import Circuit
-from rbrlang.reward.artefact import Artefact
+from rbrlang.reward.kept.artefact import Artefact
 from rbrlang.scoring.adapter import Adapter
 from rbrlang.scoring.columns import Columns, Rollout, Unusable, rollout
 from rbrlang.scoring.invalid import OnInvalid, Trainer, numbers

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rbrlang.grading.results import Answer, GradeItem
     from rbrlang.grading.trust.calibrate import Calibration
     from rbrlang.logic.circuit import Circuit
-    from rbrlang.reward.artefact import Artefact
+    from rbrlang.reward.kept.artefact import Artefact
     from rbrlang.reward.numpy import NumpyReward
     from rbrlang.rows.read import Row
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rbrlang.cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from rbrlang.reward.signature import KeyCheck
+    from rbrlang.reward.kept.signature import KeyCheck
 
 PASSPHRASE = "RBRC_KEY_PASSPHRASE"
 
@@ -22,7 +22,7 @@ def signer(path: str | None) -> Callable[[bytes], bytes] | None:
     if path is None:
         return None
     try:
-        from rbrlang.reward import signing
+        from rbrlang.reward.kept import signing
     except ModuleNotFoundError as error:
         raise UsageError(f"`{error.name}` is missing; install the extra: pip install 'rbrlang[sign]'") from error
     pem, told = Path(path).read_bytes(), os.environ.get(PASSPHRASE)
@@ -42,7 +42,7 @@ def signer(path: str | None) -> Callable[[bytes], bytes] | None:
 
 def public_key(path: str) -> KeyCheck:
     """The public key in a file. Raises `UsageError`."""
-    from rbrlang.reward.signature import SignatureError, required_key
+    from rbrlang.reward.kept.signature import SignatureError, required_key
 
     try:
         return required_key(path)

@@ -19,11 +19,11 @@ from rbrlang.cli.render import show
 from rbrlang.cli.terminal import warn
 from rbrlang.diagnostics import chosen
 from rbrlang.lang.load import Parser
-from rbrlang.lang.parse import parse
+from rbrlang.lang.reading.parse import parse
 
 if TYPE_CHECKING:
     from rbrlang.policy import Policy
-    from rbrlang.reward.artefact import Artefact
+    from rbrlang.reward.kept.artefact import Artefact
     from rbrlang.rows.thought import Marks
 
 
@@ -281,7 +281,7 @@ def policy_of(artefact: Artefact) -> Policy:
 def artefact(path: str, key: str | None = None) -> Artefact:
     """The artefact a command was given, checked, and by the public key in the file `key` where that is required."""
     from rbrlang.cli.keys import public_key
-    from rbrlang.reward.artefact import ArtefactError, read_artefact
+    from rbrlang.reward.kept.artefact import ArtefactError, read_artefact
 
     try:
         return read_artefact(path, key=None if key is None else public_key(key))
@@ -307,7 +307,7 @@ def sign_argument(parser: argparse.ArgumentParser) -> None:
 def write_artefact(path: str, artefact: Artefact, sign: Callable[[bytes], bytes] | None) -> None:
     """Write what a command made. Raises `UsageError` for sources whose names no artefact may carry, OSError."""
     from rbrlang.lang.carried import CarriedError
-    from rbrlang.reward import artefact as artefacts
+    from rbrlang.reward.kept import artefact as artefacts
 
     try:
         artefacts.write_artefact(path, artefact, sign)

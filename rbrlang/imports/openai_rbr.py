@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from rbrlang.lang.write import comment, is_keyword, long_text, quoted
+from rbrlang.lang.printing.write import comment, is_keyword, long_text, quoted
 
 _SECTIONS = (
     "prompt_template", "completion_class_order", "completion_classes", "derived_propositions", "simple_propositions",

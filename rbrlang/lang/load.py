@@ -17,7 +17,7 @@ from rbrlang import codes
 from rbrlang.budget import Budget, SpentError
 from rbrlang.diagnostics import Diagnostic, suggest
 from rbrlang.lang import syntax as tree
-from rbrlang.lang.parse import parse
+from rbrlang.lang.reading.parse import parse
 from rbrlang.source import Source, Span
 
 MAX_BYTES = 16 * 1024 * 1024

@@ -11,7 +11,7 @@ from lsprotocol import types
 from rbrlang import codes
 from rbrlang.checking import Checked, check
 from rbrlang.diagnostics import Diagnostic, Fix, PolicyError, chosen
-from rbrlang.lang.format import formatted
+from rbrlang.lang.printing.format import formatted
 from rbrlang.lsp.describe import percent
 from rbrlang.lsp.positions import Positions
 from rbrlang.lsp.workspace import Document, View, Workspace

@@ -11,8 +11,8 @@ from lsprotocol import types
 from rbrlang import codes
 from rbrlang.highlight import words
 from rbrlang.lang import syntax as tree
+from rbrlang.lang.meaning.scope import lookup
 from rbrlang.lang.program import TextTest
-from rbrlang.lang.scope import lookup
 from rbrlang.lsp.describe import entity_of, masses, percent, probability
 from rbrlang.lsp.names import Target
 from rbrlang.lsp.positions import Positions

@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 from lsprotocol import types
 
-from rbrlang.lang import grammar
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.load import Reader, load, standard_library
-from rbrlang.lang.parse import following
+from rbrlang.lang.meaning.scope import Entity, Scope, build_scopes
 from rbrlang.lang.program import Judged
-from rbrlang.lang.scope import Entity, Scope, build_scopes
-from rbrlang.lang.tokens import Token, lex
+from rbrlang.lang.reading import grammar
+from rbrlang.lang.reading.parse import following
+from rbrlang.lang.reading.tokens import Token, lex
 from rbrlang.lsp.workspace import Document
 from rbrlang.source import Source
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import assert_never
 
 from rbrlang.lang import syntax as tree
+from rbrlang.lang.meaning.scope import Entity
 from rbrlang.lang.program import Var
-from rbrlang.lang.scope import Entity
 from rbrlang.logic.bdd import FALSE, NodeBudget
 from rbrlang.logic.compile import edge_of
 from rbrlang.lsp.names import Target

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, assert_never
 
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.load import LoadedModule
-from rbrlang.lang.scope import Entity, Scope, lookup
+from rbrlang.lang.meaning.scope import Entity, Scope, lookup
 from rbrlang.source import Source, Span
 
 

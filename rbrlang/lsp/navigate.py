@@ -8,8 +8,8 @@ from typing import assert_never
 
 from lsprotocol import types
 
-from rbrlang.lang import grammar
 from rbrlang.lang import syntax as tree
+from rbrlang.lang.reading import grammar
 from rbrlang.lsp.describe import response_of
 from rbrlang.lsp.names import Mention, Target, mention_at
 from rbrlang.lsp.positions import Positions

@@ -19,8 +19,8 @@ from pygls.uris import from_fs_path, to_fs_path
 from rbrlang.checking import Checked, check
 from rbrlang.diagnostics import Diagnostic
 from rbrlang.lang.load import LoadedModule, load, read_file
-from rbrlang.lang.reparse import Reparser
-from rbrlang.lang.scope import Scope, build_scopes
+from rbrlang.lang.meaning.scope import Scope, build_scopes
+from rbrlang.lang.reading.reparse import Reparser
 from rbrlang.lsp.names import Mention, mentions
 from rbrlang.lsp.positions import Encoding
 from rbrlang.source import Source

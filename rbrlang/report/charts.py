@@ -20,7 +20,7 @@ from rbrlang.learning.judging.histogram import Histogram
 from rbrlang.learning.judging.resample import Estimate
 from rbrlang.report.plots import draw_reliability
 from rbrlang.report.svg import STYLE
-from rbrlang.reward.record import RidgeSteps, Weight
+from rbrlang.reward.kept.record import RidgeSteps, Weight
 
 WIDTH = 5.0  # inches, of 72 units
 _BLUE, _ORANGE, _GREY, _PALE, _SOFT = "#2b6cb0", "#c05621", "#718096", "#e2e8f0", "#4a5568"

@@ -21,9 +21,9 @@ from rbrlang.learning.judging.certificates import Certificates, certify
 from rbrlang.learning.judging.coverage import Coverage, coverage, fingerprint_of
 from rbrlang.learning.judging.evaluate import Evaluation, RulesAlone, evaluate
 from rbrlang.learning.sample import ClassSource, sample_rows
-from rbrlang.reward.artefact import Artefact
+from rbrlang.reward.kept.artefact import Artefact
+from rbrlang.reward.kept.record import ResponseWeights, RidgeSteps, recorded
 from rbrlang.reward.numpy import NumpyReward
-from rbrlang.reward.record import ResponseWeights, RidgeSteps, recorded
 from rbrlang.rows.read import Row, with_labels_as_probs
 from rbrlang.scoring.graders import policy_of
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rbrlang.lang import grammar
-from rbrlang.lang.tokens import lex
+from rbrlang.lang.reading import grammar
+from rbrlang.lang.reading.tokens import lex
 from rbrlang.source import Source
 
 _KINDS = {"STRING": "text", "LONG_STRING": "text", "NUMBER": "number"}

@@ -27,7 +27,7 @@ from rbrlang.report.gather import Findings
 from rbrlang.report.highlight import highlighted
 from rbrlang.report.svg import inline_svg
 from rbrlang.report.verdict import outcome, verdict
-from rbrlang.reward.record import ResponseWeights, Weight
+from rbrlang.reward.kept.record import ResponseWeights, Weight
 
 MOST_WEIGHTS = 40
 MOST_RELIABILITY = 24

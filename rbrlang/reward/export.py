@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jax import export
 
-from rbrlang.reward.artefact import Artefact
+from rbrlang.reward.kept.artefact import Artefact
 from rbrlang.reward.reward import RuleReward
 
 

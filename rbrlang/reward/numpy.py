@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from rbrlang.logic.circuit import Circuit
 from rbrlang.reward import evaluate, reasons, rows
 from rbrlang.reward.algebra import Engine, each_unit, fold_nodes, repeat_steps, when_true
-from rbrlang.reward.artefact import Artefact
+from rbrlang.reward.kept.artefact import Artefact
 from rbrlang.reward.single import SingleRow
 from rbrlang.reward.weights import Weights, checked_weights, default_weights
 

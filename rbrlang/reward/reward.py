@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from rbrlang.logic.circuit import Circuit
 from rbrlang.reward import evaluate, levels, rows
 from rbrlang.reward.algebra import Column, Engine, fold_nodes
-from rbrlang.reward.artefact import Artefact
+from rbrlang.reward.kept.artefact import Artefact
 from rbrlang.reward.numpy import NumpyReward, ShapeError
 from rbrlang.reward.weights import checked_weights, default_weights
 

@@ -19,7 +19,7 @@ from typing import ClassVar
 
 from rbrlang.grading.judge import Judge
 from rbrlang.grading.questions.options import GraderOptions
-from rbrlang.reward.artefact import Artefact
+from rbrlang.reward.kept.artefact import Artefact
 from rbrlang.scoring.columns import Columns, check_every
 from rbrlang.scoring.invalid import OnInvalid, Trainer, checked
 from rbrlang.scoring.score import Scorer

@@ -37,8 +37,8 @@ from rbrlang.grading.trust.calibrate import CalibratedGrader, Calibration, Calib
 from rbrlang.lang.carried import CarriedError
 from rbrlang.logic.circuit import Circuit
 from rbrlang.policy import Policy
-from rbrlang.reward import artefact as artefacts
-from rbrlang.reward.artefact import Artefact
+from rbrlang.reward.kept import artefact as artefacts
+from rbrlang.reward.kept.artefact import Artefact
 
 _log = logging.getLogger("rbrlang")
 

@@ -24,13 +24,13 @@ from rbrlang.grading.questions.options import GraderOptions
 from rbrlang.grading.questions.specs import GraderError
 from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, Value
 from rbrlang.logic.circuit import Circuit
-from rbrlang.reward.artefact import Artefact, read_artefact
+from rbrlang.reward.kept.artefact import Artefact, read_artefact
+from rbrlang.reward.kept.signature import required_key
 from rbrlang.reward.measure import measure_atoms
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.reasons import Cause
 from rbrlang.reward.rounding import hides_rules, said
 from rbrlang.reward.rows import response_ids
-from rbrlang.reward.signature import required_key
 from rbrlang.rows.conversation import Conversation
 from rbrlang.rows.read import Row
 from rbrlang.scoring.columns import Rollout, Unusable, unknown_response

@@ -24,10 +24,10 @@ from rbrlang.grading.questions.specs import Secret
 from rbrlang.grading.results import Answer, GradeItem, Value, certain
 from rbrlang.mend import mend
 from rbrlang.policy import Policy, check, check_text, loads
-from rbrlang.reward.artefact import MANIFEST, Artefact, ArtefactError, artefact_bytes, read_artefact
 from rbrlang.reward.classes import ClassProbability
-from rbrlang.reward.codec import Json
-from rbrlang.reward.container import pack, unpack
+from rbrlang.reward.kept.artefact import MANIFEST, Artefact, ArtefactError, artefact_bytes, read_artefact
+from rbrlang.reward.kept.codec import Json
+from rbrlang.reward.kept.container import pack, unpack
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.weights import default_weights
 from rbrlang.rows.read import RowsError, read_rows

@@ -18,7 +18,7 @@ import numpy as np
 from oracle.evaluators import EVALUATORS, SLOW, Question, Said
 from oracle.policies import Policy, Tree, files, random_answers, random_policy, random_text
 from oracle.truth import Answers, Truth, fills
-from rbrlang.lang.format import formatted
+from rbrlang.lang.printing.format import formatted
 from rbrlang.logic.diff import DiffError, Side, diff
 from rbrlang.logic.explain import explain
 from rbrlang.policy import Policy as Compiled

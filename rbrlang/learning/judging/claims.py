@@ -13,8 +13,8 @@ from typing import Any, cast
 import numpy as np
 
 from rbrlang.learning.judging.certificates import BaseRangeError, certify
-from rbrlang.reward.artefact import Artefact
-from rbrlang.reward.codec import DecodeError, dump_json, load_json
+from rbrlang.reward.kept.artefact import Artefact
+from rbrlang.reward.kept.codec import DecodeError, dump_json, load_json
 
 
 class ClaimError(ValueError):

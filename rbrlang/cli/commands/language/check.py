@@ -18,7 +18,7 @@ from rbrlang.cli.render import dump, mass_text, rest_text, show, to_json
 from rbrlang.cli.terminal import say, shown
 from rbrlang.diagnostics import MOST, Diagnostic, chosen, suggest
 from rbrlang.lang.load import Parser
-from rbrlang.lang.parse import parse
+from rbrlang.lang.reading.parse import parse
 
 
 class _Result(NamedTuple):
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
     if options.fix or options.format != "pretty":
         raise UsageError("`--watch` shows findings as text and changes no file: leave out `--fix` and `--format`")
     from rbrlang.cli.watch import watch
-    from rbrlang.lang.reparse import Reparser
+    from rbrlang.lang.reading.reparse import Reparser
 
     parser = Reparser()
     return watch([Path(file) for file in options.files], lambda: _once(options, denied, parser))

@@ -12,8 +12,8 @@ from rbrlang.cli.errors import UsageError
 from rbrlang.cli.render import dump, witness_text
 from rbrlang.cli.terminal import say, warn
 from rbrlang.lang.program import TruthTest
-from rbrlang.logic.audit import assignment
 from rbrlang.logic.explain import Explanation, Facts, explain, names
+from rbrlang.logic.findings.audit import assignment
 from rbrlang.policy import Policy, check_text
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from rbrlang.cli.policies import files_arguments, named, shown_name
 from rbrlang.cli.render import dump, show, to_json
 from rbrlang.cli.terminal import say, warn, write_data
 from rbrlang.diagnostics import Diagnostic, PolicyError
-from rbrlang.lang.format import formatted
+from rbrlang.lang.printing.format import formatted
 from rbrlang.source import Source
 
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from rbrlang.diagnostics import Diagnostic
-from rbrlang.lang.format import formatted
+from rbrlang.lang.printing.format import formatted
 from rbrlang.lang.program import Program, TruthTest
-from rbrlang.logic.coverage import Case, Condition, ResponseCoverage, coverage, suggest_cases
-from rbrlang.logic.mutate import Mutant, mutants
+from rbrlang.logic.findings.coverage import Case, Condition, ResponseCoverage, coverage, suggest_cases
+from rbrlang.logic.findings.mutate import Mutant, mutants
 from rbrlang.policy import Checked
 from rbrlang.source import Source
 

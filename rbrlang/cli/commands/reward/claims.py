@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, assert_never
 
-from rbrlang.reward.artefact import Artefact
-from rbrlang.reward.record import Recorded, recorded
+from rbrlang.reward.kept.artefact import Artefact
+from rbrlang.reward.kept.record import Recorded, recorded
 
 _LONGEST = 200
 

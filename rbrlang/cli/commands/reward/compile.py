@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     sign = signer(options.sign)
     circuit = policy.compiled(options.class_probability)
     from rbrlang.cli.weights import read_weights
-    from rbrlang.reward.artefact import Artefact
+    from rbrlang.reward.kept.artefact import Artefact
     from rbrlang.reward.weights import default_weights
 
     given = read_weights(options.weights, circuit) if options.weights else None

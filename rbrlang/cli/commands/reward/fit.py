@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
     from rbrlang.learning.fitting.fit import FitError, fit
     from rbrlang.learning.judging.coverage import fingerprint_of
     from rbrlang.learning.sample import SampleError, base_rewards
-    from rbrlang.reward.artefact import Artefact
+    from rbrlang.reward.kept.artefact import Artefact
     from rbrlang.reward.numpy import NumpyReward
     from rbrlang.reward.rows import response_ids
 

@@ -9,7 +9,7 @@ from rbrlang.cli import options as shared
 from rbrlang.cli.commands.reward.claims import claims
 from rbrlang.cli.render import dump
 from rbrlang.cli.terminal import say, shown
-from rbrlang.reward.record import ResponseWeights, Weight, recorded
+from rbrlang.reward.kept.record import ResponseWeights, Weight, recorded
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

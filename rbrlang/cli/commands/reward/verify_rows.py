@@ -20,7 +20,7 @@ from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.terminal import say
 from rbrlang.grading.trust.calibrate import from_json
-from rbrlang.reward.artefact import Artefact
+from rbrlang.reward.kept.artefact import Artefact
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.rows.read import Row
 

@@ -13,8 +13,8 @@ from rbrlang import codes
 from rbrlang.budget import Budget
 from rbrlang.diagnostics import Diagnostic
 from rbrlang.lang import syntax as tree
-from rbrlang.lang.formulas import mentioned
-from rbrlang.lang.scope import Entity, Scope
+from rbrlang.lang.meaning.formulas import mentioned
+from rbrlang.lang.meaning.scope import Entity, Scope
 
 
 class Reach:

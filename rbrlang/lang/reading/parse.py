@@ -15,10 +15,10 @@ from typing import Any
 
 from rbrlang import codes
 from rbrlang.diagnostics import Diagnostic, Fix, suggest
-from rbrlang.lang import grammar
-from rbrlang.lang.build import Builder, Splice
+from rbrlang.lang.reading import grammar
+from rbrlang.lang.reading.build import Builder, Splice
+from rbrlang.lang.reading.tokens import MAX_MISTAKES, Chunk, Token, lex
 from rbrlang.lang.syntax import Comment, Module, Statement
-from rbrlang.lang.tokens import MAX_MISTAKES, Chunk, Token, lex
 from rbrlang.source import Source, Span
 
 # What people call the terminals and the groups of terminals that often appear together.

@@ -31,8 +31,8 @@ from rbrlang.lang.program import (
     Var,
     walk,
 )  # fmt: skip
-from rbrlang.logic.audit import audit
 from rbrlang.logic.compile import compile_program
+from rbrlang.logic.findings.audit import audit
 from rbrlang.logic.fingerprint import fingerprint
 from rbrlang.source import Span
 

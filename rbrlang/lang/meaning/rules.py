@@ -13,10 +13,10 @@ from rbrlang import codes
 from rbrlang.budget import Budget
 from rbrlang.diagnostics import Diagnostic, Fix
 from rbrlang.lang import syntax as tree
-from rbrlang.lang.formulas import Formulas, known_classes, names_super
 from rbrlang.lang.load import LoadedModule
+from rbrlang.lang.meaning.formulas import Formulas, known_classes, names_super
+from rbrlang.lang.meaning.scope import Entity, Scope, resolve
 from rbrlang.lang.program import ClassRule, Formula, Otherwise, ResponseType
-from rbrlang.lang.scope import Entity, Scope, resolve
 from rbrlang.source import Span
 
 Body = tree.Formula | tree.OtherwiseBody

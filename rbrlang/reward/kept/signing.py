@@ -25,8 +25,8 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import Error as EnvelopeError
 from securesystemslib.signer import CryptoSigner, SSlibKey  # pyright: ignore[reportPrivateImportUsage]
 
-from rbrlang.reward.codec import dump_json
-from rbrlang.reward.signature import PAYLOAD_TYPE, SignatureError, Signed, sha256
+from rbrlang.reward.kept.codec import dump_json
+from rbrlang.reward.kept.signature import PAYLOAD_TYPE, SignatureError, Signed, sha256
 
 
 class KeyFileError(ValueError):

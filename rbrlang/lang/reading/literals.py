@@ -14,7 +14,7 @@ import textwrap
 from rbrlang import codes
 from rbrlang.diagnostics import Diagnostic, Fix
 from rbrlang.lang import syntax as tree
-from rbrlang.lang.tokens import Token
+from rbrlang.lang.reading.tokens import Token
 from rbrlang.source import Source, Span
 
 _SURROGATE = re.compile("[\ud800-\udfff]")

@@ -12,11 +12,11 @@ from typing import Any
 
 from rbrlang import codes
 from rbrlang.diagnostics import Diagnostic, Fix
-from rbrlang.lang import grammar
 from rbrlang.lang import syntax as tree
-from rbrlang.lang.literals import Literals
-from rbrlang.lang.precedence import Infix, grouped
-from rbrlang.lang.tokens import Token
+from rbrlang.lang.reading import grammar
+from rbrlang.lang.reading.literals import Literals
+from rbrlang.lang.reading.precedence import Infix, grouped
+from rbrlang.lang.reading.tokens import Token
 from rbrlang.source import Source, Span
 
 

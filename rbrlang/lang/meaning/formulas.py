@@ -19,6 +19,7 @@ from rbrlang import codes
 from rbrlang.budget import Budget
 from rbrlang.diagnostics import Diagnostic, Fix, respelled, suggest
 from rbrlang.lang import syntax as tree
+from rbrlang.lang.meaning.scope import Entity, Scope, lookup, resolve
 from rbrlang.lang.program import (
     OF_THE_TRAJECTORY,
     And,
@@ -38,7 +39,6 @@ from rbrlang.lang.program import (
     Var,
     measure_name,
 )  # fmt: skip
-from rbrlang.lang.scope import Entity, Scope, lookup, resolve
 from rbrlang.source import Span
 
 MAX_COUNT = 10**9

@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 from rbrlang import codes
 from rbrlang.diagnostics import Diagnostic, Fix
-from rbrlang.lang import grammar
-from rbrlang.lang.direction import directions
+from rbrlang.lang.reading import grammar
+from rbrlang.lang.reading.direction import directions
 from rbrlang.lang.syntax import Comment
 from rbrlang.source import Source, Span
 

@@ -13,7 +13,8 @@ from rbrlang import codes
 from rbrlang.budget import Budget
 from rbrlang.diagnostics import Diagnostic, suggest
 from rbrlang.lang import syntax as tree
-from rbrlang.lang.formulas import Formulas, check_pattern, judged, known_classes
+from rbrlang.lang.meaning.formulas import Formulas, check_pattern, judged, known_classes
+from rbrlang.lang.meaning.scope import Scope
 from rbrlang.lang.program import (
     And,
     Cue,
@@ -32,7 +33,6 @@ from rbrlang.lang.program import (
     TruthTest,
     Var,
 )  # fmt: skip
-from rbrlang.lang.scope import Scope
 from rbrlang.source import Span
 
 # Each annotation: its arguments with their defaults, and the open range in which a value must lie.

@@ -14,9 +14,9 @@ from rbrlang import codes
 from rbrlang.budget import Budget
 from rbrlang.diagnostics import Diagnostic
 from rbrlang.lang import syntax as tree
-from rbrlang.lang.formulas import Formulas, known_classes
+from rbrlang.lang.meaning.formulas import Formulas, known_classes
+from rbrlang.lang.meaning.scope import Entity, Scope, lookup, resolve
 from rbrlang.lang.program import Definition, Feature, Formula, Otherwise, ResponseType, Var, WeightBound, walk
-from rbrlang.lang.scope import Entity, Scope, lookup, resolve
 
 _Items = Sequence[tree.FeatureList | tree.WeightItem | tree.MarginItem]
 _LARGEST = 3.4028234663852886e38  # of float32, in which weights are kept

@@ -4,7 +4,7 @@
 error). That takes a few hundred milliseconds, more than everything else that `rbrc check` does, so
 the tables are kept as data in `tables.json`, next to this module, under the hash of the grammar that
 they came from. When the grammar at hand has another hash, the tables are made afresh: an edited
-grammar works at once, and `python -m rbrlang.lang.grammar` then renews the file. A test compares the
+grammar works at once, and `python -m rbrlang.lang.reading.grammar` then renews the file. A test compares the
 two, and Lark's own parser is the oracle of `lalr.py`.
 
 Not a standalone parser in Lark's sense: none of Lark's code is copied, only tables of our grammar.
@@ -52,7 +52,7 @@ class Tables(NamedTuple):
 
 def grammar_path() -> Path:
     """The grammar file: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parents[1]
+    package = Path(__file__).resolve().parents[2]
     inside = package / "grammar" / "rbr.lark"
     return inside if inside.exists() else package.parent / "grammar" / "rbr.lark"
 

@@ -15,10 +15,15 @@ from dataclasses import replace
 from rbrlang import codes
 from rbrlang.budget import Budget
 from rbrlang.diagnostics import Diagnostic
-from rbrlang.lang import blocks
 from rbrlang.lang import syntax as tree
-from rbrlang.lang.formulas import Formulas, judged, mentioned, pattern_steps
 from rbrlang.lang.load import LoadedModule
+from rbrlang.lang.meaning import blocks
+from rbrlang.lang.meaning.formulas import Formulas, judged, mentioned, pattern_steps
+from rbrlang.lang.meaning.reach import Reach
+from rbrlang.lang.meaning.rewards import with_reward
+from rbrlang.lang.meaning.rules import RuleBook
+from rbrlang.lang.meaning.scope import Entity, Scope, build_scopes, lookup, module_name, resolve
+from rbrlang.lang.meaning.unused import unused
 from rbrlang.lang.program import (
     Axiom,
     Definition,
@@ -32,11 +37,6 @@ from rbrlang.lang.program import (
     TextTest,
     TruthTest,
 )  # fmt: skip
-from rbrlang.lang.reach import Reach
-from rbrlang.lang.rewards import with_reward
-from rbrlang.lang.rules import RuleBook
-from rbrlang.lang.scope import Entity, Scope, build_scopes, lookup, module_name, resolve
-from rbrlang.lang.unused import unused
 from rbrlang.source import Source, Span
 
 EDITION = 1

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from rbrlang.diagnostics import Diagnostic
 from rbrlang.lang import syntax as tree
-from rbrlang.lang.parse import parse
+from rbrlang.lang.reading.parse import parse
 from rbrlang.source import Source, Span
 
 Parsed = tuple[tree.Module, tuple[Diagnostic, ...]]

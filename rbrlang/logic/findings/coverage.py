@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rbrlang.lang.program import Program, TruthTest
-from rbrlang.logic.audit import assignment
 from rbrlang.logic.bdd import FALSE, Bdd
 from rbrlang.logic.compile import Compiled, CompiledResponse
 from rbrlang.logic.explain import nearest
+from rbrlang.logic.findings.audit import assignment
 
 
 class Condition(NamedTuple):

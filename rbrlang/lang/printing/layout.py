@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, assert_never
 
-from rbrlang.lang.literals import dedented
+from rbrlang.lang.reading.literals import dedented
 
 WIDTH = 100
 _TABLE = 132  # columns with an arrow line up as far as this

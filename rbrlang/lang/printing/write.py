@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import textwrap
 
-from rbrlang.lang.grammar import load
-from rbrlang.lang.literals import dedented
+from rbrlang.lang.reading.grammar import load
+from rbrlang.lang.reading.literals import dedented
 
 
 def quoted(text: str) -> str:

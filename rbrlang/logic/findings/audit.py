@@ -18,9 +18,9 @@ from rbrlang.lang.program import Judged, Monotone, Program, Property, TruthTest
 from rbrlang.logic.assemble import diagram
 from rbrlang.logic.bdd import FALSE, TRUE, NodeBudget
 from rbrlang.logic.compile import Compiled, CompiledResponse, compile_formula, too_large
-from rbrlang.logic.lint import lint
-from rbrlang.logic.monotone import Trends, is_strictly
-from rbrlang.logic.redundant import redundant
+from rbrlang.logic.findings.lint import lint
+from rbrlang.logic.findings.monotone import Trends, is_strictly
+from rbrlang.logic.findings.redundant import redundant
 from rbrlang.logic.witness import smallest_witness
 from rbrlang.source import Span
 

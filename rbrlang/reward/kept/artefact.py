@@ -42,7 +42,7 @@ from rbrlang.lang.carried import CarriedError, check_names
 from rbrlang.lang.program import SourceFile
 from rbrlang.logic.circuit import Circuit
 from rbrlang.policy import Policy, load_sources
-from rbrlang.reward.codec import (
+from rbrlang.reward.kept.codec import (
     DecodeError,
     Field,
     Json,
@@ -52,8 +52,8 @@ from rbrlang.reward.codec import (
     first_difference,
     load_json,
 )
-from rbrlang.reward.container import AGAIN, MAX_MEMBERS, ArtefactError, pack, read_bounded, unpack
-from rbrlang.reward.signature import (
+from rbrlang.reward.kept.container import AGAIN, MAX_MEMBERS, ArtefactError, pack, read_bounded, unpack
+from rbrlang.reward.kept.signature import (
     SIGNATURE,
     KeyCheck,
     SignatureError,

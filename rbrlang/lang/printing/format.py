@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from rbrlang.diagnostics import PolicyError, has_errors
 from rbrlang.lang import syntax as tree
-from rbrlang.lang.layout import WIDTH, Break, Doc, Hard, Space, Stop, render
-from rbrlang.lang.literals import Literals
-from rbrlang.lang.parse import parse
-from rbrlang.lang.phrases import Phrases
+from rbrlang.lang.printing.layout import WIDTH, Break, Doc, Hard, Space, Stop, render
+from rbrlang.lang.printing.phrases import Phrases
+from rbrlang.lang.reading.literals import Literals
+from rbrlang.lang.reading.parse import parse
+from rbrlang.lang.reading.tokens import lex
 from rbrlang.lang.syntax import Module
-from rbrlang.lang.tokens import lex
 from rbrlang.source import Source
 
 __all__ = ["WIDTH", "formatted"]

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from rbrlang.lang.layout import Alone, Block, Break, Doc, Group, Hard, Indent, Space, Trailing
-from rbrlang.lang.literals import Literals
+from rbrlang.lang.printing.layout import Alone, Block, Break, Doc, Group, Hard, Indent, Space, Trailing
+from rbrlang.lang.reading.literals import Literals
+from rbrlang.lang.reading.tokens import lex
 from rbrlang.lang.syntax import Comment
-from rbrlang.lang.tokens import lex
 from rbrlang.source import Source
 
 _PRECEDENCE = {"<=>": 0, "=>": 1, "|": 2, "&": 3}

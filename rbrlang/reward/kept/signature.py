@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 import rbrlang
-from rbrlang.reward.codec import DecodeError, Field, Json, dump_json, load_json
+from rbrlang.reward.kept.codec import DecodeError, Field, Json, dump_json, load_json
 
 SIGNATURE = "signature.json"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -110,7 +110,7 @@ def check_predicate(signed: Signed, predicate: Mapping[str, Json]) -> None:
 def required_key(path: str | os.PathLike[str]) -> KeyCheck:
     """The public key in a file, Ed25519 in PEM. Raises `SignatureError` without one, or without the extra; OSError."""
     try:
-        signing = import_module("rbrlang.reward.signing")  # late, since it needs an extra
+        signing = import_module("rbrlang.reward.kept.signing")  # late, since it needs an extra
     except ModuleNotFoundError as error:
         raise SignatureError(f"`{error.name}` is missing; install the extra: pip install 'rbrlang[sign]'") from error
     try:

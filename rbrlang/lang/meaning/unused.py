@@ -1,7 +1,7 @@
 """What does the root file declare or import, and never mention?
 
 Only a mention counts here, not whether it leads anywhere: propositions and derived propositions, for which that is
-asked, are judged with the logic (`rbrlang.logic.lint`). An import also brings what needs no mention: a response type
+asked, are judged with the logic (`rbrlang.logic.findings.lint`). An import also brings what needs no mention: a response type
 named by it is part of the policy, and so are the axioms and overrides of the file and of those that it imports.
 """
 
@@ -12,8 +12,8 @@ from typing import Any
 
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.load import LoadedModule
+from rbrlang.lang.meaning.scope import Entity, Scope, lookup, module_name
 from rbrlang.lang.program import Unused
-from rbrlang.lang.scope import Entity, Scope, lookup, module_name
 from rbrlang.source import Span
 
 

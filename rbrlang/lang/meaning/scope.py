@@ -15,9 +15,9 @@ from typing import assert_never
 from rbrlang import codes
 from rbrlang.budget import Budget
 from rbrlang.diagnostics import Diagnostic, respelled, suggest
-from rbrlang.lang import grammar
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.load import LoadedModule
+from rbrlang.lang.reading import grammar
 from rbrlang.source import Span
 
 _LOOKING = 20  # steps for comparing two names

@@ -1,0 +1,1 @@
+"""What is wrong with a policy, proved: partition, claims, needless parts, what tests miss."""

@@ -1,0 +1,1 @@
+"""A reward as a file: what it holds, who signed it, and what of it is believed."""
