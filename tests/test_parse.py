@@ -34,7 +34,7 @@ def test_the_tables_are_those_of_the_grammar() -> None:
 
 @pytest.mark.parametrize("seed", ["0", "1", "77"])
 def test_the_tables_do_not_depend_on_hash_seeds(seed: str) -> None:
-    program = "import sys; from rbrlang.lang import grammar as g; "
+    program = "import sys; from rbrlang.lang.reading import grammar as g; "
     program += "sys.stdout.write(g.render(g.build(g.grammar_path().read_bytes())))"
     made = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True,
