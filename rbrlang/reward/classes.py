@@ -94,10 +94,20 @@ def class_interval(
     atoms: Mapping[int, Atom],
     values: Sequence[Column],
     zero: Column,
+    *,
+    search: bool,
 ) -> Interval:
-    """Sound bounds of `class_value` over every way to fill the unknowns, where it is defined at all."""
+    """Sound bounds of `class_value` over every way to fill the unknowns, where it is defined at all.
+
+    Those of a quotient have to be searched for; without, they are the least and the largest of the values.
+    """
     match kind:
         case "exact":
+            if -1 in response.diagram.terminals and not search:
+                xp = engine.xp
+                return Interval(
+                    zero - _largest(xp, [-v + zero for v in values]), zero + _largest(xp, [v + zero for v in values])
+                )
             return _exact_interval(engine, response.diagram, atoms, values, zero)
         case "product":
             return _product_interval(engine, response.product, atoms, values, zero)

@@ -70,7 +70,8 @@ def consistent(batch: Batch) -> Column:
 def rewards(batch: Batch, base_reward: Column) -> Column:
     """Reward [batch]: base plus rules; NaN where an unknown can change it, it is undefined or beyond `LARGEST`.
 
-    An unknown cannot change it where `reward_bounds` are equal, in the float32 that rewards are.
+    An unknown cannot change it where the bounds are equal, in the float32 that rewards are; bounds that would have to
+    be searched for are not, since they are hardly ever equal and cost fifty times as much.
     """
     xp = batch.engine.xp
     values = [_rules(batch, r, w, _atoms(batch, r)) for r, w in _responses(batch)]
@@ -78,7 +79,7 @@ def rewards(batch: Batch, base_reward: Column) -> Column:
 
     def unsettled(rows: Batch) -> Column:
         depends = _select(rows, [_rules_depend(rows, r, w, _atoms(rows, r)) for r, w in _responses(rows)], False)
-        bounds = reward_bounds(rows, base_reward)
+        bounds = _bounds(rows, base_reward, search=False)
         return depends & (bounds.lower.astype(xp.float32) != bounds.upper.astype(xp.float32))
 
     missing = _if_unknown(batch, unsettled) | ~consistent(batch)
@@ -139,8 +140,12 @@ def reward_bounds(batch: Batch, base_reward: Column) -> Interval:
     tight under `exact` class probabilities without axioms, and under axioms in the class part. Otherwise
     the class part and each proposition feature are bounded apart, and may not reach their bounds together.
     """
+    return _bounds(batch, base_reward, search=True)
+
+
+def _bounds(batch: Batch, base_reward: Column, *, search: bool) -> Interval:
     xp = batch.engine.xp
-    intervals = [_interval(batch, r, w) for r, w in _responses(batch)]
+    intervals = [_interval(batch, r, w, search=search) for r, w in _responses(batch)]
     lower = _select(batch, [i.lower for i in intervals]) + base_reward
     upper = _select(batch, [i.upper for i in intervals]) + base_reward
     held = consistent(batch) & (xp.abs(lower) <= LARGEST) & (xp.abs(upper) <= LARGEST)
@@ -191,14 +196,14 @@ def _max_classes(circuit: Circuit) -> int:
 # --- one response type ------------------------------------------------------------------------
 
 
-def _interval(batch: Batch, response: ResponseCircuit, weights: Sequence[Column]) -> Interval:
+def _interval(batch: Batch, response: ResponseCircuit, weights: Sequence[Column], *, search: bool) -> Interval:
     xp = batch.engine.xp
     atoms = _atoms(batch, response)
     middle = _rules(batch, response, weights, atoms)
     bounds = Interval(batch.zero, batch.zero)
     values = class_values(response, weights)
     if values is not None:
-        bounds = _class_interval(batch, response, atoms, values)
+        bounds = _class_interval(batch, response, atoms, values, search=search)
     for weight, atom in _propositions(response, weights, atoms):
         bounds = Interval(
             bounds.lower + xp.where(atom.unknown, xp.minimum(weight, 0.0), weight * atom.p),
@@ -214,7 +219,7 @@ def _interval(batch: Batch, response: ResponseCircuit, weights: Sequence[Column]
 
 
 def _class_interval(
-    batch: Batch, response: ResponseCircuit, atoms: Mapping[int, Atom], values: Sequence[Column]
+    batch: Batch, response: ResponseCircuit, atoms: Mapping[int, Atom], values: Sequence[Column], *, search: bool
 ) -> Interval:
     """Bounds of the class part; for one unknown under axioms those at its ends, which are tight.
 
@@ -222,7 +227,7 @@ def _class_interval(
     denominator both vanish there, so the quotient is constant and is taken from the middle.
     """
     xp, kind = batch.engine.xp, batch.circuit.class_probability
-    bounds = class_interval(batch.engine, kind, response, atoms, values, batch.zero)
+    bounds = class_interval(batch.engine, kind, response, atoms, values, batch.zero, search=search)
     if kind == "product" or -1 not in response.diagram.terminals:
         return bounds
     middle = _value(batch, response, atoms, values).value
