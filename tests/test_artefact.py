@@ -407,7 +407,7 @@ def test_other_format_versions(tmp_path: Path, version: int) -> None:
         ("responses[0].ranks", lambda d: d["responses"][0].update(ranks=[])),
         ("responses[0].ranks", lambda d: d["responses"][0].update(ranks=[["a"], []])),
         ("responses[0].atoms", lambda d: d["responses"][0].update(atoms=[1, 0])),
-        ("responses[0].product.steps[0]", lambda d: d["responses"][0]["product"]["steps"][0].append(0)),
+        ("responses[0].product.steps[1]", lambda d: d["responses"][0]["product"]["steps"][1].append(0)),
         ("responses[0].product.steps[0]", lambda d: d["responses"][0]["product"]["steps"].__setitem__(0, [])),
         ("responses[0].product.outputs", lambda d: d["responses"][0]["product"]["outputs"].append(0)),
         ("responses[0].extra", lambda d: d["responses"][0].update(extra=1)),
