@@ -162,7 +162,7 @@ def test_patience_is_what_an_answer_takes_at_most(script: Script, layout: Layout
     options = replace(QUICK, timeout=60.0, attempts=6, patience=1.0)
     started = time.monotonic()
     grades, _ = run(script, 1, 3, options, ChatOptions("m", layout=layout))
-    assert time.monotonic() - started < 1.4 * options.patience
+    assert time.monotonic() - started < 1.8 * options.patience, "waiting in turn would take twice as long"
     answers = list(grades.answers[0].values())
     assert len(answers) == 3
     assert any(isinstance(got, Invalid) for got in answers)
