@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from sarif_pydantic import Sarif
 
-from rbrlang.cli.formats import junit
+from rbrlang.cli.commands.language.formats import junit
 from rbrlang.cli.main import main
 from rbrlang.policy import check, check_text
 

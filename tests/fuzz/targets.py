@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rbrlang.cli.formats import github, junit, sarif
+from rbrlang.cli.commands.language.formats import github, junit, sarif
 from rbrlang.cli.render import pretty
 from rbrlang.grading.endpoint.endpoint import ChatEndpoint, ChatOptions, chat_endpoint
 from rbrlang.grading.endpoint.remote import Answered, Garbled

@@ -13,7 +13,8 @@ from rbrlang import codes
 from rbrlang.budget import Budget
 from rbrlang.diagnostics import Diagnostic, suggest
 from rbrlang.lang import syntax as tree
-from rbrlang.lang.meaning.formulas import Formulas, check_pattern, judged, known_classes
+from rbrlang.lang.meaning.formulas import Formulas, check_pattern, known_classes
+from rbrlang.lang.meaning.judged import judged
 from rbrlang.lang.meaning.scope import Scope
 from rbrlang.lang.program import (
     And,

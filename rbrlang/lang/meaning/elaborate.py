@@ -18,7 +18,8 @@ from rbrlang.diagnostics import Diagnostic
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.load import LoadedModule
 from rbrlang.lang.meaning import blocks
-from rbrlang.lang.meaning.formulas import Formulas, judged, mentioned, pattern_steps
+from rbrlang.lang.meaning.formulas import Formulas, mentioned, pattern_steps
+from rbrlang.lang.meaning.judged import texts
 from rbrlang.lang.meaning.reach import Reach
 from rbrlang.lang.meaning.rewards import with_reward
 from rbrlang.lang.meaning.rules import RuleBook
@@ -27,7 +28,6 @@ from rbrlang.lang.meaning.unused import unused
 from rbrlang.lang.program import (
     Axiom,
     Definition,
-    Judged,
     Monotone,
     Program,
     Property,
@@ -63,7 +63,7 @@ class _Elaborator:
         self.scopes, self.diagnostics = build_scopes(modules, budget)
         self.scope = self.scopes[self.root.key]
         self.params = self._params(params)
-        self.judged = self._judged()
+        self.judged = texts(self.modules, self.root.key, self.diagnostics)
         self.rules = RuleBook(self.modules, self.scopes, self.diagnostics)
         self.rewards = self._rewards()
         self.reach = Reach(self.scopes, self.diagnostics, budget)
@@ -191,28 +191,6 @@ class _Elaborator:
                 help=f"did you mean `-D {near}=…`?" if near else f"declare it with `param {name} = …`",
             ))  # fmt: skip
         return values
-
-    def _judged(self) -> dict[str, Judged]:
-        """By file the text that is judged: what it says, else what the policy itself says, else the final one."""
-        said: dict[str, Judged] = {}
-        for key, module in self.modules.items():
-            first: tree.Judge | None = None
-            for statement in module.module.statements:
-                if not isinstance(statement, tree.Judge):
-                    continue
-                if first is not None:
-                    self.diagnostics.append(Diagnostic(
-                        codes.DUPLICATE, "a file says once which text is judged", statement.span,
-                        related=(("first here", first.span),),
-                        help="keep one `judge`; a proposition says `over` in its block",
-                    ))  # fmt: skip
-                    continue
-                first = statement
-                over = judged(statement.over, self.diagnostics)
-                if over is not None:
-                    said[key] = over
-        general = said.get(self.root.key, "final")
-        return {key: said.get(key, general) for key in self.modules}
 
     # --- what belongs to the policy -----------------------------------------------------------
 

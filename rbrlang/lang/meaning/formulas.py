@@ -13,12 +13,13 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import assert_never, get_args
+from typing import assert_never
 
 from rbrlang import codes
 from rbrlang.budget import Budget
 from rbrlang.diagnostics import Diagnostic, Fix, respelled, suggest
 from rbrlang.lang import syntax as tree
+from rbrlang.lang.meaning.judged import judged
 from rbrlang.lang.meaning.scope import Entity, Scope, lookup, resolve
 from rbrlang.lang.program import (
     OF_THE_TRAJECTORY,
@@ -65,20 +66,6 @@ def check_pattern(pattern: tree.Text) -> Diagnostic | None:
             codes.BAD_PATTERN, f"not an RE2 pattern: {reason}", pattern.span,
             help="RE2 has no back-references and no look-around; a backslash in a plain string is doubled",
         )  # fmt: skip
-    return None
-
-
-def judged(over: tree.Ident, diagnostics: list[Diagnostic]) -> Judged | None:
-    """The text of a completion that a word names; None where it names none, which is then reported."""
-    texts: tuple[Judged, ...] = get_args(Judged)
-    for text in texts:
-        if over.text == text:
-            return text
-    near = suggest(over.text, texts)
-    diagnostics.append(Diagnostic(
-        codes.SYNTAX, f"`{over.text}` is no text of a completion", over.span,
-        help=f"did you mean `{near}`?" if near else "there are " + ", ".join(f"`{text}`" for text in texts),
-    ))  # fmt: skip
     return None
 
 

@@ -140,7 +140,7 @@ def _write(
         if whole > len(found):
             sys.stdout.write(rest_text(whole - len(found)) + "\n")
         return
-    from rbrlang.cli import formats
+    from rbrlang.cli.commands.language import formats
 
     if format == "sarif":
         sys.stdout.write(formats.sarif(found, whole - len(found)))

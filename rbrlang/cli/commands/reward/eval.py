@@ -16,6 +16,7 @@ from rbrlang.cli.terminal import warn
 from rbrlang.jsontext import JsonError, NotJsonError, parse_bytes
 
 if TYPE_CHECKING:
+    from rbrlang.learning.judging.behaviour import Meaning
     from rbrlang.learning.judging.evaluate import RulesAlone
     from rbrlang.learning.judging.rates import ErrorRate
     from rbrlang.logic.circuit import Circuit
@@ -74,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
     from rbrlang.cli.commands.reward import evaluation_tables as tables
     from rbrlang.cli.render import dump
     from rbrlang.learning.comparisons import TooManyComparisons
-    from rbrlang.learning.judging.behaviour import MeaningError, behaviour, meaning_of
+    from rbrlang.learning.judging.behaviour import behaviour
     from rbrlang.learning.judging.evaluate import evaluate
     from rbrlang.learning.judging.mining import suggest_changes
     from rbrlang.learning.judging.noise import propagate
@@ -83,12 +84,7 @@ def run(options: argparse.Namespace) -> int:
 
     names = data.class_names(options.class_names)
     reward = NumpyReward.from_artefact(artefact)
-    try:
-        meaning = meaning_of(
-            artefact.circuit, unsafe=options.unsafe, refusal=options.refusal, complying=options.complying
-        )
-    except MeaningError as error:
-        raise UsageError(str(error)) from error
+    meaning = _meaning(options, artefact.circuit)
     agreement = None if options.agreement is None else _agreement(options.agreement, artefact.circuit)
     found = data.read_joined(options, options.rows, options.more)
     rows = graders.graded(options, artefact, found.rows)
@@ -149,6 +145,16 @@ def run(options: argparse.Namespace) -> int:
         warn(f"rbrc eval: {nothing}")
         return 1
     return data.EXIT_SOME_INVALID if unknown or found.bad or apart else 0
+
+
+def _meaning(options: argparse.Namespace, circuit: Circuit) -> Meaning:
+    """Which classes are unsafe, refusals and answers. Raises `UsageError`."""
+    from rbrlang.learning.judging.behaviour import MeaningError, meaning_of
+
+    try:
+        return meaning_of(circuit, unsafe=options.unsafe, refusal=options.refusal, complying=options.complying)
+    except MeaningError as error:
+        raise UsageError(str(error)) from error
 
 
 def refitted(

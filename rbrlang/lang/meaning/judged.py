@@ -1,0 +1,49 @@
+"""Which text of a completion is judged, file by file?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import get_args
+
+from rbrlang import codes
+from rbrlang.diagnostics import Diagnostic, suggest
+from rbrlang.lang import syntax as tree
+from rbrlang.lang.load import LoadedModule
+from rbrlang.lang.program import Judged
+
+
+def judged(over: tree.Ident, diagnostics: list[Diagnostic]) -> Judged | None:
+    """The text of a completion that a word names; None where it names none, which is then reported."""
+    texts: tuple[Judged, ...] = get_args(Judged)
+    for text in texts:
+        if over.text == text:
+            return text
+    near = suggest(over.text, texts)
+    diagnostics.append(Diagnostic(
+        codes.SYNTAX, f"`{over.text}` is no text of a completion", over.span,
+        help=f"did you mean `{near}`?" if near else "there are " + ", ".join(f"`{text}`" for text in texts),
+    ))  # fmt: skip
+    return None
+
+
+def texts(modules: Mapping[str, LoadedModule], root: str, diagnostics: list[Diagnostic]) -> dict[str, Judged]:
+    """By file the text that is judged: what it says, else what the policy itself says, else the final one."""
+    said: dict[str, Judged] = {}
+    for key, module in modules.items():
+        first: tree.Judge | None = None
+        for statement in module.module.statements:
+            if not isinstance(statement, tree.Judge):
+                continue
+            if first is not None:
+                diagnostics.append(Diagnostic(
+                    codes.DUPLICATE, "a file says once which text is judged", statement.span,
+                    related=(("first here", first.span),),
+                    help="keep one `judge`; a proposition says `over` in its block",
+                ))  # fmt: skip
+                continue
+            first = statement
+            over = judged(statement.over, diagnostics)
+            if over is not None:
+                said[key] = over
+    general = said.get(root, "final")
+    return {key: said.get(key, general) for key in modules}
