@@ -347,6 +347,7 @@ def test_measures_of_the_trajectory() -> None:
     assert measure("calls", "^f", "trajectory", told) == 1
     assert measure("calls", "^x", "trajectory", told) == 0
     assert measure("tool_errors", "", "trajectory", told) == 1
+    assert conversation("Hi", "").text("trajectory") == "", "silence has no words"
     assert told.text("trajectory") == (
         'assistant: I look.\nassistant calls find({"q": "hours"})\n\ntool find (error): down\n\nassistant: Sorry, I can\'t.'
     )
