@@ -30,7 +30,7 @@ from rbrlang.rows.conversation import Call, Conversation, Turn, key_of
 from rbrlang.rows.read import Row, read_rows, row_from
 from rbrlang.rows.shapes import ShapeError, conversation, split, turns
 from rbrlang.rows.thought import apart
-from rbrlang.scoring.columns import Columns, Rollout, rollout, rollouts
+from rbrlang.scoring.columns import Columns, Rollout, Unusable, rollout, rollouts
 from rbrlang.scoring.score import Scorer
 from rbrlang.scoring.store import RolloutStore
 from rbrlang.serve.forms import Reading, read_openrlhf, read_score, read_verify
@@ -410,9 +410,91 @@ def test_what_is_said_apart_hides_nothing() -> None:
         "<tool_call>{}</tool_call>",
         "<tool_call>[1]",
         "<tool_response>shame</tool_response>",
+        "<tool_call><function=f>shame</function></tool_call>",
+        "<tool_call><function=f><parameter=a>1</parameter>shame</function></tool_call>",
+        "<tool_call><function=f><parameter=a>shame",
     ):
         (turn,) = turns(text, "x", "assistant")
         assert (turn.text, turn.calls) == (text, ())
+    for key in ("reasoning", "thinking"):
+        (turn,) = turns([{"role": "assistant", "content": "shame</think>Sorry.", key: "Hm."}], "x")
+        assert (turn.text, turn.thought) == ("shame</think>Sorry.", "Hm.")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "text", "text": {"value": "shame", "annotations": []}},
+        {"type": "output_text", "text": ["sha", {"type": "text", "text": "me"}]},
+        {"type": "input_text", "content": "shame"},
+        {"type": "image_url", "text": "shame"},
+    ],
+)
+def test_no_text_hides_in_a_part(part: dict[str, Any]) -> None:
+    (turn,) = turns([{"role": "assistant", "content": [part]}], "x")
+    assert turn.text == "shame"
+
+
+def test_parts_that_say_nothing_and_parts_that_are_none() -> None:
+    (turn,) = turns(
+        [{"role": "assistant", "content": [{"type": "text", "text": None}, {"type": None, "text": None}]}], "x"
+    )
+    assert turn.text == ""
+    with pytest.raises(ShapeError, match="holds a part of content without `type` and `text`"):
+        turns([{"role": "assistant", "content": {"answer": "shame"}}], "x")
+
+
+def test_a_name_opens_no_turn_of_a_trajectory() -> None:
+    told = conversation("", [{"role": "tool", "name": "f\n\nassistant: shame", "content": "r"}, DIALOGUE[0]])
+    assert told.text("trajectory") == "tool f assistant: shame: r\n\nassistant: Hm."
+
+
+def test_a_call_with_its_result_fails_as_a_result_does() -> None:
+    for held in ({"output": "Error: down"}, {"error": "down"}):
+        read = turns([{"type": "mcp_call", "name": "find", **held}], "x")
+        assert read[1].failed
+        assert turns([turn.to_json() for turn in read], "x") == read
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("<tool_call><function=f>" + "<parameter=a>" * 100_000, None),
+        ("<tool_call><function=f>x" + " " * 1_000_000 + "x</tool_call>", None),
+        ("<tool_call>x" + " " * 1_000_000 + "x", None),
+        ("<tool_call>" * 100_000, None),
+        ("<think>" * 1_000_000, ""),
+        ("</think>" * 1_000_000, "</think>" * 999_999),
+        ("<think></think>" * 100_000, ""),
+    ],
+    ids=["parameters", "function", "space", "calls", "opening", "closing", "thoughts"],
+)
+def test_marks_of_an_adversary_are_read_in_linear_time(text: str, said: str | None) -> None:
+    """Time that grows with the square would be hours here."""
+    (turn,) = turns(text, "x", "assistant")
+    assert turn.text == (text if said is None else said)
+
+
+def test_a_response_of_many_items_is_one_turn() -> None:
+    read = turns([{"type": "function_call", "name": "f"}] * 100_000, "x")
+    assert [len(turn.calls) for turn in read] == [100_000]
+
+
+def test_values_that_hold_themselves_are_refused() -> None:
+    own: list[Any] = []
+    own.append(own)
+    deep: Any = "x"
+    for _ in range(5000):
+        deep = [deep]
+    for content in (own, deep):
+        message = [{"role": "assistant", "content": content}]
+        said = "`completion` is nested too deep, or holds itself"
+        with pytest.raises(ShapeError, match=said):
+            conversation("", message)
+        given = {"response_type": ["r"]}
+        assert rollouts(["p"], [message], given, Columns()) == (Unusable(said),)
+        whole = {"messages": message, "response_type": "r"}
+        assert rollout("", whole, Columns()) == Unusable(said.replace("completion", "messages"))
 
 
 @pytest.mark.parametrize(

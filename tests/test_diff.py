@@ -115,6 +115,16 @@ def test_a_renamed_proposition_is_the_same_proposition() -> None:
     assert diff(side(old), side(new), {}).added == ("alpha",)
 
 
+def test_a_policy_judged_over_another_text_does_not_differ_from_itself() -> None:
+    rules = 'prop a "a"\nresponse r ranks x > y\nr.x := !a & words < 9 & words over thought < 9 & steps < 3\nr.y := otherwise\n'
+    one, other = loads("judge assistant\n" + rules), loads(rules)
+    assert [item.moved for item in diff(side(one), side(one), {}).responses] == [()]
+    between = diff(side(one), side(other), {})
+    assert (between.added, between.removed) == (("words > 8",), ("words over assistant > 8",))
+    shown = {name for item in between.responses for cell in item.moved for name, _ in cell.witness}
+    assert {"words > 8", "words over assistant > 8", "words over thought > 8"} <= shown
+
+
 def test_axioms_and_categories_that_change_are_named() -> None:
     old, new = loads(OLD + 'category "k" -> r\n'), loads(OLD + "axiom c => b\n")
     found = diff(side(old), side(new), {})

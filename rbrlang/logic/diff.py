@@ -121,7 +121,7 @@ def diff(old: Side, new: Side, renamed: Mapping[str, str]) -> PolicyDiff:
 class _Differ:
     def __init__(self, old: Side, new: Side, renamed: Mapping[str, str]) -> None:
         self.old, self.new, self.renamed = old, new, dict(renamed)
-        self.names = list(new.program.atoms)
+        self.names = list(new.program.keys)  # which mean the same in both, whatever a policy is judged by
         number = {name: at for at, name in enumerate(self.names)}
         self.priors = list(new.program.priors)
         self.of_old: list[int] = []  # joint numbers of the old atoms

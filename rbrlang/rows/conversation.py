@@ -189,6 +189,6 @@ def joined(texts: Iterable[str]) -> str:
 
 def _labelled(turn: Turn) -> str:
     """A turn with its speaker, as a trajectory shows it; thoughts are apart."""
-    who = f"{turn.role} {turn.name}".rstrip() + (" (error)" if turn.failed else "")
+    who = " ".join(f"{turn.role} {turn.name}".split()) + (" (error)" if turn.failed else "")
     said = [f"{who}: {turn.text}"] if turn.text or turn.role != "assistant" else []  # silence has no words
     return "\n".join((*said, *(f"{turn.role} calls {call}" for call in turn.calls)))

@@ -22,8 +22,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
+from rbrlang.rows.called import call_of, dumped, function_of, turn_of
 from rbrlang.rows.conversation import Call, Conversation, Role, Turn, joined
-from rbrlang.rows.thought import THOUGHT_MARKS, Marks, apart
+from rbrlang.rows.thought import THOUGHT_MARKS, Marks
 
 _ROLES: dict[str, Role] = {
     "system": "system", "developer": "developer", "user": "user", "human": "user", "assistant": "assistant",
@@ -32,9 +33,6 @@ _ROLES: dict[str, Role] = {
     "function_call": "assistant",
 }  # fmt: skip
 _SPEAKER = re.compile(r"(?:\A|\n)\|(SYSTEM|USER|ASSISTANT)\|: ")
-_TOOL_CALL = re.compile(r"<tool_call>\s*(.*?)\s*(?:</tool_call>|\Z)", re.DOTALL)
-_FUNCTION = re.compile(r"<function=([^>\s]{1,200})>(.*?)(?:</function>)?\s*\Z", re.DOTALL)
-_PARAMETER = re.compile(r"<parameter=([^>\s]{1,200})>\n?(.*?)\n?</parameter>", re.DOTALL)
 _PART = re.compile(r"[a-z][a-z0-9_ -]{0,30}\Z")
 _ERROR = re.compile(
     r"\s*(?:\[?error\b|traceback \(most recent call last\)|[\w.]*(?:error|exception)\s*:)", re.IGNORECASE
@@ -85,9 +83,9 @@ def transcript(text: str, role: Role, marks: Marks = THOUGHT_MARKS) -> tuple[Tur
     """The turns of a transcript with a line `|USER|: …` for each; text without such a line is one turn."""
     parts = _SPEAKER.split(text)
     if len(parts) < 3 or parts[0]:
-        return (_spoken(role, text, marks),)
+        return (turn_of(role, text, marks),)
     speakers: list[Role] = [_ROLES[name.lower()] for name in parts[1::2]]
-    return tuple(_spoken(who, said, marks) for who, said in zip(speakers, parts[2::2], strict=True))
+    return tuple(turn_of(who, said, marks) for who, said in zip(speakers, parts[2::2], strict=True))
 
 
 def turns(value: object, name: str, role: Role = "user", marks: Marks = THOUGHT_MARKS) -> tuple[Turn, ...]:
@@ -98,14 +96,17 @@ def turns(value: object, name: str, role: Role = "user", marks: Marks = THOUGHT_
     if value is None or isinstance(value, str):
         if not value and role != "assistant":
             return ()
-        return (_spoken(role, value or "", marks),)
+        return (turn_of(role, value or "", marks),)
     listed = [value] if isinstance(value, dict) else value
     if not isinstance(listed, list):
         raise ShapeError(f"`{name}` is neither text nor a list of messages")
     reader = _Reader(name, marks)
-    for item in cast(list[Any], listed):
-        reader.item(item)
-    return tuple(reader.turns)
+    try:
+        for item in cast(list[Any], listed):
+            reader.item(item)
+    except RecursionError:
+        raise ShapeError(f"`{name}` is nested too deep, or holds itself") from None
+    return reader.read()
 
 
 # --- items ------------------------------------------------------------------------------------
@@ -118,7 +119,14 @@ class _Reader:
         self.name, self.marks = name, marks
         self.turns: list[Turn] = []
         self.named: dict[str, str] = {}
-        self._open = False  # whether the last turn is the assistant's, and further items may belong to it
+        self._last: list[Turn] = []  # the items of the last turn
+        self._said = False  # whether they say or call anything
+        self._open = False  # whether that is the assistant's, and further items may belong to it
+
+    def read(self) -> tuple[Turn, ...]:
+        """The turns of all items."""
+        self._close()
+        return tuple(self.turns)
 
     def item(self, item: object) -> None:
         """One message or item."""
@@ -166,37 +174,38 @@ class _Reader:
             return
         text = "".join(parts.texts) or _said_otherwise(fields)
         own = [*parts.calls, *self._calls(fields)]
-        if said == "function_call" and (call := _call_of(text)) is not None:
+        if said == "function_call" and (call := call_of(text)) is not None:
             text, own = "", [*own, call]
         # Where the thought is said apart, the text is what was shown: a mark left in it hides nothing.
-        turn = _spoken("assistant", text, () if isinstance(fields.get("reasoning_content"), str) else self.marks)
+        aside = any(isinstance(fields.get(key), str) for key in _THOUGHT[:3])
+        turn = turn_of("assistant", text, () if aside else self.marks)
         thoughts = (_thought(fields), *parts.thoughts, turn.thought)
         turn = replace(turn, thought=joined(thoughts), calls=(*turn.calls, *own))
         self._add(turn, joins=typed)
         self._open = typed
 
     def _calls(self, fields: Mapping[str, Any]) -> list[Call]:
-        found = [_function(call) for call in _listed(fields.get("tool_calls"))]
+        found = [function_of(call) for call in _listed(fields.get("tool_calls"))]
         for call, given in zip(found, _listed(fields.get("tool_calls")), strict=True):
             self._know(given, call.name)
         legacy = fields.get("function_call")
-        return [*found, _function(legacy)] if isinstance(legacy, dict) else found
+        return [*found, function_of(legacy)] if isinstance(legacy, dict) else found
 
     def _call(self, kind: str, fields: Mapping[str, Any]) -> None:
         """A call as an item of its own, with its result where the item holds that too."""
         if kind in ("function_call", "custom_tool_call"):
-            call = _function(fields)
+            call = function_of(fields)
         else:
             aside = ("type", "id", "status", "call_id", "name", "output", "error", "results")
             rest = {key: value for key, value in fields.items() if key not in aside and value is not None}
-            call = Call(str(fields.get("name") or kind.removesuffix("_call")), _dumped(rest))
+            call = Call(str(fields.get("name") or kind.removesuffix("_call")), dumped(rest))
         self._know(fields, call.name)
         self._add(Turn("assistant", "", calls=(call,)), joins=True)
         for key in ("output", "results", "error"):
             if fields.get(key) is not None:
-                self._add(
-                    Turn("tool", _plain(fields[key], self.name), name=call.name, failed=key == "error"), joins=False
-                )
+                text = _plain(fields[key], self.name)
+                failed = key == "error" or _failed(fields, text)
+                self._add(Turn("tool", text, name=call.name, failed=failed), joins=False)
 
     def _result(self, fields: Mapping[str, Any], content: object) -> None:
         self._add(_result(fields, content, self.name, self.named), joins=False)
@@ -209,14 +218,20 @@ class _Reader:
 
     def _add(self, turn: Turn, *, joins: bool) -> None:
         """Add a turn, or add it to the last where it belongs to one response; a text begins anew behind another."""
-        last = self.turns[-1] if self.turns and self._open else None
-        if joins and last is not None and not (turn.text and (last.text or last.calls)):
-            thought = joined((last.thought, turn.thought))
-            whole = replace(last, text=last.text or turn.text, thought=thought, calls=(*last.calls, *turn.calls))
-            self.turns[-1] = whole
-        else:
-            self.turns.append(turn)
+        if not (joins and self._open) or (turn.text and self._said):
+            self._close()
+        self._last.append(turn)
+        self._said = self._said or bool(turn.text or turn.calls)
         self._open = turn.role == "assistant"
+
+    def _close(self) -> None:
+        """Make one turn of the items of the last."""
+        if self._last:
+            text = next((item.text for item in self._last if item.text), "")
+            thought = joined(item.thought for item in self._last)
+            calls = tuple(call for item in self._last for call in item.calls)
+            self.turns.append(replace(self._last[0], text=text, thought=thought, calls=calls))
+        self._last, self._said = [], False
 
 
 class _Parts:
@@ -253,7 +268,7 @@ class _Parts:
             self.thoughts.append(part["text"])
         elif kind in ("tool_use", "functionCall", "function_call", "tool_call", "server_tool_use"):
             given = part.get("functionCall") or part.get("function_call") or part
-            call = _function(given)
+            call = function_of(given)
             if isinstance(part.get("id"), str):
                 self.named[part["id"]] = call.name
             self.calls.append(call)
@@ -265,11 +280,22 @@ class _Parts:
             self.texts.append(part["text"])
         elif isinstance(part.get("refusal"), str):
             self.texts.append(part["refusal"])
+        elif kind in ("text", "input_text", "output_text"):
+            self._worded(part)
         elif "parts" in part:
             self.read(part["parts"])
+        elif not kind:
+            if any(value is not None for value in part.values()):
+                raise ShapeError(f"`{self.name}` holds a part of content without `type` and `text`")
         else:
             mark = _MARKS.get(kind, kind)
             self.texts.append(f"[{mark}]" if _PART.match(mark) else "[part]")
+
+    def _worded(self, part: Mapping[str, Any]) -> None:
+        """A part of text whose text is no string: an object with its `value` (OpenAI's Assistants), or further parts."""
+        text = part["text"] if part.get("text") is not None else part.get("content")
+        value = cast(dict[str, Any], text).get("value") if isinstance(text, dict) else None
+        self.read(value if isinstance(value, str) else text)
 
 
 _UNTYPED = (
@@ -279,18 +305,6 @@ _UNTYPED = (
 
 
 # --- what items hold --------------------------------------------------------------------------
-
-
-def _function(given: object) -> Call:
-    """A call in any shape: with a `function` of its own, or with name and arguments beside each other."""
-    fields = cast(dict[str, Any], given) if isinstance(given, dict) else {}
-    inner = fields.get("function")
-    if isinstance(inner, dict):
-        fields = cast(dict[str, Any], inner)
-    keys = ("arguments", "args", "input", "parameters")
-    arguments = next((fields[key] for key in keys if fields.get(key) is not None), None)
-    name = fields.get("name")
-    return Call(name if isinstance(name, str) else "", arguments if isinstance(arguments, str) else _dumped(arguments))
 
 
 def _result(fields: Mapping[str, Any], content: object, name: str, named: Mapping[str, str]) -> Turn:
@@ -324,25 +338,20 @@ def _plain(content: object, name: str) -> str:
         try:
             parts.read(content)
         except ShapeError:
-            return _dumped(content)
+            return dumped(content)
         return "".join(parts.texts)
-    return _dumped(content)
+    return dumped(content)
+
+
+_THOUGHT = (
+    "reasoning_content", "reasoning", "thinking", "thinking_blocks", "reasoning_details", "summary", "content", "text",
+)  # fmt: skip
 
 
 def _thought(fields: Mapping[str, Any]) -> str:
     """What a message, part or item says that was thought: the first of the places where that is kept."""
-    keys = (
-        "reasoning_content",
-        "reasoning",
-        "thinking",
-        "thinking_blocks",
-        "reasoning_details",
-        "summary",
-        "content",
-        "text",
-    )
     whole = fields.get("type") in ("reasoning", "thinking", "redacted_thinking")
-    for key in keys if whole else keys[:5]:
+    for key in _THOUGHT if whole else _THOUGHT[:5]:
         text = _thoughts(fields.get(key))
         if text:
             return text
@@ -367,51 +376,6 @@ def _said_otherwise(fields: Mapping[str, Any]) -> str:
         return refusal
     said = cast(dict[str, Any], audio).get("transcript") if isinstance(audio, dict) else None
     return said if isinstance(said, str) else ""
-
-
-# --- texts ------------------------------------------------------------------------------------
-
-
-def _spoken(role: Role, text: str, marks: Marks) -> Turn:
-    """A turn of text; the assistant's thoughts and calls are taken out of it."""
-    if role != "assistant":
-        return Turn(role, text)
-    said, thought = apart(text, marks)
-    if "<tool_call>" not in said:
-        return Turn(role, said, thought)
-    calls: list[Call] = []
-
-    def taken(match: re.Match[str]) -> str:
-        call = _call_of(match[1])
-        if call is None:
-            return match[0]
-        calls.append(call)
-        return ""
-
-    left = _TOOL_CALL.sub(taken, said)
-    return Turn(role, left.strip() if calls else said, thought, tuple(calls))
-
-
-def _call_of(text: str) -> Call | None:
-    """The call in the body of a `<tool_call>`: JSON with a name, or Qwen's `<function=…>`; None where it is none."""
-    function = _FUNCTION.match(text)
-    if function is not None:
-        return Call(function[1], _dumped(dict(_PARAMETER.findall(function[2]))))
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    call = _function(found)
-    return call if call.name else None
-
-
-def _dumped(value: object) -> str:
-    if value is None:
-        return "{}"
-    try:
-        return json.dumps(value, ensure_ascii=False, default=str)
-    except (ValueError, RecursionError):
-        return str(type(value).__name__)
 
 
 def _listed(value: object) -> list[Any]:

@@ -52,6 +52,7 @@ class Unusable:
 
 
 Rollout = Row | Unusable
+_DEEP = "`{}` is nested too deep, or holds itself"
 
 
 def check_every(columns: Columns, circuit: Circuit) -> None:
@@ -90,7 +91,7 @@ def rollouts(
         read["base_reward"] = list(base)
     return tuple(
         _rollout(
-            {"prompt": plain(prompt), "completion": plain(completion), **{n: v[i] for n, v in read.items()}},
+            {"prompt": prompt, "completion": completion, **{n: v[i] for n, v in read.items()}},
             columns.thought_marks,
             needs_base="base_reward" in read,
         )
@@ -105,10 +106,12 @@ def rollout(completion: object, record: Mapping[str, Any], columns: Columns, pro
     completion's text. Raises `ColumnsError` where there is no prompt at all.
     """
     if prompt is None and columns.messages is not None and record.get(columns.messages) is not None:
-        whole = plain(record[columns.messages])
-        opening = plain(record.get(columns.prompt)) if columns.prompt is not None else None
         try:
+            whole = plain(record[columns.messages])
+            opening = plain(record.get(columns.prompt)) if columns.prompt is not None else None
             told = split(whole, opening, columns.messages, columns.thought_marks)
+        except RecursionError:
+            return Unusable(_DEEP.format(columns.messages))
         except ShapeError as error:
             return Unusable(str(error))
         before, completion = ([turn.to_json() for turn in part] for part in (told.context, told.completion))
@@ -171,6 +174,11 @@ def _column(given: Mapping[str, Any], name: str, size: int) -> list[object]:
 
 
 def _rollout(fields: dict[str, object], marks: Marks, *, needs_base: bool) -> Rollout:
+    for name in ("prompt", "completion"):
+        try:
+            fields[name] = plain(fields[name])
+        except RecursionError:
+            return Unusable(_DEEP.format(name))
     fields["prompt"] = fields["prompt"] or ""
     if needs_base and is_missing(fields["base_reward"]):  # a reward model's failure is no zero
         given = fields["base_reward"]
