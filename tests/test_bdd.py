@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
 import sys
+from fractions import Fraction
 
 import pytest
 from dd import autoref
@@ -77,6 +79,40 @@ def test_probability_is_the_weighted_sum(tree: Tree, priors: list[float]) -> Non
     bdd = Bdd(range(ATOMS))
     (found,) = bdd.probability([build(bdd, tree)], priors)
     assert found == pytest.approx(MODEL.weight(MODEL.table(tree), priors), abs=1e-12)
+
+
+tiny = st.sampled_from([0.0, 1e-300, 1e-20, 0.3, 0.5, 1.0])
+
+
+@given(formulas, formulas, st.lists(tiny, min_size=ATOMS, max_size=ATOMS))
+def test_a_share_is_exact_however_small_its_context(tree: Tree, given_tree: Tree, priors: list[float]) -> None:
+    bdd = Bdd(range(ATOMS))
+    shares = bdd.shares([build(bdd, tree)], build(bdd, given_tree), priors)
+
+    def count(worlds: int) -> Fraction:
+        odds = [(Fraction(prior), Fraction(1 - prior)) for prior in priors]
+        return sum(
+            (math.prod((odds[a][not world >> a & 1] for a in range(ATOMS)), start=Fraction(1))
+             for world in range(1 << ATOMS) if worlds >> world & 1),
+            start=Fraction(0),
+        )  # fmt: skip
+
+    context = MODEL.table(given_tree)
+    whole = count(context)
+    if not whole:
+        assert shares is None
+    else:
+        assert shares == [pytest.approx(float(count(context & MODEL.table(tree)) / whole), rel=1e-12, abs=1e-290)]
+
+
+@pytest.mark.parametrize("size", [50, 60, 3000])
+def test_thresholds_of_one_measure_share_what_is_left_of_their_mass(size: int) -> None:
+    bdd, counted = Bdd(range(size)), TRUE
+    for at in reversed(range(1, size)):  # more than 10 words are more than 9
+        counted = bdd.conjoin(bdd.disjoin(bdd.variable(at) ^ 1, bdd.variable(at - 1)), counted)
+    some = [0, size // 2, size - 1]
+    shares = bdd.shares([bdd.variable(at) for at in some], counted, [0.5] * size)
+    assert shares == pytest.approx([(size - at) / (size + 1) for at in some], rel=1e-12)
 
 
 @given(formulas)

@@ -17,6 +17,7 @@ Do not use it for functions without structure over many variables: every exact m
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
@@ -304,11 +305,43 @@ class Bdd:
 
     def probability(self, edges: Sequence[int], priors: Sequence[float]) -> list[float]:
         """The weighted model count of each function: its probability for independent variables."""
-        value = {0: 1.0}
+        return [math.ldexp(*counted) for counted in self._counts(edges, priors)]
+
+    def shares(self, edges: Sequence[int], context: int, priors: Sequence[float]) -> list[float] | None:
+        """P(edge | context) of each function for independent variables; None where the context has no mass.
+
+        The mass of the context itself may be far below the smallest float: a thousand thresholds of one measure
+        allow a thousand of 2¹⁰⁰⁰ assignments.
+        """
+        joint = [self.conjoin(edge, context) for edge in edges]
+        (whole, scale), *parts = self._counts([context, *joint], priors)
+        return [math.ldexp(part / whole, power - scale) for part, power in parts] if whole else None
+
+    def _counts(self, edges: Sequence[int], priors: Sequence[float]) -> list[_Scaled]:
+        """The weighted model count of each function. Those of its negation are kept beside it, as nothing else tells
+        1 - 2⁻⁶⁰ from 1."""
+        value = {0: (_scaled(1.0), _NOTHING)}  # a node's number → the counts of its function and of its negation
         for at in self.reachable(edges):
             p = priors[self.order[self.levels[at]]]
-            low, high = self.lows[at], self.highs[at]
-            below = 1.0 - value[low >> 1] if low & 1 else value[low >> 1]
-            value[at] = below + p * (value[high >> 1] - below)
+            low, high = self.lows[at], value[self.highs[at] >> 1]
+            below = value[low >> 1][::-1] if low & 1 else value[low >> 1]
+            value[at] = (_mixed(p, high[0], below[0]), _mixed(p, high[1], below[1]))
         self.work.spend(len(value))
-        return [1.0 - value[e >> 1] if e & 1 else value[e >> 1] for e in edges]
+        return [value[edge >> 1][edge & 1] for edge in edges]
+
+
+_Scaled = tuple[float, int]  # a number that is not negative, as mantissa and power of two
+_NOTHING: _Scaled = (0.0, -(10**9))  # below every other power, so that no sum is scaled by it
+
+
+def _scaled(number: float, power: int = 0) -> _Scaled:
+    if number == 0:
+        return _NOTHING
+    mantissa, more = math.frexp(number)
+    return mantissa, power + more
+
+
+def _mixed(p: float, one: _Scaled, other: _Scaled) -> _Scaled:
+    """`p · one + (1 - p) · other`; scaling by powers of two rounds nothing."""
+    power = max(one[1], other[1])
+    return _scaled(p * math.ldexp(one[0], one[1] - power) + (1 - p) * math.ldexp(other[0], other[1] - power), power)

@@ -177,8 +177,8 @@ class _Differ:
 
     def share(self, edge: int, context: int) -> float:
         """P(edge | context) under the priors; 0 where the priors rule the context out."""
-        part, whole = self.bdd.probability([self.bdd.conjoin(edge, context), context], self.priors)
-        return part / whole if whole else 0.0
+        shares = self.bdd.shares([edge], context, self.priors)
+        return shares[0] if shares is not None else 0.0
 
     def only(self, one: int, other: int) -> tuple[float, Literals] | None:
         rest = self.bdd.conjoin(one, other ^ 1)

@@ -45,5 +45,5 @@ def expected_reward(bdd: Bdd, item: CompiledResponse, context: int, priors: Sequ
         item.classes[feature.index] if feature.kind == "class" else bdd.variable(feature.index)
         for feature in item.response.features
     ]
-    whole, *parts = bdd.probability([context, *(bdd.conjoin(edge, context) for edge in edges)], priors)
-    return math.fsum(w * p for w, p in zip(weights, parts, strict=True)) / whole if whole else 0.0
+    shares = bdd.shares(edges, context, priors)
+    return math.fsum(w * p for w, p in zip(weights, shares, strict=True)) if shares is not None else 0.0

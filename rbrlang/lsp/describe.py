@@ -56,12 +56,10 @@ def probability(document: Document, entity: Entity) -> float | None:
                 edge = edge_of(compiled, program)(definition.formula)
         if edge is None:
             return None
-        both, given = compiled.bdd.probability(
-            [compiled.bdd.conjoin(edge, compiled.axioms), compiled.axioms], program.priors
-        )
+        shares = compiled.bdd.shares([edge], compiled.axioms, program.priors)
     except NodeBudget:
         return None
-    return both / given if given > 0 else None
+    return shares[0] if shares is not None else None
 
 
 def masses(document: Document, response: Entity) -> dict[str, float]:

@@ -109,8 +109,8 @@ class _Auditor:
 
     def mass(self, edge: int, context: int) -> float:
         """P(edge | context) under the priors; 0 when the context has no mass."""
-        joint, total = self.bdd.probability([self.bdd.conjoin(edge, context), context], self.priors)
-        return joint / total if total > 0 else 0.0
+        shares = self.bdd.shares([edge], context, self.priors)
+        return shares[0] if shares is not None else 0.0
 
     def axioms(self) -> Iterator[Diagnostic]:
         """The first axiom that leaves nothing possible, with those of the earlier ones that it needs for that."""
