@@ -169,6 +169,8 @@ RULES = "response r ranks x > y\nr.x := a\nr.y := otherwise\n"
     [
         ('prop a "a"\nprop b "b"\n' + RULES, "RBR4001", "b"),
         ('prop a "a"\nd := !a\n' + RULES, "RBR4002", "d"),
+        ('prop a "a"\n' + RULES + "*.x := nosuch\n", "RBR4002", "x"),
+        ('prop a "a"\nresponse r ranks x > y {\n x if a\n y otherwise\n}\n*.y := a\n', "RBR4002", "y"),
         (
             'prop a "a"\n' + RULES + RULES.replace(" r ", " s ").replace("r.", "s.") + 'category "one" -> r\n',
             "RBR4003",
@@ -191,6 +193,7 @@ def test_lints(text: str, code: str, where: str) -> None:
         'prop a "a"\nprop b "b"\n' + RULES + "reward r { features classes, b }\n",
         'prop a "a"\n' + RULES + "reward r {\n weight x >= 0\n weight y <= 1\n}\n",
         'prop a "a" {\n yes "Yes."\n no "No."\n}\n' + RULES,
+        'prop a "a"\n' + RULES + "response s ranks x > y\ns.y := otherwise\n*.x := !a\n",
         'prop a "a"\n',  # a module of propositions alone
     ],
 )

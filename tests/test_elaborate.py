@@ -54,6 +54,7 @@ def errors(checked: Checked) -> list[tuple[str, str]]:
         (HEAD + RULES.format("a") + "r.z := b\n", [("RBR2009", "z")]),
         (HEAD + RULES.format("a") + "*.z := b\n", [("RBR2009", "z")]),
         (HEAD + RULES.format("a") + "r.x := b\n", [("RBR2010", "x")]),
+        (HEAD + "response r ranks x > y\nr.y := otherwise\n*.x := a\n*.x := b\n", [("RBR2010", "x")]),
         (HEAD + "response r ranks x > y\nr.x := otherwise\nr.y := otherwise\n", [("RBR2010", "otherwise")]),
         (HEAD + "response r ranks x {\n x otherwise\n}\nr.x := a\n", [("RBR2010", "x")]),
         # annotations, patterns, counts

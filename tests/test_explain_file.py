@@ -111,6 +111,8 @@ def test_a_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         json.dumps({"id": "one", **row, "probs": {"a": 0.9, "b": 1.0, "c": 0.2}}) + "\n"
         + json.dumps({"id": "two", **row, "labels": {"a": False, "b": False, "c": True}}) + "\n"
         + json.dumps({"id": "gap", **row, "probs": {"a": 0.9, "c": 0.2}}) + "\n"
+        + json.dumps({"id": "forced", **row, "probs": {"a": 1.0, "c": 0.0}}) + "\n"
+        + json.dumps({"id": "broken", **row, "probs": {"a": 0.9, "b": 0.4, "c": 0.2}}) + "\n"
     )  # fmt: skip
     assert main(["explain", str(file), "--row", f"{rows}:one", "--format", "json"]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -121,6 +123,11 @@ def test_a_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert parts == pytest.approx(report["graded"]["reward"], abs=1e-6)
     assert main(["explain", str(file), "--row", f"{rows}:two"]) == 0
     assert "r: z" in capsys.readouterr().out
+    assert main(["explain", str(file), "--row", f"{rows}:forced", "--format", "json"]) == 0  # `b` was not asked
+    report = json.loads(capsys.readouterr().out)
+    assert (report["class"], report["given"][:2], report["graded"]["reward"]) == ("x", ["a", "b"], 1.0)
+    assert main(["explain", str(file), "--row", f"{rows}:broken"]) == 1
+    assert "it breaks `a => b`" in capsys.readouterr().err
     for name, said in {"gap": "no answer for `b`", "three": "no row with the id `three`"}.items():
         assert main(["explain", str(file), "--row", f"{rows}:{name}"]) == 2
         assert said in capsys.readouterr().err

@@ -82,6 +82,7 @@ class RuleBook:
             for line in entity.declaration.cascade or ():
                 self._add(entity, rules, line.name, line.body, cascade=True)
         everywhere: list[tree.Assign] = []
+        first: dict[str, tree.Ident] = {}  # the first `*` rule of each class
         for statement in module.module.statements:
             if isinstance(statement, tree.Assign) and statement.every:
                 everywhere.append(statement)
@@ -97,9 +98,20 @@ class RuleBook:
                     codes.UNKNOWN_CLASS, f"no response type of this file has a class `{name.text}`", name.span,
                     help="`*.class` gives a rule to every response type here that ranks the class",
                 ))  # fmt: skip
-            for entity in having:
-                if name.text not in self._rules[entity].first:
-                    self._add(entity, self._rules[entity], name, statement.body, cascade=False)
+            earlier = first.setdefault(name.text, name)
+            lacking = [entity for entity in having if name.text not in self._rules[entity].first]
+            if earlier is not name:
+                self._diagnostics.append(Diagnostic(
+                    codes.TWO_RULES, f"`*.{name.text}` has two rules", name.span,
+                    related=(("the first", earlier.span),), help="join them with `|`, or remove one",
+                ))  # fmt: skip
+            elif having and not lacking:
+                self._diagnostics.append(Diagnostic(
+                    codes.UNUSED_DEFINITION, f"every response type with a class `{name.text}` has a rule of its own for it",
+                    name.span, help=f"remove one of the two; `*.{name.text}` holds where there is no other rule",
+                ))  # fmt: skip
+            for entity in lacking:
+                self._add(entity, self._rules[entity], name, statement.body, cascade=False)
 
     def _owner(self, target: tree.Path, key: str) -> Entity | None:
         """The response type whose class a dotted target names; reported when there is none."""

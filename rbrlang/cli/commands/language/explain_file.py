@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,7 +13,7 @@ from rbrlang.cli.errors import UsageError
 from rbrlang.cli.render import dump, witness_text
 from rbrlang.cli.terminal import say, warn
 from rbrlang.lang.program import TruthTest
-from rbrlang.logic.explain import Explanation, Facts, explain, names
+from rbrlang.logic.explain import Explanation, Facts, explain, names, nearest
 from rbrlang.logic.findings.audit import assignment
 from rbrlang.policy import Policy, check_text
 
@@ -120,8 +121,18 @@ def _row(options: argparse.Namespace, policy: Policy) -> _Case:
         ],
         "unsure": {atoms[a]: float(probs[0, a]) for a in response.atoms if 0.05 < probs[0, a] < 0.95},
     }
-    true = frozenset(atom for atom in range(len(atoms)) if probs[0, atom] > 0.5)
-    return _Case(policy, number, true, graded)
+    answers = {atom: bool(p > 0.5) for atom, p in enumerate(probs[0].tolist()) if not math.isnan(p)}
+    return _Case(policy, number, _allowed(policy, answers), graded)
+
+
+def _allowed(policy: Policy, answers: dict[int, bool]) -> frozenset[int]:
+    """The atoms that hold by the answers. What was not answered is false, but where the axioms ask for more."""
+    compiled = policy.checked.compiled
+    bdd = compiled.bdd
+    true = frozenset(atom for atom, holds in answers.items() if holds)
+    given = bdd.conjoin_all(bdd.variable(atom) ^ (not holds) for atom, holds in answers.items())
+    changes = nearest(bdd, bdd.conjoin(compiled.axioms, given), true)
+    return true if changes is None else true | {atom for atom, _ in changes}
 
 
 def _text(facts: Facts, policy: Policy) -> str:
