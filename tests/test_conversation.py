@@ -215,7 +215,8 @@ def readings(
     one = {"response_type": ["hard_refusal"]}
     (tmp_path / "rows.jsonl").write_text(json.dumps(fields) + "\n")
     label = json.dumps({"response_type": "hard_refusal", "messages": [*PROMPT, *messages], "prompt": PROMPT})
-    openrlhf: dict[str, Any] = {"query": ["text"], "prompts": ["text"], "labels": [label]}
+    decoded = " ".join(turn.text for turn in turns(messages, "completion", "assistant"))
+    openrlhf: dict[str, Any] = {"query": [decoded], "prompts": ["text"], "labels": [label]}
     whole = {"messages": [*PROMPT, *messages], "prompt": PROMPT, "response_type": "hard_refusal"}
     record = {**whole, "prompt": np.array(PROMPT, dtype=object), "messages": np.array(whole["messages"], dtype=object)}
     return {
@@ -223,11 +224,11 @@ def readings(
         "rows of messages": (row_from(whole), CONTEXT),
         "/score": (read_score({"rows": [fields]}, Reading())[0], CONTEXT),
         "TRL and Tunix": (rollouts([PROMPT], [messages], one, Columns())[0], CONTEXT),
-        "verl": (rollout("decoded", record, Columns()), CONTEXT),
+        "verl": (rollout(decoded, record, Columns()), CONTEXT),
         "verifiers": (read_trace(trace_of(messages), Columns()), CONTEXT),
         "NeMo-Gym": (read_body(body_of(messages), Columns()), CONTEXT[1:]),
         "/verify": (read_verify(body_of(messages), Reading())[0], CONTEXT[1:]),
-        "OpenRLHF": (read_query("text", "text", label, Columns(), circuit), CONTEXT),
+        "OpenRLHF": (read_query(decoded, "text", label, Columns(), circuit), CONTEXT),
         "/openrlhf": (read_openrlhf(openrlhf, Reading(), circuit)[0], CONTEXT),
     }
 
@@ -287,10 +288,10 @@ def test_the_reward_is_that_of_the_refusal_alone(completion: Any, said: str, pol
     got = {
         "TRL": asyncio.run(TRLReward(policy)(prompts=[asked], completions=[completion], **kind))[0],
         "Tunix": TunixReward(policy)([asked], [completion], **kind)[0],
-        "verl": VerlReward(policy)("d", "decoded", None, extra)["score"],
+        "verl": VerlReward(policy)("d", said, None, extra)["score"],
         "verifiers": asyncio.run(VerifiersReward(policy)(trace)),
         "NeMo-Gym": NeMoGymReward(policy).verify(body)["reward"],
-        "OpenRLHF": OpenRLHFReward(policy)(["q"], ["q"], [label])["rewards"][0],
+        "OpenRLHF": OpenRLHFReward(policy)([said], ["q"], [label])["rewards"][0],
         "rows": float(Scorer(policy)([row_from({"prompt": asked, "completion": completion, "response_type": "hard_refusal"})]).rewards[0]),
     }  # fmt: skip
     if isinstance(completion, str):
@@ -513,6 +514,29 @@ def test_values_that_hold_themselves_are_refused() -> None:
 def test_what_is_no_message_is_said(value: object, said: str) -> None:
     with pytest.raises(ShapeError, match=said):
         turns(value, "prompt")
+
+
+def test_messages_of_the_data_set_are_not_taken_for_the_rollout() -> None:
+    """One answer of the data set in the place of every completion would be one reward for all of them."""
+    asked = {"role": "user", "content": ASKED}
+    record = {
+        "response_type": "r", "prompt": [asked], "messages": [asked, {"role": "assistant", "content": "9 to 5, of course."}]
+    }  # fmt: skip
+    for decoded in ("<|im_start|>9  to 5 — of course.<|im_end|>", "user\nHi\nassistant\n9 to 5, of course.\n"):
+        assert isinstance(rollout(decoded, record, Columns()), Row)
+    for decoded in ("shame on you", ""):
+        found = rollout(decoded, record, Columns())
+        assert isinstance(found, Unusable)
+        assert found.reason.startswith("`messages` holds another answer than the completion")
+        other = rollout(decoded, record, Columns(messages=None))
+        assert isinstance(other, Row)
+        assert other.completion_text == decoded
+    shown = {**record, "messages": [asked, {"role": "assistant", "content": ["Look: ", IMAGE, " a map."]}]}
+    assert isinstance(rollout("Look:  a map.", shown, Columns()), Row), "an image is no text"
+    silent = {**record, "messages": [asked, *SHAPES["a tool call and no word"][0]]}
+    assert isinstance(rollout("find(hours)", silent, Columns()), Row), "what says nothing cannot be compared"
+    long = {**record, "messages": [asked, {"role": "assistant", "content": "word " * 100}]}
+    assert isinstance(rollout("word " * 50, long, Columns()), Row), "a text that breaks off is the same"
 
 
 def test_where_a_completion_begins() -> None:

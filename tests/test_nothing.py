@@ -56,6 +56,22 @@ BLIND = (
 )
 
 
+def test_a_graded_run_without_a_known_response_type_names_it_and_no_grader(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [row(0, response_type="rr"), row(1, response_type=None)]
+    Path("other.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows), encoding="utf-8")
+    assert main(["score", "half.rbrc", "other.jsonl", "-o", "-", *E]) == 3
+    said = capsys.readouterr()
+    reasons = [json.loads(line)["reason"] for line in said.out.splitlines()]
+    assert reasons == [
+        "the policy has no response type `rr`; did you mean `r`?", "it has neither a response type nor a category",
+    ]  # fmt: skip
+    assert "name a grader" not in said.err
+    assert main(["score", "half.rbrc", "other.jsonl", "-o", "-"]) == 3
+    assert "no row carries `probs`; name a grader with `--grader`" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", BLIND, ids=lambda c: c[0])
 def test_a_grader_that_reads_nothing_ends_the_run_before_it_starts(
     command: tuple[str, ...], folder: Path, capsys: pytest.CaptureFixture[str]

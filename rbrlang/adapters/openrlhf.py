@@ -88,7 +88,7 @@ def read_query(
         return Unusable("the query or its prompt is no text")
     record = _record(label, columns, circuit)
     if columns.messages is not None and record.get(columns.messages) is not None:
-        return rollout("", record, columns)
+        return rollout(query, record, columns)
     begins = _end_of(prompt, query)
     if begins is None:
         return Unusable("the query does not begin with its prompt, so where the completion begins is not known")

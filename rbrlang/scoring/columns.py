@@ -7,6 +7,7 @@ cannot be read is no mistake of the program: it becomes `Unusable`, with the rea
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -14,6 +15,7 @@ from typing import Any, cast
 from rbrlang.diagnostics import suggest
 from rbrlang.logic.circuit import Circuit
 from rbrlang.rows.columns import is_missing
+from rbrlang.rows.conversation import Conversation
 from rbrlang.rows.read import Row, row_from, snake
 from rbrlang.rows.shapes import ShapeError, split
 from rbrlang.rows.thought import THOUGHT_MARKS, Marks
@@ -52,6 +54,8 @@ class Unusable:
 
 
 Rollout = Row | Unusable
+_BEGINNING = 40  # letters
+_NO_LETTERS = re.compile(r"\[[a-z][a-z0-9_ -]{0,30}\]|[\W_]")
 _DEEP = "`{}` is nested too deep, or holds itself"
 
 
@@ -103,7 +107,8 @@ def rollout(completion: object, record: Mapping[str, Any], columns: Columns, pro
     """`rollouts` of one completion, for trainers that hand over a record of columns for each.
 
     Where there is no `prompt` and the record holds the whole conversation, that is read in the place of the
-    completion's text. Raises `ColumnsError` where there is no prompt at all.
+    completion's text, which is then what it is checked against: a conversation of the data set, with somebody else's
+    answer, would give all completions of its prompt one reward. Raises `ColumnsError` where there is no prompt at all.
     """
     if prompt is None and columns.messages is not None and record.get(columns.messages) is not None:
         try:
@@ -114,6 +119,11 @@ def rollout(completion: object, record: Mapping[str, Any], columns: Columns, pro
             return Unusable(_DEEP.format(columns.messages))
         except ShapeError as error:
             return Unusable(str(error))
+        if isinstance(completion, str) and not _is_of(told, completion):
+            return Unusable(
+                f"`{columns.messages}` holds another answer than the completion; it is read in the completion's place, so it "
+                "has to be the rollout, not the data set's own: name another column with Columns(messages=…), or None"
+            )
         before, completion = ([turn.to_json() for turn in part] for part in (told.context, told.completion))
         columns = replace(columns, prompt=None)
         (one,) = rollouts([before], [completion], {name: [value] for name, value in record.items()}, columns)
@@ -125,6 +135,20 @@ def rollout(completion: object, record: Mapping[str, Any], columns: Columns, pro
         )
     (one,) = rollouts([prompt], [completion], {name: [value] for name, value in record.items()}, columns)
     return one
+
+
+def _is_of(told: Conversation, decoded: str) -> bool:
+    """Whether a decoded text has what the assistant says in a conversation.
+
+    White space, signs, marks such as `[image]` and special tokens may differ. Beginnings are compared, since the text may break off.
+    """
+    said = [_letters(turn.text)[:_BEGINNING] for turn in told.completion if turn.role == "assistant"]
+    heard = _letters(decoded)
+    return not any(said) or any(text in heard for text in said if text)
+
+
+def _letters(text: str) -> str:
+    return _NO_LETTERS.sub("", text)
 
 
 def plain(value: object) -> object:

@@ -139,7 +139,7 @@ def run(options: argparse.Namespace) -> int:
     if unmet:
         return 1
     apart = sum(sum(response.set_apart.values()) for response in result.responses)
-    if apart == len(rows) and not any(row.probs for row in rows):
+    if apart == len(rows) and options.grader == "rows" and not any(row.probs for row in rows):
         warn("no row carries `probs`; name a grader with `--grader`, or their file with `--with`")
     if nothing is not None:
         warn(f"rbrc eval: {nothing}")

@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
         for line in (said.headline, said.detail, f"wrote {options.output}"):
             say(line)
     apart = sum(response.set_apart for response in findings.coverage.responses)
-    if apart == len(rows) and not any(row.probs for row in rows):
+    if apart == len(rows) and options.grader == "rows" and not any(row.probs for row in rows):
         warn("no row carries `probs`; name a grader with `--grader`, or their file with `--with`")
     if not any(response.pairs for response in findings.evaluation.responses):
         warn(f"rbrc report: {NO_PAIR}")

@@ -34,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
     from rbrlang.cli.commands.grading.grade import tell
     from rbrlang.cli.graders import Lazily, grade_rows, keep_answers
     from rbrlang.reward.numpy import NumpyReward
+    from rbrlang.scoring.columns import unknown_response
 
     found = data.fitted(options.output, data.read(options, options.rows))
     reward = NumpyReward.from_artefact(artefact)
@@ -62,13 +63,14 @@ def run(options: argparse.Namespace) -> int:
         known = [name for name, p in of_class.items() if p is not None]
         best = max(known, key=lambda name: of_class[name] or 0.0) if len(known) == len(names) and known else None
         valid = math.isfinite(total[at])
+        reason = reasons[at] if ids[at] >= 0 else unknown_response(row, artefact.circuit)
         columns: dict[str, object] = {
             "reward": _number(total[at]),
             "rule_reward": _number(rules[at]),
             "class_probs": of_class,
             "class": best,
             "valid": valid,
-            "reason": None if valid else "; ".join(filter(None, (reasons[at], row.conversation.silence()))),
+            "reason": None if valid else "; ".join(filter(None, (reason, row.conversation.silence()))),
         }
         if row.klass is not None:
             columns["intended_class"] = row.klass
@@ -84,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
         warn(
             f"{invalid} {'row has' if invalid == 1 else 'rows have'} no reward; the first, {first.get('id', '(no id)')}: {first['reason']}"
         )
-        if not any(row.probs for row in rows):
+        if options.grader == "rows" and not any(row.probs for row in rows):
             warn("no row carries `probs`; name a grader with `--grader`")
     return data.EXIT_SOME_INVALID if invalid or found.bad else 0
 
