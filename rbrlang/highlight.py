@@ -61,7 +61,7 @@ KINDS = (
         "Name.Builtin", "support.function.quantifier.rbr", "function",
     ),
     Kind(
-        "measure", ("words", "characters", "sentences", "lines", "steps", "tool_errors", "count", "calls", "matches", "contains"), "",
+        "measure", ("words", "characters", "sentences", "lines", "count", "matches", "contains"), "",
         "Name.Builtin", "support.function.measure.rbr", "function",
     ),
     Kind("foreign operator", ("and", "or", "not"), "", "Operator.Word", "invalid.illegal.operator.rbr", "operator"),

@@ -14,6 +14,7 @@ from rbrlang.lang.reading.tokens import lex
 from rbrlang.lang.syntax import Comment
 from rbrlang.source import Source
 
+_RELATIONS = (">", ">=", "<", "<=", "==", "=", "!=")
 _PRECEDENCE = {"<=>": 0, "=>": 1, "|": 2, "&": 3}
 
 
@@ -254,16 +255,12 @@ class Phrases:
                 self.mark()
                 self.indent(self.formula)
                 self.word()
-            case "WORDS" | "CHARACTERS" | "SENTENCES" | "LINES" | "STEPS" | "TOOL_ERRORS" | "COUNT" | "CALLS":
-                if self.kind in ("COUNT", "CALLS"):
+            case "WORDS" | "CHARACTERS" | "SENTENCES" | "LINES" | "COUNT":
+                if self.kind == "COUNT":
                     self.call()
                 else:
                     self.word()
-                self.over()
-                self.add(Space())
-                self.words(1)
-                self.add(Space())
-                self.path()
+                self.compared()
             case "MATCHES" | "CONTAINS":
                 self.call()
                 self.over()
@@ -280,8 +277,21 @@ class Phrases:
                 self.add(Space())
                 self.members()
                 self.word()
+            case "NAME" if self.tokens[self.at + 1 : self.at + 2] and self.tokens[self.at + 1].kind == "LPAR":
+                self.call()
+                self.compared()
             case _:
                 self.path()
+                if self.next in _RELATIONS or self.next == "over":
+                    self.compared()
+
+    def compared(self) -> None:
+        """The rest of a comparison, behind what is counted."""
+        self.over()
+        self.add(Space())
+        self.words(1)
+        self.add(Space())
+        self.path()
 
     def call(self) -> None:
         """A measure's name and its pattern in parentheses."""

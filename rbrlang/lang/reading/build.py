@@ -301,6 +301,20 @@ class Builder:
         (quantity, pattern), *over, relation, bound = children
         return tree.Comparison(quantity, pattern, over[0] if over else None, relation, bound, span)
 
+    def _on_trajectory_count(self, children: list[Any], span: Span) -> tree.Formula:
+        first, *inner, relation, bound = children
+        pattern = next((child for child in inner if isinstance(child, tree.Text)), None)
+        over = next((child for child in inner if isinstance(child, tree.Ident)), None)
+        word = first.text
+        if word in (("calls",) if pattern is not None else ("steps", "tool_errors")):
+            return tree.Comparison(word, pattern, over, relation, bound, span)
+        place = first.span if isinstance(first, tree.Path) else self._read.span(first)
+        self.diagnostics.append(Diagnostic(
+            codes.SYNTAX, f"`{word}` is no count, and cannot be compared", place,
+            help="there are `words`, `characters`, `sentences`, `lines`, `count(\"RE2\")`, `steps`, `calls(\"RE2\")`, `tool_errors`",
+        ))  # fmt: skip
+        return tree.Constant(True, span)
+
     def _on_text_measure(self, children: list[Any], span: Span) -> tree.TextMeasure:
         word, pattern, *over = children
         return tree.TextMeasure(word.text, pattern, over[0] if over else None, span)

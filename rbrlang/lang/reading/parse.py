@@ -28,7 +28,7 @@ _SPOKEN = {
 }  # fmt: skip
 _OPERAND_WORDS = (
     "true", "false", "super", "any", "all", "none", "at_least", "at_most", "exactly",
-    "words", "characters", "sentences", "lines", "steps", "tool_errors", "count", "calls", "matches", "contains",
+    "words", "characters", "sentences", "lines", "count", "matches", "contains",
 )  # fmt: skip
 # Deeper stacks mean trees too deep to walk; a bracket with an operator before it takes four places.
 MAX_STACK = 500
