@@ -16,6 +16,7 @@ import re2
 from rbrlang.logic.circuit import Diagram
 from rbrlang.policy import Policy, load
 from rbrlang.reward.measure import measure_atoms
+from rbrlang.rows.conversation import spoken
 
 FOLDER = Path(__file__).parents[1] / "examples" / "refusals"
 RESPONSES = ("hard_refusal", "soft_refusal", "comply")
@@ -52,7 +53,9 @@ def terminal(diagram: Diagram, truths: list[bool]) -> int:
 def truths(row: dict[str, Any]) -> list[bool]:
     """The row's labels and measures, in the order of the policy's atoms."""
     circuit = policy().circuit
-    return [row["labels"][name] for name in circuit.propositions] + measure_atoms(circuit.atoms, row["completion"])
+    return [row["labels"][name] for name in circuit.propositions] + measure_atoms(
+        circuit.atoms, spoken((), row["completion"])
+    )
 
 
 def words(text: str) -> list[str]:

@@ -38,6 +38,7 @@ CHANGED: dict[str, tuple[list[str], object]] = {
     "min_mass": (["--min-mass", "0.25"], 0.25),
     "template": (["--template", "enable_thinking=true"], (("enable_thinking", True),)),
     "discover": (["--no-discover"], False),
+    "allow_abstain": (["--allow-abstain"], True),
     "layout": (["--layout", "question-first"], "question-first"),
     "cache": (["--cache", "a.answers"], Path("a.answers")),
     "concurrency": (["--concurrency", "2"], 2),

@@ -100,7 +100,13 @@ def test_a_tally_is_the_beta_posterior(yes: int, no: int, neither: int) -> None:
 
 
 answers = st.one_of(
-    st.builds(Value, *[st.floats(0, 1)] * 4, st.sampled_from(["top-k", "samples", "label"]), st.text(max_size=5)),
+    st.builds(
+        lambda three, mass, method, note: Value(three[1], mass, three[0], three[2], method, note),
+        st.tuples(*[st.floats(0, 1)] * 3).map(sorted),
+        st.floats(0, 1),
+        st.sampled_from(["top-k", "samples", "label"]),
+        st.text(max_size=5),
+    ),
     st.builds(Abstained, st.text()),
     st.builds(Invalid, st.sampled_from(["low-mass", "transport", "stopped"]), st.text()),
 )

@@ -76,7 +76,7 @@ def test_a_table_value_that_is_no_probability_is_invalid(tmp_path: Path, value: 
     [
         ("t.jsonl", "{}\n", "line 1: not an object with an `id` and an object `probs`"),
         ("t.jsonl", '{"id": "a", "probs": {}}\n{"id": "a", "probs": {}}', "line 2: the id `a` occurs twice"),
-        ("t.jsonl", "[" * 100_000, "line 1: not an object"),
+        ("t.jsonl", "[" * 100_000, "line 1: not usable: nested more than 100 deep"),
         ("t.jsonl", '{"id": "a", "probs": {"apologie": 1}}', "no probability for any proposition"),
         ("t.csv", "name,apology\na,1\n", "has no column `id`"),
         ("t.csv", "id,apology\na,1\na,0\n", "line 3: the id `a` occurs twice"),

@@ -26,7 +26,6 @@ from world import BEGIN, LONGEST, PAD, PROMPT, UNKNOWN, build_world, question
 
 import rbrlang as rbr
 from rbrlang.grading.results import Answer, GradeItem, Invalid
-from rbrlang.lang.program import Message
 from rbrlang.scoring.score import Scorer
 
 PLAN = compare.SMALL
@@ -152,7 +151,8 @@ def test_a_text_without_an_end_and_a_loop_make_no_sense(instruments: experiment.
 def test_text_that_no_phrase_covers_still_gets_a_verdict(
     instruments: experiment.Instruments, text: str, read: str, holds: set[str]
 ) -> None:
-    row = replace(instruments.world.prompts["held"][0], completion=(Message("assistant", text),))
+    asked = instruments.world.prompts["held"][0]
+    row = replace(asked, conversation=asked.conversation.answered(text))
     verdict = instruments.reader(row, ended=True)
     assert verdict.klass in instruments.world.policy.circuit.responses[0].classes
     assert (verdict.read, verdict.holds) == (read, holds)

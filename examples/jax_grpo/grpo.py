@@ -26,7 +26,6 @@ from model import log_probs, sample
 from numpy.typing import NDArray
 from world import Ints, Vocabulary, question
 
-from rbrlang.lang.program import Message
 from rbrlang.rows.read import Row
 from rbrlang.scoring.metrics import batch_metrics
 from rbrlang.scoring.score import Scorer, Scores
@@ -86,10 +85,9 @@ def write(
     completions = np.asarray(sample(graph, params, prompts, key, group=group))
     texts, ended = vocabulary.written(completions)
     rows = [
-        replace(
-            asked[at // group], id=f"{asked[at // group].prompt_key}-{at}", completion=(Message("assistant", text),)
-        )
+        replace(row, id=f"{row.prompt_key}-{at}", conversation=row.conversation.answered(text))
         for at, text in enumerate(texts)
+        for row in (asked[at // group],)
     ]
     return Batch(np.repeat(prompts, group, axis=0), completions, tuple(rows), tuple(ended))
 

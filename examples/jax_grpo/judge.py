@@ -36,6 +36,7 @@ from rbrlang.learning.synthesis.phrases import Bank, Scene, Section
 from rbrlang.learning.synthesis.synth import class_of
 from rbrlang.policy import Policy
 from rbrlang.reward.measure import measure_atoms
+from rbrlang.rows.conversation import spoken
 from rbrlang.rows.read import Row
 
 NEAR = 0.7  # likeness in words, from 0 to 1, from which a stray run counts as a phrasing
@@ -130,7 +131,7 @@ class Reader:
     def class_name(self, holds: frozenset[str], response: str, text: str) -> str:
         """The class that the rules give."""
         number = self.circuit.response_names.index(response)
-        truth = (*(name in holds for name in self.names), *measure_atoms(self.circuit.atoms, text))
+        truth = (*(name in holds for name in self.names), *measure_atoms(self.circuit.atoms, spoken((), text)))
         klass = class_of(self.circuit.responses[number], truth)
         if klass < 0:
             raise ValueError(f"the axioms exclude {sorted(holds)}; this is a bug of the judge")
