@@ -56,6 +56,16 @@ def test_names_of_measures_can_be_written_again() -> None:
     assert names(again) == found
 
 
+def test_counts_of_the_trajectory_are_names_where_nothing_is_compared() -> None:
+    text = (
+        'prop steps "S."\nprop calls "C."\ntool_errors := steps & !calls\n'
+        'response r ranks steps > other\nr.steps := (tool_errors | calls) & steps > 3 & calls("f") == 0 & tool_errors < 2\n'
+        "r.other := otherwise\n"
+    )
+    assert names(text) == ("steps", "calls", "steps > 3", 'calls("f") > 0', "tool_errors > 1")
+    assert formatted(Source("x.rbr", text)) == text
+
+
 def test_measures_of_other_texts_are_other_atoms() -> None:
     same, other = A + RULES.format(formula="a & words > 5"), A + RULES.format(formula="a & words over thought > 5")
     one, two = rbr.loads(same), rbr.loads(other)
@@ -93,6 +103,8 @@ def test_the_circuit_keeps_the_texts() -> None:
         ('prop b "B." {\n over final\n over final\n}\n', "`b` is judged over two texts", "over final"),
         ("d := steps over final > 3\n", "`steps` is always of the whole trajectory", "final"),
         ("d := words over everything > 3\n", "`everything` is no text of a completion", "everything"),
+        ("d := a > 1\n", "`a` is no count, and cannot be compared", "a"),
+        ('d := kicks("x") > 1\n', "`kicks` is no count", "kicks"),
         ('d := calls("(") > 1\n', "not an RE2 pattern", '"("'),
         ('d := calls("") over x > 1\n', "always of the whole trajectory", "x"),
         ("over := a\n", "", "over"),
