@@ -30,7 +30,7 @@ from rbrlang.rows.conversation import Call, Conversation, Turn, key_of
 from rbrlang.rows.read import Row, read_rows, row_from
 from rbrlang.rows.shapes import ShapeError, conversation, split, turns
 from rbrlang.rows.thought import apart
-from rbrlang.scoring.columns import Columns, Rollout, Unusable, rollout, rollouts
+from rbrlang.scoring.columns import Columns, ColumnsError, Rollout, Unusable, rollout, rollouts
 from rbrlang.scoring.score import Scorer
 from rbrlang.scoring.store import RolloutStore
 from rbrlang.serve.forms import Reading, read_openrlhf, read_score, read_verify
@@ -399,7 +399,21 @@ def test_other_marks_and_none() -> None:
     assert apart("◁think▷a◁/think▷b", marks) == ("b", "a")
     assert apart("<|channel|>analysis<|message|>a<|end|>b", marks) == ("b", "a")
     assert apart("<think>a</think>b", ()) == ("<think>a</think>b", "")
+    assert apart("<think>a</think>b", (("", ""),)) == ("<think>a</think>b", "")
+    two = (("<think>", "</think>"), ("<a>", "</a>"))
+    assert apart("<a>x<think>y</a>z</think>w", two) == ("z</think>w", "x<think>y"), "the first mark counts"
+    assert apart("<<think></think>a>shame", two) == ("<a>shame", ""), "what is left makes no new mark"
+    assert apart("<think>x</think>shame</a>w", two) == ("shame</a>w", "x"), "a later closing mark closes nothing"
+    assert apart("x</a>w<think>y", two) == ("w", "x\n\ny")
     assert turns("<think>a</think>b", "x", "user")[0].text == "<think>a</think>b", "a user's marks are text"
+
+
+def test_marks_of_columns_are_pairs_of_texts() -> None:
+    assert Columns(thought_marks=(("", ""),)).thought_marks == ()
+    assert Columns(thought_marks=[["a", "b"]]).thought_marks == (("a", "b"),)  # pyright: ignore[reportArgumentType]
+    for wrong in (("<a>", "</a>"), (("<a>",),), (("", "</a>"),), (("<a>", ""),), ((1, 2),), "<a>", None):
+        with pytest.raises(ColumnsError, match="thought_marks are pairs of an opening and a closing text"):
+            Columns(thought_marks=wrong)  # pyright: ignore[reportArgumentType]
 
 
 def test_what_is_said_apart_hides_nothing() -> None:

@@ -152,6 +152,17 @@ def test_hover(opened: Editor, marked: str, nth: int, parts: list[str]) -> None:
     assert [part for part in parts if part not in page.contents.value] == []
 
 
+def test_hover_says_which_text_a_proposition_is_judged_over(opened: Editor) -> None:
+    text = MAIN + 'judge assistant\nprop plots "Plots." { over thought }\n'
+    opened.edit("main.rbr", text)
+    for name, said in (("plots", "judged over: `thought`"), ("helps", "judged over: `assistant`")):
+        page = opened.ask("text_document_hover", types.HoverParams(opened.id("main.rbr"), at(text, name)))
+        assert said in page.contents.value
+    opened.edit("main.rbr", MAIN)
+    page = opened.ask("text_document_hover", types.HoverParams(*_at(opened, "helps")))
+    assert "judged over" not in page.contents.value, "the final text needs no word"
+
+
 def test_hover_knows_what_the_axioms_decide(opened: Editor) -> None:
     text = MAIN + "axiom !rude\nwild := rude & helps\n"
     opened.edit("main.rbr", text)

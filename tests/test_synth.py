@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from learning_rows import circuit
 
 import rbrlang
+from rbrlang.cli.main import main
 from rbrlang.lang.program import And, AtLeast, Const, Formula, Iff, Implies, Not, Or, Var
 from rbrlang.learning.sample import sample_rows
 from rbrlang.learning.synthesis.synth import Impossible, draw_class, synth_from_rules
@@ -139,3 +141,26 @@ def test_the_base_reward_knows_a_little_and_counts_must_be_positive() -> None:
     assert all(row.base_reward is None for row in synth_from_rules(circuit(), 1, 1, 0, base_reward=False).rows)
     with pytest.raises(ValueError, match="1 or more"):
         synth_from_rules(circuit(), 0, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ("words > 200000", "`r.x` has no completion under the priors and axioms\n"),
+        (
+            "steps > 2 | words over thought > 9",
+            (
+                "`r.x` has no completion under the priors and axioms that is one turn without calls and thoughts, as all "
+                "that is written here; see `steps > 2`, `words over thought > 9`\n"
+            ),
+        ),
+    ],
+)
+def test_a_class_that_no_text_can_have_is_named_with_the_reason(
+    condition: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = tmp_path / "p.rbr"
+    rules = f'prop a "A."\nresponse r ranks x > y\nr.x := a & ({condition})\nr.y := otherwise\n'
+    policy.write_text(rules, encoding="utf-8")
+    assert main(["synth", str(policy), "--from", "rules", "--prompts", "1", "-o", str(tmp_path / "rows.jsonl")]) == 1
+    assert capsys.readouterr().err.endswith(said)

@@ -119,6 +119,7 @@ def _entity(document: Document, entity: Entity) -> Iterator[str]:
             yield f"> {declaration.statement.value}"
             asks = [item.question.value for item in declaration.items if isinstance(item, tree.Ask)]
             yield from (f"asked: {question}" for question in asks[:1])
+            yield from _judged(document, entity)
             yield from _probability(document, entity)
             polarity = [item.answer for item in declaration.items if isinstance(item, tree.Example)]
             if polarity:
@@ -144,6 +145,13 @@ def _entity(document: Document, entity: Entity) -> Iterator[str]:
             assert_never(declaration)
     if declaration.doc:
         yield declaration.doc
+
+
+def _judged(document: Document, entity: Entity) -> Iterator[str]:
+    """The text that a proposition is judged over, where that is not the one which needs no word."""
+    for proposition in document.checked.program.propositions:
+        if proposition.span == entity.span and proposition.over != "final":
+            yield f"judged over: `{proposition.over}`"
 
 
 def _probability(document: Document, entity: Entity) -> Iterator[str]:

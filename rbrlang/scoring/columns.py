@@ -45,6 +45,19 @@ class Columns:
     messages: str | None = "messages"
     thought_marks: Marks = THOUGHT_MARKS
 
+    def __post_init__(self) -> None:
+        """Raises `ColumnsError` where `thought_marks` are no pairs of texts; a pair of empty ones is none."""
+        given = cast(object, self.thought_marks)
+        pairs = tuple(cast("Sequence[object]", given)) if isinstance(given, (tuple, list)) else (None,)
+        for pair in pairs:
+            texts = cast("Sequence[object]", pair) if isinstance(pair, (tuple, list)) else ()
+            if len(texts) != 2 or not all(isinstance(text, str) for text in texts) or bool(texts[0]) != bool(texts[1]):
+                raise ColumnsError(
+                    'thought_marks are pairs of an opening and a closing text, such as (("<think>", "</think>"),), or () for none'
+                )
+        marks = tuple((str(pair[0]), str(pair[1])) for pair in cast("Sequence[Sequence[object]]", pairs) if pair[0])
+        object.__setattr__(self, "thought_marks", marks)
+
 
 @dataclass(frozen=True, slots=True)
 class Unusable:

@@ -97,8 +97,7 @@ def _from_rules(options: argparse.Namespace, policy: Policy, prompts: int | Sequ
         policy.circuit, prompts, options.per_class, options.seed, base_reward=not options.no_base_reward
     )
     _write(options, policy, drawn.rows)
-    for missing in drawn.impossible:
-        warn(f"`{missing.response}.{missing.klass}` has no completion under the priors and axioms")
+    synth_llm.tell_impossible(policy.circuit, drawn.impossible)
     return int(bool(drawn.impossible))
 
 

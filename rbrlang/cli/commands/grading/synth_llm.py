@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from rbrlang.grading.endpoint.writing import WriterOptions
     from rbrlang.grading.results import Answer, GradeItem
     from rbrlang.learning.synthesis.compose import Composed
+    from rbrlang.learning.synthesis.synth import Impossible
+    from rbrlang.logic.circuit import Circuit
     from rbrlang.policy import Policy
     from rbrlang.rows.read import Row
 
@@ -80,7 +82,7 @@ def compose(options: argparse.Namespace, policy: Policy, prompts: int | Sequence
         say("")
     else:
         _report(composed)
-    _tell(options, composed, summary)
+    _tell(options, circuit, composed, summary)
     if any(tally.open for tally in composed.tallies):
         from rbrlang.cli.data import EXIT_SOME_INVALID
 
@@ -195,9 +197,26 @@ def _report(composed: Composed) -> None:
         warn(line)
 
 
-def _tell(options: argparse.Namespace, composed: Composed, summary: Summary | None) -> None:
-    for missing in composed.impossible:
-        warn(f"`{missing.response}.{missing.klass}` has no completion under the priors and axioms")
+def tell_impossible(circuit: Circuit, impossible: Sequence[Impossible]) -> None:
+    """Say which classes no text can have, and that all texts written here are of one turn where that may be why."""
+    from rbrlang.learning.synthesis.specify import of_one_turn
+
+    settled = [circuit.atoms[at].name for at in of_one_turn(circuit)]
+    for missing in impossible:
+        of = f"`{missing.response}.{missing.klass}` has no completion under the priors and axioms"
+        named = ", ".join(f"`{name}`" for name in settled[:3]) + (", …" if len(settled) > 3 else "")
+        warn(
+            of
+            + (
+                f" that is one turn without calls and thoughts, as all that is written here; see {named}"
+                if settled
+                else ""
+            )
+        )
+
+
+def _tell(options: argparse.Namespace, circuit: Circuit, composed: Composed, summary: Summary | None) -> None:
+    tell_impossible(circuit, composed.impossible)
     if composed.empty:
         warn(f"{composed.empty} × the model wrote nothing")
     for reason, count in list(composed.failures.items())[:10]:
