@@ -151,6 +151,26 @@ SHAPES: dict[str, tuple[list[dict[str, Any]], tuple[Turn, ...]]] = {
          {"from": "observation", "value": '{"error": "down"}'}, {"from": "gpt", "value": REFUSAL}],
         (assistant("", "", CALL), Turn("tool", '{"error": "down"}', failed=True), assistant(REFUSAL)),
     ),
+    "LangChain's other keys": (
+        [{"type": "ai", "content": REFUSAL, "tool_calls": [],
+          "additional_kwargs": {"reasoning_content": "Hm.", "tool_calls": [OPENAI_CALL], "role": "user", "content": "shame"}}],
+        (assistant(REFUSAL, "Hm.", CALL),),
+    ),
+    "Bedrock": (
+        [{"role": "assistant", "content": [
+            {"reasoningContent": {"reasoningText": {"text": "Hm.", "signature": "x"}}},
+            {"toolUse": {"toolUseId": "1", "name": "find", "input": {"q": "hours"}}}]},
+         {"role": "user", "content": [
+             {"toolResult": {"toolUseId": "1", "content": [{"json": {"hours": 9}}, {"text": "!"}], "status": "error"}}]},
+         {"role": "assistant", "content": [{"text": REFUSAL}, {"cachePoint": {"type": "default"}}]}],
+        (assistant("", "Hm.", CALL), Turn("tool", '{"hours": 9}!', name="find", failed=True), assistant(REFUSAL)),
+    ),
+    "a tool that waits for leave": (
+        [{"type": "mcp_list_tools", "server_label": "s", "tools": []},
+         {"type": "mcp_approval_request", "id": "1", "name": "find", "arguments": '{"q": "hours"}', "server_label": "s"},
+         {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": REFUSAL}]}],
+        (assistant("", "", CALL), assistant(REFUSAL)),
+    ),
     "Gemini": (
         [{"role": "model", "parts": [{"functionCall": {"name": "find", "args": {"q": "hours"}}}]},
          {"role": "user", "parts": [{"functionResponse": {"name": "find", "response": {"hours": "9 to 5"}}}]},

@@ -136,13 +136,20 @@ class _Reader:
         data = fields.get("data")
         if isinstance(data, dict) and fields.get("role") is None and fields.get("content") is None:
             fields = {**fields, **cast(dict[str, Any], data)}  # as LangChain writes messages
+        aside = fields.get("additional_kwargs")
+        if isinstance(aside, dict):  # LangChain's, where its provider has keys of its own
+            fields = {**fields, **{key: aside[key] for key in _ASIDE if key in aside and not fields.get(key)}}
         kind = fields.get("type")
         kind = kind if isinstance(kind, str) else "message"
+        if kind == "mcp_list_tools":
+            return  # what a server offers: nobody's words
         if kind == "reasoning":
             self._add(Turn("assistant", "", _thought(fields)), joins=False)
         elif kind.endswith("_output") and "output" in fields:
             self._result(fields, fields["output"])
-        elif kind.endswith("_call") and fields.get("role") is None and fields.get("from") is None:
+        elif (
+            kind.endswith(("_call", "_approval_request")) and fields.get("role") is None and fields.get("from") is None
+        ):
             self._call(kind, fields)
         else:
             self._message(fields, typed=kind == "message" and "type" in fields)
@@ -193,7 +200,7 @@ class _Reader:
 
     def _call(self, kind: str, fields: Mapping[str, Any]) -> None:
         """A call as an item of its own, with its result where the item holds that too."""
-        if kind in ("function_call", "custom_tool_call"):
+        if kind in ("function_call", "custom_tool_call", "mcp_approval_request"):
             call = function_of(fields)
         else:
             aside = ("type", "id", "status", "call_id", "name", "output", "error", "results")
@@ -264,16 +271,20 @@ class _Parts:
             kind = next((key for key, value in part.items() if value is not None and key in _UNTYPED), "")
         if kind in ("thinking", "reasoning", "redacted_thinking"):
             self.thoughts.append(_thought(part))
+        elif kind == "reasoningContent":  # Bedrock's
+            given = part["reasoningContent"]
+            self.thoughts.append(_thoughts(given.get("reasoningText") if isinstance(given, dict) else given))
         elif part.get("thought") is True and isinstance(part.get("text"), str):  # Gemini's
             self.thoughts.append(part["text"])
-        elif kind in ("tool_use", "functionCall", "function_call", "tool_call", "server_tool_use"):
-            given = part.get("functionCall") or part.get("function_call") or part
+        elif kind in ("tool_use", "toolUse", "functionCall", "function_call", "tool_call", "server_tool_use"):
+            given = part.get("functionCall") or part.get("function_call") or part.get("toolUse") or part
             call = function_of(given)
-            if isinstance(part.get("id"), str):
-                self.named[part["id"]] = call.name
+            number = part.get("id") or (given.get("toolUseId") if isinstance(given, dict) else None)
+            if isinstance(number, str):
+                self.named[number] = call.name
             self.calls.append(call)
-        elif kind in ("tool_result", "functionResponse", "function_response"):
-            given = part.get("functionResponse") or part.get("function_response") or part
+        elif kind in ("tool_result", "toolResult", "functionResponse", "function_response"):
+            given = part.get("functionResponse") or part.get("function_response") or part.get("toolResult") or part
             content = cast(dict[str, Any], given).get("content", cast(dict[str, Any], given).get("response"))
             self.results.append(_result(cast(dict[str, Any], given), content, self.name, self.named))
         elif isinstance(part.get("text"), str):
@@ -284,6 +295,10 @@ class _Parts:
             self._worded(part)
         elif "parts" in part:
             self.read(part["parts"])
+        elif kind == "json":
+            self.texts.append(dumped(part["json"]))
+        elif kind == "cachePoint":
+            pass
         elif not kind:
             if any(value is not None for value in part.values()):
                 raise ShapeError(f"`{self.name}` holds a part of content without `type` and `text`")
@@ -298,9 +313,11 @@ class _Parts:
         self.read(value if isinstance(value, str) else text)
 
 
+_ASIDE = ("reasoning_content", "tool_calls", "function_call")
 _UNTYPED = (
     "text", "functionCall", "functionResponse", "function_call", "function_response", "inlineData", "inline_data",
-    "fileData", "file_data", "image", "image_url", "audio", "video", "file", "parts",
+    "fileData", "file_data", "image", "image_url", "audio", "video", "file", "document", "toolUse", "toolResult", "reasoningContent",
+    "json", "cachePoint", "parts",
 )  # fmt: skip
 
 
@@ -309,7 +326,7 @@ _UNTYPED = (
 
 def _result(fields: Mapping[str, Any], content: object, name: str, named: Mapping[str, str]) -> Turn:
     """The turn of a tool's result; its name is its own, or that of the call that it answers."""
-    ids = (fields.get(key) for key in ("tool_call_id", "call_id", "tool_use_id"))
+    ids = (fields.get(key) for key in ("tool_call_id", "call_id", "tool_use_id", "toolUseId"))
     called = next((named[i] for i in ids if isinstance(i, str) and i in named), "")
     own = fields.get("name")
     text = _plain(content, name)
