@@ -5,7 +5,7 @@ through all stages, from the first character to the last lint, and each stage sa
 costs. A step is about a microsecond of an ordinary processor, and the sizes that are built along the way are bounded
 by the steps that build them: with `STEPS` a policy from elsewhere costs less than 5 s and 500 MB.
 
-    reading   a step a byte, more for signs, which make small tokens
+    reading   a step a byte, more for signs, which make small tokens, and for lines, which make small statements
     meaning   a few steps for each part of a formula and each name
     diagrams  a step for each node and each entry of an operation's table
 
@@ -21,7 +21,8 @@ from rbrlang.source import Source, Span
 STEPS = 4_000_000
 
 _SIGNS = "&|!(){},:=<>@."
-_PER_SIGN = 3
+_PER_SIGN = 5
+_PER_LINE = 10
 
 
 class SpentError(Exception):
@@ -64,7 +65,8 @@ class Budget:
         """Take what reading a text costs, which its characters alone decide. Raises `SpentError`."""
         signs = sum(source.text.count(sign) for sign in _SIGNS)
         size = len(source.text) if source.text.isascii() else len(source.text.encode("utf-8", "surrogatepass"))
-        cost = size + _PER_SIGN * signs
+        lines = source.text.count("\n") + source.text.count("\r") - source.text.count("\r\n")
+        cost = size + _PER_SIGN * signs + _PER_LINE * lines
         reached = int(len(source.text) * max(0.0, self.left) / cost) if cost > self.left else 0
         line = source.text.rfind("\n", 0, reached) + 1
         self.at(Span(source, line, max(line, reached)))

@@ -300,6 +300,32 @@ def noise(size: int) -> str:
     return "§ ¤ a" * size
 
 
+def definitions_again(size: int) -> str:
+    """One name defined over and over, in the shortest statements that there are."""
+    return 'prop a "It is."\n' + "d := a\n" * size
+
+
+def rules_again(size: int) -> str:
+    """One class ruled over and over."""
+    return 'prop a "It is."\n' + TWO.format("a") + "r.good := a\n" * size
+
+
+def categories_again(size: int) -> str:
+    """One category mapped over and over, in one statement."""
+    return 'prop a "It is."\n' + TWO.format("a") + "category " + '"x",' * size + '"x" -> r\n'
+
+
+def responses_together(size: int) -> str:
+    """Response types named by one statement, all ruled by two."""
+    names = ", ".join(f"r{at}" for at in range(size))
+    return f'prop a "It is."\nresponse {names} ranks good > bad\n*.good := a\n*.bad := otherwise\n'
+
+
+def operands(size: int) -> str:
+    """One operand over and over."""
+    return 'prop a "It is."\n' + TWO.format("a | " * size + "a")
+
+
 Case = tuple[Callable[[int], str], int]
 
 CASES: Sequence[Case] = (
@@ -311,5 +337,6 @@ CASES: Sequence[Case] = (
     (many_cases, 100_000), (measure_tests, 2_000), (many_properties, 100_000), (many_monotones, 300), (many_monotones, 10_000),
     (many_weights, 300), (many_weights, 10_000), (unknown_names, 3_000), (unreadable, 100_000), (unclosed, 100_000), (quotes, 100_000),
     (many_annotations, 100_000), (comments, 500_000), (allows, 30_000), (patterns, 1_000), (cues, 3_000), (tiers, 100_000), (parity, 60), (redundancies, 2_000), (redundancies, 50_000),
-    (numbers, 1_000_000), (noise, 1_000_000),
+    (numbers, 1_000_000), (noise, 1_000_000), (definitions_again, 90_000), (definitions_again, 300_000), (rules_again, 70_000),
+    (categories_again, 400_000), (responses_together, 80_000), (operands, 400_000),
 )  # fmt: skip

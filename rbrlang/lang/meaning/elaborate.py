@@ -23,7 +23,7 @@ from rbrlang.lang.meaning.judged import texts
 from rbrlang.lang.meaning.reach import Reach
 from rbrlang.lang.meaning.rewards import with_reward
 from rbrlang.lang.meaning.rules import RuleBook
-from rbrlang.lang.meaning.scope import Entity, Scope, build_scopes, lookup, module_name, resolve
+from rbrlang.lang.meaning.scope import STATEMENT, Entity, Scope, build_scopes, lookup, module_name, resolve
 from rbrlang.lang.meaning.unused import unused
 from rbrlang.lang.program import (
     Axiom,
@@ -41,6 +41,7 @@ from rbrlang.source import Source, Span
 
 EDITION = 1
 _PROPOSITION = 20  # steps
+_RESPONSE = 150
 
 
 def elaborate(
@@ -88,6 +89,7 @@ class _Elaborator:
         numbers: dict[Entity, int] = {}
         for entity in responses:
             self.budget.at(entity.span)
+            self.budget.spend(_RESPONSE)
             response = self.rules.response(entity, formulas)
             if response is not None:
                 block, scope = self._reward_block(entity)
@@ -406,6 +408,8 @@ class _Elaborator:
                 entity = (
                     self._response(statement.response) if key == self.root.key else lookup(scope, statement.response)
                 )
+                self.budget.at(statement.span)
+                self.budget.spend(STATEMENT * len(statement.names))
                 for text in statement.names:
                     if text.value in found:
                         if key == self.root.key:

@@ -15,7 +15,7 @@ from rbrlang.diagnostics import Diagnostic, Fix
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.load import LoadedModule
 from rbrlang.lang.meaning.formulas import Formulas, known_classes, names_super
-from rbrlang.lang.meaning.scope import Entity, Scope, resolve
+from rbrlang.lang.meaning.scope import STATEMENT, Entity, Scope, resolve
 from rbrlang.lang.program import ClassRule, Formula, Otherwise, ResponseType
 from rbrlang.source import Span
 
@@ -91,7 +91,7 @@ class RuleBook:
         for statement in everywhere:
             name = statement.target.parts[0]
             budget.at(statement.span)
-            budget.spend(len(own))
+            budget.spend(STATEMENT + len(own))
             having = [entity for entity in own if name.text in self._rules[entity].classes]
             if not having:
                 self._diagnostics.append(Diagnostic(
@@ -124,6 +124,8 @@ class RuleBook:
 
     def _flat(self, statement: tree.Assign, key: str) -> None:
         target = statement.target
+        self._scopes[key].budget.at(statement.span)
+        self._scopes[key].budget.spend(STATEMENT)
         entity = self._owner(target, key)
         if entity is None:
             return
@@ -140,6 +142,8 @@ class RuleBook:
     def _override(self, statement: tree.Override, key: str) -> None:
         """Put another line in the place of the one that an imported response type has for a class."""
         target = statement.target
+        self._scopes[key].budget.at(statement.span)
+        self._scopes[key].budget.spend(STATEMENT)
         if len(target.parts) < 2 or (len(target.parts) == 2 and target.parts[0].text in self._scopes[key].modules):
             self._diagnostics.append(Diagnostic(
                 codes.BAD_OVERRIDE, f"`{target.text}` is not the class of a response type", target.span,

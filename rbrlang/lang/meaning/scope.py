@@ -21,6 +21,8 @@ from rbrlang.lang.reading import grammar
 from rbrlang.source import Span
 
 _LOOKING = 20  # steps for comparing two names
+STATEMENT = 10
+"""Steps for a small statement that is taken apart, and for what is wrong with it."""
 
 Declaration = tree.Prop | tree.Assign | tree.Group | tree.Param | tree.Response
 
@@ -101,6 +103,8 @@ def build_scopes(
         for entity in _declared(module):
             first = own.setdefault(entity.name, entity)
             if first is not entity:
+                budget.at(entity.span)
+                budget.spend(STATEMENT)
                 diagnostics.append(_twice(entity.name, entity.span, first.span))
         scope = Scope(module.key, own, dict(own), {}, budget)
         for use, key in module.imports:
