@@ -385,6 +385,16 @@ def test_a_completion_that_says_nothing_is_a_row_with_an_empty_text() -> None:
     assert '{"name": "find", "arguments": "{\\"q\\": \\"hours\\"}"}' in shown
 
 
+def test_messages_without_another_turn_between_are_one_turn() -> None:
+    """Nothing can be said first and be forgotten."""
+    insult, excuse = ({"role": "assistant", "content": text} for text in ("shame on you", "Sorry."))
+    told = conversation("Hi", [excuse, {"role": "user", "content": "?"}, insult, excuse])
+    assert told.text() == "shame on you\n\nSorry."
+    assert [turn.text for turn in told.before()] == ["Hi", "Sorry.", "?"]
+    other = told.answered("No.")
+    assert (other.text(), other.before(), other.steps()) == ("No.", told.before(), 2)
+
+
 def test_a_missing_reward_says_that_nothing_was_said(policy: str) -> None:
     fields = {"prompt": "Hi", "completion": SHAPES["a tool call and no word"][0], "response_type": "comply"}
     scorer = Scorer(policy, lambda items, wanted: [{} for _ in items])

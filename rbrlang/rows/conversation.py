@@ -7,7 +7,7 @@ never judged as the model's words. What is read of a completion is one of four t
 
 | | the text |
 | --- | --- |
-| `final` | what the assistant says in its last turn of the completion |
+| `final` | what the assistant says in its last turn of the completion; messages with no other turn between are one |
 | `assistant` | all that it says in the completion, turn after turn |
 | `trajectory` | every turn of the completion, calls and results included, each with its speaker |
 | `thought` | what it thinks in the completion, which none of the others shows |
@@ -108,24 +108,28 @@ class Conversation:
 
     def before(self, over: Judged = "final") -> tuple[Turn, ...]:
         """The turns before the text that is judged: the context, and under `final` what led to the last turn."""
-        last = self._last()
-        if over != "final" or not last:
+        run = self._run()
+        if over != "final" or run is None:
             return self.context
-        return self.context + self.completion[:last]
+        return self.context + self.completion[: run.start]
 
     def answered(self, text: str) -> Conversation:
         """The same conversation with another text of the assistant's last turn."""
-        last = self._last()
-        if last is None:
+        old, run = self.last(), self._run()
+        if old is None or run is None:
             return Conversation(self.context, (*self.completion, Turn("assistant", text)))
-        old = self.completion[last]
         turn = Turn("assistant", text, old.thought, old.calls, old.name)
-        return Conversation(self.context, (*self.completion[:last], turn, *self.completion[last + 1 :]))
+        return Conversation(self.context, (*self.completion[: run.start], turn, *self.completion[run.stop :]))
 
     def last(self) -> Turn | None:
-        """The assistant's last turn."""
-        last = self._last()
-        return None if last is None else self.completion[last]
+        """The assistant's last turn; messages with no other turn between them are one."""
+        run = self._run()
+        if run is None:
+            return None
+        turns = self.completion[run]
+        calls = tuple(call for turn in turns for call in turn.calls)
+        text, thought = joined(turn.text for turn in turns), joined(turn.thought for turn in turns)
+        return turns[0] if len(turns) == 1 else Turn("assistant", text, thought, calls, turns[-1].name)
 
     def silence(self) -> str:
         """What to say of a completion whose last turn holds no text; nothing where it does."""
@@ -148,10 +152,16 @@ class Conversation:
         """How many results of tools in the completion are errors."""
         return sum(turn.failed for turn in self.completion)
 
-    def _last(self) -> int | None:
-        return next(
-            (at for at in reversed(range(len(self.completion))) if self.completion[at].role == "assistant"), None
-        )
+    def _run(self) -> slice | None:
+        """Where the assistant's last turn stands in the completion."""
+        said = [turn.role == "assistant" for turn in self.completion]
+        if True not in said:
+            return None
+        stop = len(said) - said[::-1].index(True)
+        start = stop
+        while start and said[start - 1]:
+            start -= 1
+        return slice(start, stop)
 
 
 def spoken(prompt: Sequence[Message] | Sequence[Turn], completion: str) -> Conversation:
