@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import hostile
+import jax.numpy as jnp
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -274,7 +275,7 @@ def test_whatever_is_accepted_compiles(
         for form in ("exact", "product"):
             circuit = policy.compiled(form)
             weights = default_weights(circuit)
-            RuleReward(circuit, weights)
+            RuleReward(circuit, jnp.asarray(weights))
             file = tmp_path_factory.mktemp("made") / "p.rbrc"
             write_artefact(file, Artefact(circuit, weights, policy.sources, None, {}, policy.params))
             assert read_artefact(file).circuit == circuit
