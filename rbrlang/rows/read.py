@@ -262,6 +262,9 @@ def _conversational(fields: dict[str, Any]) -> dict[str, Any]:
         elif type(value) is str and name not in ("prompt", "completion"):
             fields = {**fields, name: _from_text(value, name)}
     if all(fields.get(name) is None for name in ("completion", "messages", "prompt_completion")):
+        empty = [name for name in ("completion", "messages") if name in fields]
+        if empty:
+            raise _bad(f"there is no `completion`: `{empty[0]}` is null")
         raise _bad(
             f"there is no `completion`; the columns are {_listed(tuple(fields))}, and `--column completion=…` says "
             "which it is"
