@@ -7,13 +7,12 @@ all others, so that it costs nothing where no old name is imported.
 from __future__ import annotations
 
 import sys
-import warnings
-from collections.abc import Sequence
-from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
-from importlib.util import spec_from_loader
-from types import ModuleType
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
 
 MOVED = {
     f"rbrlang.{old}.{name}": f"rbrlang.{new}.{name}"
@@ -29,11 +28,14 @@ MOVED = {
 } | {"rbrlang.learning.rows": "rbrlang.rows.read"}
 
 
-class _Here(Loader):
+# Neither class derives from `importlib.abc`, which takes longer to load than all the rest of this package's start.
+class _Here:
     def __init__(self, name: str) -> None:
         self._name = name
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
+        from importlib import import_module
+
         module = import_module(self._name)
         self._spec = module.__spec__
         return module
@@ -42,15 +44,18 @@ class _Here(Loader):
         module.__spec__ = self._spec  # the import system had put the old name's there
 
 
-class _Finder(MetaPathFinder):
+class _Finder:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         new = MOVED.get(fullname)
         if new is None:
             return None
+        import warnings
+        from importlib.machinery import ModuleSpec
+
         warnings.warn(f"`{fullname}` is `{new}` now", DeprecationWarning, stacklevel=2)
-        return spec_from_loader(fullname, _Here(new))
+        return ModuleSpec(fullname, cast(Any, _Here(new)))
 
 
 def install() -> None:
