@@ -208,3 +208,16 @@ def test_larger_thresholds_imply_smaller_ones() -> None:
     flat = "response r ranks a > b\nr.a := words > 10\nr.b := words < 11 | words > 99\n"
     (overlap,) = check_text(flat).diagnostics
     assert (overlap.code.id, overlap.witness) == ("RBR3002", (("words > 99", True),))
+
+
+def test_what_holds_of_every_text_outlives_the_questions_asked_before() -> None:
+    """Many counts, an axiom, and a line that nothing reaches: found by the oracle, where a check ended in an IndexError."""
+    text = (
+        'prop p0 "Statement 0."\nprop p1 "Statement 1."\nprop p2 "Statement 2."\nprop p3 "Statement 3."\n'
+        'prop p4 "Statement 4."\nd0 := (p0 <=> (count("!") >= 6)) <=> all({p3, p2})\n'
+        'd1 := !(none(g0) & any({p0, p1, p2, p4, p3}) & (contains("!") | p2))\ngroup g0 = {p3}\naxiom p0 | p2\n'
+        "response r0 ranks {c0, c2} {\n  c0 if all(g0)\n  c2 otherwise\n}\n"
+        'response r1 ranks c0 {\n  c0 if (!(count("!") < 3) & (p1 & contains("!") & p2) & (p1 & p2)) | ((count("!") > 3) => '
+        '(p4 | matches("tea") | p3)) | (p2 | p0)\n  c0 otherwise\n}\n'
+    )
+    assert {found.code.id for found in check_text(text).diagnostics} == {"RBR3009", "RBR4002", "RBR4007"}

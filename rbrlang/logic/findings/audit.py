@@ -8,7 +8,6 @@ priors, given the axioms.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
 from typing import NamedTuple
 
 from rbrlang import codes
@@ -85,12 +84,10 @@ class _Auditor:
         self.names = program.atoms
         self.priors = program.priors
         self.work = compiled.bdd.work
-
-    @cached_property
-    def _counted(self) -> int:
-        """What holds of every text, and is no axiom that an author could change: a count above 9 is above 5."""
-        both = zip(self.compiled.axiom_edges, self.program.axioms, strict=False)
-        return self.bdd.conjoin_all(edge for edge, axiom in both if axiom.implied)
+        # What holds of every text, and is no axiom that an author could change: a count above 9 is above 5. Made now, since
+        # what is made within `scratch` is gone at its end.
+        both = zip(compiled.axiom_edges, program.axioms, strict=False)
+        self._counted = self.bdd.conjoin_all(edge for edge, axiom in both if axiom.implied)
 
     def _can_be(self, edge: int) -> bool:
         """Whether a text could make a function true, the author's axioms aside."""
