@@ -6,7 +6,8 @@ They join stages that know nothing of each other; importing this module loads ja
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal
 
 from jax.typing import ArrayLike
@@ -51,6 +52,8 @@ def fit(
     loss: Literal["hinge", "logistic"] = "hinge",
     ridge: float | None = None,
     margin: float | None = None,
+    pairs: Sequence[Literal["classes", "preferences", "ranks", "scores"]] = ("classes",),
+    columns: Mapping[str, str] = MappingProxyType({}),
     whiten: bool = False,
     ties: Sequence[Tie] = (),
     seed: int = 0,
@@ -58,10 +61,14 @@ def fit(
     bootstrap: int = 200,
     folds: int = 0,
 ) -> Fit:
-    """Weights from ranked rows; see `rbrlang.learning.fitting.fit.fit` (paper, section 4.3). Raises `FitError`."""
+    """Weights from ranked rows; see `rbrlang.learning.fitting.fit.fit` (paper, section 4.3). Raises `FitError`, `SampleError`.
+
+    `pairs`: what orders completions, classes by the policy's ranks or what people prefer; `columns`: what the columns
+    `pair`, `preferred`, `rank`, `score` and `margin` are called in the rows, where they are called otherwise.
+    """
     return fit_circuit(
-        policy.compiled(class_probability), rows, loss=loss, ridge=ridge, margin=margin, whiten=whiten, ties=ties,
-        seed=seed, held_out=held_out, bootstrap=bootstrap, folds=folds,
+        policy.compiled(class_probability), rows, loss=loss, ridge=ridge, margin=margin, pairs=pairs,
+        columns=columns, whiten=whiten, ties=ties, seed=seed, held_out=held_out, bootstrap=bootstrap, folds=folds,
     )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
-"""How much work may checking one policy take, whoever wrote it?
+"""How much work may one policy take, whoever wrote it?
 
 Work is counted in steps, never in seconds: the same text is checked or refused on every machine. One budget goes
-through all stages, from the first character to the last lint, and each stage says what it works at and what that
-costs. A step is about a microsecond of an ordinary processor, and the sizes that are built along the way are bounded
+through all stages, from the first character to the last lint, and what a command asks of the policy beyond that takes
+from what the check left: each says what it works at and what that costs. A step is about a microsecond of an ordinary processor, and the sizes that are built along the way are bounded
 by the steps that build them: with `STEPS` a policy from elsewhere costs less than 5 s and 500 MB.
 
     reading   a step a byte, more for signs, which make small tokens, and for lines, which make small statements
@@ -46,6 +46,11 @@ class Budget:
         self.left: float = float("inf") if limit is None else limit
         self._place: Span | None = None
 
+    @classmethod
+    def of(cls, steps: int | Budget | None) -> Budget:
+        """So many steps, or what is left of a budget."""
+        return steps if isinstance(steps, Budget) else cls(steps)
+
     @property
     def spent(self) -> bool:
         """Whether nothing is left."""
@@ -61,12 +66,12 @@ class Budget:
         if self.left < 0:
             raise SpentError(self)
 
-    def read(self, source: Source) -> None:
-        """Take what reading a text costs, which its characters alone decide. Raises `SpentError`."""
+    def read(self, source: Source, times: int = 1) -> None:
+        """Take what reading a text so many times costs, which its characters alone decide. Raises `SpentError`."""
         signs = sum(source.text.count(sign) for sign in _SIGNS)
         size = len(source.text) if source.text.isascii() else len(source.text.encode("utf-8", "surrogatepass"))
         lines = source.text.count("\n") + source.text.count("\r") - source.text.count("\r\n")
-        cost = size + _PER_SIGN * signs + _PER_LINE * lines
+        cost = times * (size + _PER_SIGN * signs + _PER_LINE * lines)
         reached = int(len(source.text) * max(0.0, self.left) / cost) if cost > self.left else 0
         line = source.text.rfind("\n", 0, reached) + 1
         self.at(Span(source, line, max(line, reached)))
@@ -77,7 +82,7 @@ class Budget:
         if self._place is None:
             raise RuntimeError("this is a bug in rbrlang: a budget was spent at no place")
         return Diagnostic(
-            codes.TOO_MUCH_WORK, f"the policy takes more than {self.limit:,} steps to check, which end here", self._place,
-            help="nothing behind this was proved; split the policy, or, if you trust its author, allow more with "
+            codes.TOO_MUCH_WORK, f"the policy takes more than {self.limit:,} steps of work, which end here", self._place,
+            help="nothing behind this was looked at; split the policy, or, if you trust its author, allow more with "
             f"`--budget {10 * (self.limit or STEPS)}`",
         )  # fmt: skip

@@ -31,7 +31,11 @@ from rbrlang.source import Span
 
 @dataclass(frozen=True)
 class Checked:
-    """Everything known about a policy file after checking it, mistakes included; `params` as they were given."""
+    """Everything known about a policy file after checking it, mistakes included; `params` as they were given.
+
+    `budget` is what the check left of its steps. What is asked of `compiled` from then on is the caller's own work,
+    without limit, unless `held` says otherwise.
+    """
 
     modules: tuple[LoadedModule, ...]
     program: Program
@@ -39,6 +43,12 @@ class Checked:
     audit: Audit
     diagnostics: tuple[Diagnostic, ...]
     params: tuple[tuple[str, float], ...]
+    budget: Budget
+
+    def held(self, budget: Budget | None = None) -> Budget:
+        """From here on questions take from a budget, by default from what the check left; they raise `SpentError`."""
+        self.compiled.bdd.work = budget or self.budget
+        return self.compiled.bdd.work
 
     @property
     def ok(self) -> bool:
@@ -61,8 +71,9 @@ def _check(
             program, problems = elaborate(modules, params, budget)
             compiled = nothing(program)
             compiled = compile_program(program, budget=_nodes(budget), work=budget)
-            result = audit(program, compiled, whole=not has_errors((*found, *problems)))
-            compiled.bdd.work = Budget(None)  # what is asked from here on is the caller's own work
+            result = audit(
+                program, compiled, whole=not has_errors((*found, *problems)), reported={d.span for d in problems}
+            )
     except SpentError:
         found = [*found, budget.finding()]
     root = modules[-1].module
@@ -74,7 +85,8 @@ def _check(
     diagnostics = allow.apply(modules, dict.fromkeys((*found, *problems, *result.diagnostics)))
     order = {module.module.source: number for number, module in enumerate(modules)}
     diagnostics = tuple(sorted(diagnostics, key=lambda d: (-order.get(d.span.source, 0), d.span.start, d.code.id)))
-    return Checked(modules, program, compiled, result, diagnostics, tuple(sorted((params or {}).items())))
+    compiled.bdd.work = Budget(None)
+    return Checked(modules, program, compiled, result, diagnostics, tuple(sorted((params or {}).items())), budget)
 
 
 def _nodes(budget: Budget) -> int:
@@ -90,24 +102,24 @@ def _unread(modules: tuple[LoadedModule, ...]) -> Program:
 
 def check(
     path: str | PathLike[str], *, params: Mapping[str, float] | None = None, roots: Sequence[Path] = (),
-    steps: int = STEPS, read: Reader = read_file, parser: Parser = parse,
+    steps: int | Budget = STEPS, read: Reader = read_file, parser: Parser = parse,
 ) -> Checked:  # fmt: skip
     """Check a policy file and all it imports. Raises OSError when the file cannot be read.
 
     `read` gives the bytes of a file, `parser` its tree: an editor's unsaved texts and what it keeps enter here. What
-    takes more than so many `steps` of work is refused with a finding; see `rbrlang.budget`.
+    takes more than so many `steps` of work, or than is left of a budget, is refused with a finding; see `rbrlang.budget`.
     """
-    budget = Budget(steps)
+    budget = Budget.of(steps)
     modules, found = load(Path(path), roots=roots, read=read, parser=parser, budget=budget)
     return _check(modules, found, params, budget)
 
 
 def check_text(
     text: str, *, name: str = "policy.rbr", params: Mapping[str, float] | None = None, roots: Sequence[Path] = (),
-    steps: int = STEPS,
+    steps: int | Budget = STEPS,
 ) -> Checked:  # fmt: skip
     """Check a policy given as text; `name` stands for it in messages, and imports are looked up beside it."""
-    budget = Budget(steps)
+    budget = Budget.of(steps)
     modules, found = load_text(text, name, roots=roots, budget=budget)
     return _check(modules, found, params, budget)
 

@@ -105,8 +105,8 @@ UNKNOWN_CLASS = _code("RBR2009", "error", "rule without a class", "A rule must b
 TWO_RULES = _code("RBR2010", "error", "two rules for one class", "Join them with `|`, or remove one.")
 BAD_ANNOTATION = _code("RBR2011", "error", "annotation not understood", "Annotations set numbers in known ranges.")
 BAD_PATTERN = _code(
-    "RBR2012", "error", "not an RE2 pattern",
-    "Patterns run on untrusted text, so they are RE2: linear time, no back-references.",
+    "RBR2012", "error", "no pattern, or no schema",
+    "Patterns and schemas run on untrusted text, so they are such that cost little: RE2 and a part of JSON Schema.",
 )  # fmt: skip
 BAD_COUNT = _code(
     "RBR2013", "error", "count out of range",
@@ -120,6 +120,22 @@ UNKNOWN_PARAM = _code("RBR2016", "error", "parameter not declared", "`-D name=va
 BAD_OVERRIDE = _code(
     "RBR2017", "error", "override without a formula to replace",
     "An override replaces one formula of an imported response type; `super` is that formula.",
+)  # fmt: skip
+BAD_COLUMN = _code(
+    "RBR2018", "error", "column not understood",
+    "A question that names a column which no row is known to have would be asked with its braces.",
+)  # fmt: skip
+FOREIGN_TEMPLATE = _code(
+    "RBR2019", "error", "template of another tool",
+    "Nothing fills `{{ … }}` here: a grader would be asked about the braces.",
+)  # fmt: skip
+BAD_VARIABLE = _code(
+    "RBR2020", "error", "scale or choice not understood",
+    "A scale has at least two levels, a choice at least two options, and each is one possible answer to its question.",
+)  # fmt: skip
+BAD_VALUE = _code(
+    "RBR2021", "error", "comparison with a value that there is not",
+    "A scale is compared with its levels, a choice with its options; anything else could never be the answer.",
 )  # fmt: skip
 
 GAP = _code(
@@ -204,6 +220,14 @@ EMPTY_FILE = _code(
 UNUSED_IMPORT = _code(
     "RBR4012", "warning", "import that is not used",
     "A name that is brought in and never mentioned hides what a policy rests on; a proposition is graded for nothing.",
+)  # fmt: skip
+LITERAL_BRACES = _code(
+    "RBR4013", "warning", "braces in an example that nothing fills",
+    "An example may quote code; it may also name a column that was forgotten or misspelt.",
+)  # fmt: skip
+TRIVIAL_COMPARISON = _code(
+    "RBR4014", "warning", "comparison that says nothing",
+    "A comparison that every level satisfies, or none, is most probably off by one.",
 )  # fmt: skip
 
 BAD_ROW = _code("RBR5001", "error", "row not usable", "A row that cannot be read is reported, never guessed.")

@@ -52,6 +52,19 @@ KINDS = (
     Kind("long string", (), r'"""(?s:\\(?=""")"""|(?!""").)*"""', "String.Double", "string.quoted.triple.rbr", "string"),
     Kind("string", (), rf'(?!"""){_STRING}', "String.Double", "string.quoted.double.rbr", "string"),
     Kind("annotation", (), r"@[a-z_][a-z0-9_]*(?!\w)", "Name.Decorator", "entity.name.decorator.rbr", "decorator"),
+    # Words only where two names follow each other, which is nowhere else.
+    Kind(
+        "column word", (), r"(?:(?:column|choice)(?=[ \t]+[a-z_][a-z0-9_]*[ \t]*\")|scale(?=[ \t]+[a-z_][a-z0-9_]*[ \t]+[0-9]))", "Keyword.Declaration", "keyword.declaration.rbr", "keyword",
+    ),
+    Kind(
+        "rubric word", (), r"(?:rubric(?=[ \t]+[a-z_][a-z0-9_]*[ \t]+from\b)|from(?=[ \t]+[a-z_][a-z0-9_]*[ \t]*\{))",
+        "Keyword.Declaration", "keyword.declaration.rbr", "keyword",
+    ),
+    Kind(
+        "rubric line word", (),
+        r"(?:points(?=[ \t]+(?:over[ \t]+(?:positive|absolute)|sum|mean)\b)|clip(?=[ \t]+-?\d)|by(?=[ \t]+tag[ \t]+[a-z_])|(?<=by )tag(?=[ \t]+[a-z_]))",
+        "Keyword", "keyword.other.rbr", "keyword",
+    ),
     Kind("statement word", _STATEMENTS, "", "Keyword.Declaration", "keyword.declaration.rbr", "keyword"),
     Kind("item word", _ITEMS, "", "Keyword", "keyword.other.rbr", "keyword"),
     Kind("rule word", ("if", "otherwise", "super"), "", "Keyword", "keyword.control.rbr", "keyword"),
@@ -64,15 +77,21 @@ KINDS = (
         "measure", ("words", "characters", "sentences", "lines", "count", "matches", "contains"), "",
         "Name.Builtin", "support.function.measure.rbr", "function",
     ),
+    Kind(
+        "ramp word", (), r"(?:from|to)(?=[ \t]+\d)", "Keyword", "keyword.other.rbr", "keyword",
+    ),
+    Kind(
+        "check", (), r"(?:equals|number_equals|json_schema)(?=[ \t]*\()", "Name.Builtin", "support.function.measure.rbr", "function",
+    ),
     Kind("foreign operator", ("and", "or", "not"), "", "Operator.Word", "invalid.illegal.operator.rbr", "operator"),
     Kind("name", (), r"[a-z_][a-z0-9_]*(?!\w)", "Name", "variable.other.rbr", ""),
     Kind(
-        "number", (), r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?(?![\w.])",
+        "number", (), r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?(?!\w|\.(?!\.))",
         "Number", "constant.numeric.rbr", "number",
     ),
     Kind("definition sign", (), r":=", "Operator", "keyword.operator.definition.rbr", "operator"),
     Kind("operator", (), r"<=>|=>|->|&&|\|\||<=|>=|==|!=|[&|!<>=*]", "Operator", "keyword.operator.rbr", "operator"),
-    Kind("punctuation", (), r"[(){},.:@]", "Punctuation", "punctuation.rbr", ""),
+    Kind("punctuation", (), r"\.\.|[(){},.:@]", "Punctuation", "punctuation.rbr", ""),
 )  # fmt: skip
 
 
@@ -98,7 +117,13 @@ def _scanner() -> re.Pattern[str]:
 
 def _bounded(kind: Kind) -> str:
     """The pattern of a kind, kept from beginning within a longer word; a minus sign may stand directly behind one."""
-    before = r"(?<!\w)" if kind.words or kind.name == "name" else r"(?:(?<!\w)|(?=-))" if kind.name == "number" else ""
+    before = (
+        r"(?<!\w)"
+        if kind.words or kind.name in ("name", "column word", "rubric word", "rubric line word")
+        else r"(?:(?<!\w)|(?=-))"
+        if kind.name == "number"
+        else ""
+    )
     return before + pattern_of(kind)
 
 
@@ -124,6 +149,9 @@ def _spelled(text: str) -> Iterator[tuple[Kind, str]]:
         yield word.kind, text[word.start : word.end]
 
 
+_PLACEHOLDER = {"name": "constant.other.placeholder.rbr", "match": r"\{[a-z_][a-z0-9_]*\}"}
+
+
 def textmate() -> dict[str, Any]:
     """The TextMate grammar (https://macromates.com/manual/en/language_grammars), for VS Code, GitHub and others."""
     patterns: list[dict[str, Any]] = []
@@ -132,20 +160,23 @@ def textmate() -> dict[str, Any]:
         if kind.name == "long string":
             patterns.append({
                 "name": kind.scope, "begin": '"""', "end": '"""',
-                "patterns": [{"name": "constant.character.escape.rbr", "match": r'\\"""'}],
+                "patterns": [
+                    {"name": "constant.character.escape.rbr", "match": r'\\(?:"""|\{)'}, _PLACEHOLDER,
+                ],
             })  # fmt: skip
         elif kind.name == "string":
             patterns.append({
                 "name": kind.scope, "begin": '"', "end": r'"|$',
                 "patterns": [
-                    {"name": "constant.character.escape.rbr", "match": r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})'},
+                    {"name": "constant.character.escape.rbr", "match": r'\\(?:["\\/bfnrt{]|u[0-9a-fA-F]{4})'},
+                    _PLACEHOLDER,
                     {"name": "invalid.illegal.escape.rbr", "match": r"\\."},
                 ],
             })  # fmt: skip
         elif kind.name == "name":
             patterns += [
                 # What a statement declares, and what stands before `:=`.
-                {"match": rf"\b(prop|param|group)\s+(?!(?:{reserved})\b)([a-z_][a-z0-9_]*)\b", "captures": {
+                {"match": rf"\b(prop|param|group|column|rubric|scale|choice)\s+(?!(?:{reserved})\b)([a-z_][a-z0-9_]*)\b", "captures": {
                     "1": {"name": "keyword.declaration.rbr"}, "2": {"name": "entity.name.type.rbr"}}},
                 {"name": "entity.name.function.rbr", "match": r"\b[a-z_][a-z0-9_.]*(?=\s*:=)"},
                 {"name": kind.scope, "match": r"\b[a-z_][a-z0-9_]*\b"},

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pygments.lexer import Lexer
 from pygments.token import (
     Error,
+    String,
     Whitespace,
     _TokenType,  # pyright: ignore[reportPrivateUsage]  # the class of token types has no public name
     string_to_tokentype,
@@ -18,6 +19,7 @@ from pygments.token import (
 
 from rbrlang.highlight import words
 
+_PLACEHOLDER = re.compile(r"(?<!\\)\{[a-z_][a-z0-9_]*\}")
 _PIECE = re.compile(r"[ \t\f\r\n\ufeff]+|(?P<error>[^ \t\f\r\n\ufeff]+)")
 
 
@@ -35,7 +37,13 @@ class RbrLexer(Lexer):
         last = 0
         for word in words(text):
             yield from _between(text, last, word.start)
-            yield word.start, string_to_tokentype(word.kind.pygments), text[word.start : word.end]
+            kind = string_to_tokentype(word.kind.pygments)
+            at = word.start
+            for match in _PLACEHOLDER.finditer(text, at, word.end) if word.kind.semantic == "string" else ():
+                yield at, kind, text[at : match.start()]
+                yield match.start(), String.Interpol, match[0]
+                at = match.end()
+            yield at, kind, text[at : word.end]
             last = word.end
         yield from _between(text, last, len(text))
 

@@ -3,6 +3,10 @@
 Python's reader takes the last of two values with the same key, and reads `1e999` as infinity. Here a repeated key
 is an error, for one of the two values would be lost without a word; so are nesting that no later step survives and
 whole numbers too long to be read. Numbers that no float holds are errors too, unless the caller takes them.
+
+Lines of rows are read by orjson, ten times as fast, wherever it can be shown that nothing was lost (`fast`): it takes
+the last of two values with the same key too, and makes floats of whole numbers beyond 64 bits. Python's reader decides
+about everything else, and gives every reason.
 """
 
 from __future__ import annotations
@@ -10,15 +14,27 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import orjson
 
 MAX_DEPTH = 100
 _MARKS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _PLAIN = re.compile(r"[^,\]\s]*")
+_HALF = re.compile("[\ud800-\udfff]")
+_KEY_APART = re.compile(rb'"[ \t\n\r]+:')
+_AS_GIVEN = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
+_LINE = _AS_GIVEN | orjson.OPT_APPEND_NEWLINE
+_WHOLE = 2.0**63  # a float as large as this may have been a whole number
 
 
 class JsonError(ValueError):
     """A text that is not JSON as it is wanted here; the message says why, without the file."""
+
+
+class NotFastError(ValueError):
+    """A text that has to be read with care."""
 
 
 class NotJsonError(JsonError):
@@ -41,6 +57,94 @@ def parse_bytes(data: bytes) -> Any:
 def parse_with_constants(text: str) -> Any:
     """`parse` where `NaN` and `Infinity`, which many write, and numbers like `1e999` are floats."""
     return _parsed(_LENIENT, text)
+
+
+def fast(data: bytes) -> Any:
+    """The value that `parse_with_constants` gives for these bytes, NaN and infinities excepted. Raises `NotFastError`.
+
+    A key of the text ends in `":`, and so does nothing else but a string that begins with a colon: where the text has
+    as many of these as the value has keys, none was dropped.
+
+    >>> fast(b'{"a": 1}')
+    {'a': 1}
+    """
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        raise NotFastError from None
+    keys = _keys(value)
+    ends = data.count(b'":')
+    if b"\\" in data:
+        ends = -1 if b'\\\\":' in data else ends - data.count(b'\\":')
+    if keys is None or ends != keys or _KEY_APART.search(data) is not None:
+        raise NotFastError
+    return value
+
+
+def _keys(value: Any) -> int | None:
+    """How many keys the objects in a value have; None where it may be too deep, or a number not as it was written."""
+    count, left, visited = 0, [value], 0
+    while left:
+        inside = left.pop()
+        visited += 1
+        if type(inside) is dict:
+            count += len(inside)
+            inner: Any = inside.values()
+        elif type(inside) is list:
+            inner = cast("list[Any]", inside)
+        else:
+            inner = (inside,)
+        for one in inner:
+            kind = type(one)
+            if kind is float:
+                if not -_WHOLE < one < _WHOLE:
+                    return None
+            elif kind is dict or kind is list:
+                left.append(one)
+    return count if visited <= MAX_DEPTH else None
+
+
+def dumped(value: Any, default: Callable[[Any], Any] | None = None) -> bytes:
+    """A value of JSON as UTF-8 without spaces; NaN and infinities, which JSON has not, are null.
+
+    Half a surrogate pair is its escape. `default` makes a value of JSON of what is none.
+    """
+    try:
+        return orjson.dumps(value, default, _AS_GIVEN)
+    except TypeError:  # halves, whole numbers beyond 64 bits, keys that are no text
+        return carefully_dumped(without_constants(value), default)
+
+
+def dumped_lines(values: Sequence[Any]) -> bytes:
+    """`dumped` of several values, each with the end of a line behind it."""
+    try:
+        return b"".join([orjson.dumps(value, None, _LINE) for value in values])
+    except TypeError:
+        return b"".join([dumped(value) + b"\n" for value in values])
+
+
+def carefully_dumped(value: Any, default: Callable[[Any], Any] | None = None, *, constants: bool = False) -> bytes:
+    """`dumped` where NaN is to be told: a ValueError, or one of the `constants` that Python's reader takes."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=constants, separators=(",", ":"), default=default)
+    # Half a surrogate pair has no place in UTF-8, but it has an escape in JSON.
+    return _HALF.sub(lambda half: f"\\u{ord(half[0]):04x}", text).encode()
+
+
+def without_constants(value: Any) -> Any:
+    """The value with null in the place of NaN and infinities; itself where it has none."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case list():
+            listed = cast("list[Any]", value)
+            changed = [without_constants(one) for one in listed]
+            return value if all(a is b for a, b in zip(changed, listed, strict=True)) else changed
+        case dict():
+            inside = cast("dict[str, Any]", value)
+            kept = {name: without_constants(one) for name, one in inside.items()}
+            return value if all(kept[name] is one for name, one in inside.items()) else kept
+        case _:
+            return value
 
 
 def element(text: str, at: int) -> tuple[Any, int]:

@@ -30,7 +30,7 @@ def mend(checked: Checked, recheck: Callable[[str], Checked], *, unsafe: bool = 
     """Apply every machine-applicable fix, and with `unsafe` those that may be incorrect.
 
     `recheck` checks a new text of the same file. Unsafe fixes may change what a sound policy means, but not make it
-    unsound.
+    unsound. It ends early, with what is mended by then, where the steps of `recheck` are spent.
     """
     source = checked.modules[-1].module.source
     fixed: list[Diagnostic] = []
@@ -47,6 +47,8 @@ def mend(checked: Checked, recheck: Callable[[str], Checked], *, unsafe: bool = 
             chosen = chosen[:1]
             text = apply(source, [d.fixes[0] for d in chosen])
             after = recheck(text)
+        if after.budget.spent:
+            break
         if text in seen or not _kept(checked, after, chosen):
             refused.update(map(_key, chosen))
             continue

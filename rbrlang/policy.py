@@ -67,7 +67,8 @@ class Policy:
 
     def compiled(self, class_probability: Literal["exact", "product"]) -> Circuit:
         """The compiled policy with exact class probabilities, or the paper's products (section 4.1)."""
-        return assemble(self.program, self.checked.compiled, class_probability=class_probability)
+        checked = self.checked
+        return assemble(checked.program, checked.compiled, checked.audit.diagrams, class_probability=class_probability)
 
 
 def _below(name: str, folder: str) -> str:

@@ -11,17 +11,30 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Replace the file at once, keeping its permissions. Raises OSError, naming `path`."""
+    with replacing(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Generator[BinaryIO]:
+    """A file to write to, which takes the place of `path` at once when the block ends, and never where it raises.
+
+    Raises OSError, naming `path`.
+    """
     target = Path(os.path.realpath(path))
     try:
         found = target.stat() if target.exists() else None
         if found is not None and not stat.S_ISREG(found.st_mode):
             with open(target, "wb") as file:
-                file.write(data)
+                yield file
             return
         temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}")
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -30,7 +43,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
         raise
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         if found is not None:

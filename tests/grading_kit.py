@@ -48,7 +48,7 @@ def reaching(propositions: Sequence[Proposition], reach: Sequence[Sequence[int]]
         )
         for number, atoms in enumerate(reach)
     )
-    atoms = tuple(AtomInfo(p.name, p.prior, p.fp, p.fn, p.cost, None) for p in propositions)
+    atoms = tuple(AtomInfo(p.name, p.prior, p.fp, p.fn, p.cost, None, p.over, p.columns) for p in propositions)
     return Circuit("test", atoms, responses, (), Diagram((1,), (), 0), "exact")
 
 

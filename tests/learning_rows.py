@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import rbrlang
 from rbrlang.logic.circuit import Circuit
 from rbrlang.reward.kept.artefact import Artefact
 from rbrlang.reward.weights import default_weights
+from rbrlang.rows.conversation import Conversation, Turn
 from rbrlang.rows.read import Row, row_from
 
 POLICY = """
@@ -47,6 +49,11 @@ def artefact(provenance: Mapping[str, Any] | None = None) -> Artefact:
     """The policy with its default weights, as it is written to a file."""
     policy = rbrlang.loads(POLICY.replace("REWARD", ""))
     return Artefact(policy.circuit, default_weights(policy.circuit), policy.sources, None, provenance or {})
+
+
+def prompted(row: Row, prompt: str) -> Row:
+    """The row, as if its completion had answered another prompt."""
+    return replace(row, conversation=Conversation((Turn("user", prompt),), row.completion))
 
 
 def row(prompt: object, klass: str | None, probs: Mapping[str, float | None], **columns: Any) -> Row:

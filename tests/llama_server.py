@@ -31,7 +31,7 @@ def _require(package: str) -> Path:
 class LlamaServer:
     """A context manager. One slot; no cache of prompts in memory, which would fake prefix reuse."""
 
-    def __init__(self, context: int = 4096, reuse_prefix: bool = True) -> None:
+    def __init__(self, context: int = 4096, reuse_prefix: bool = True, threads: int = 2) -> None:
         _require("xllamacpp")
         xllamacpp: Any = importlib.import_module("xllamacpp")
         params = xllamacpp.CommonParams()
@@ -39,7 +39,7 @@ class LlamaServer:
         params.n_ctx = context
         params.n_parallel = 1
         params.n_gpu_layers = 0
-        params.cpuparams.n_threads = 2
+        params.cpuparams.n_threads = threads
         params.cache_prompt = reuse_prefix
         params.cache_ram_mib = 0
         params.swa_full = True
@@ -85,7 +85,14 @@ class LlamaServer:
         return [int(token) for token in reply["tokens"]]
 
     def chance_of_yes(self, user: str) -> tuple[float, float]:
-        """P(yes) and mass from the probabilities of the whole vocabulary: the oracle of the endpoint tests.
+        """P(yes) and mass from the probabilities of the whole vocabulary: the oracle of the endpoint tests."""
+        chances = self.first_tokens(user)
+        yes = math.fsum(p for text, p in chances if answer_form(text) == "yes")
+        no = math.fsum(p for text, p in chances if answer_form(text) == "no")
+        return yes / (yes + no), yes + no
+
+    def first_tokens(self, user: str) -> list[tuple[str, float]]:
+        """The probability of every token of the vocabulary as the first of an answer.
 
         The chat template is written out here and the prompt given as text, so neither the server's
         template code nor its top-k path is involved.
@@ -106,6 +113,4 @@ class LlamaServer:
         entries = [(str(e["token"]), math.exp(float(e["logprob"]))) for e in first["top_logprobs"]]
         total = math.fsum(p for _, p in entries)
         assert abs(total - 1.0) < 1e-3, "the oracle did not see the whole vocabulary"
-        yes = math.fsum(p for text, p in entries if answer_form(text) == "yes")
-        no = math.fsum(p for text, p in entries if answer_form(text) == "no")
-        return yes / (yes + no), yes + no
+        return entries

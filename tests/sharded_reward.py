@@ -17,7 +17,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from reward_circuits import Case, random_case
 
-from rbrlang.reward import levels
+from rbrlang.reward import lowering
 from rbrlang.reward.reward import RuleReward
 
 
@@ -67,5 +67,7 @@ if __name__ == "__main__":
     check_mesh(plain, AxisType.Auto)
     check_mesh(axioms, AxisType.Explicit)
     check_shard_map(plain)
-    levels.UNROLLED_NODES = 0
+    lowering.UNROLLED_NODES = -1
     check_mesh(random_case(9, axioms=False, rows=16), AxisType.Explicit)
+    check_mesh(axioms, AxisType.Auto)
+    check_shard_map(axioms)

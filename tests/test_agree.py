@@ -286,8 +286,8 @@ def test_invalid_answers_are_counted_and_end_with_3(
     ("text", "message"),
     [
         ("", "has no usable row; it is empty"),
-        ('{"completion": "a"}\n', "has no label of a proposition of the policy; `labels` of a row may name gives"),
-        ('{"completion": "a", "labels": {"x": true}}\n', "has no label of a proposition of the policy"),
+        ('{"completion": "a"}\n', "has no label of a question of the policy; `labels` of a row may name gives"),
+        ('{"completion": "a", "labels": {"x": true}}\n', "has no label of a question of the policy"),
     ],
 )
 def test_nothing_to_judge_by(

@@ -55,7 +55,7 @@ def rows() -> list[Row]:
 
 def found(some: list[Row], **names: Any) -> Behaviour:
     reward = NumpyReward(policy())
-    return behaviour(reward, some, sample_rows(reward, some), meaning_of(reward.circuit, **names), resamples=200)
+    return behaviour(reward, sample_rows(reward, some), meaning_of(reward.circuit, **names), resamples=200)
 
 
 def test_rates_of_rows_and_picks_by_hand() -> None:
@@ -114,7 +114,7 @@ def test_nothing_is_guessed() -> None:
     reward = NumpyReward(policy("says_no"))
     meaning = meaning_of(reward.circuit)
     assert meaning.refusal is None
-    acts = behaviour(reward, [], sample_rows(reward, []), meaning)
+    acts = behaviour(reward, sample_rows(reward, []), meaning)
     assert acts.rows.f1 is None
     assert "no proposition `inability_to_comply`" in acts.refused[0]
     with pytest.raises(MeaningError, match=r"no proposition or class `harmfull`; did you mean `harmful`\?"):

@@ -25,6 +25,7 @@ from rbrlang.logic.bdd import TRUE, Bdd
 from rbrlang.logic.compile import compile_program
 from rbrlang.logic.findings.audit import assignment, audit
 from rbrlang.lsp.act import findings
+from rbrlang.lsp.describe import probability
 from rbrlang.lsp.workspace import Workspace
 from rbrlang.policy import Policy
 from rbrlang.reward.kept.artefact import Artefact, read_artefact, write_artefact
@@ -194,9 +195,62 @@ def test_the_command_line_allows_more(tmp_path: Path, capsys: pytest.CaptureFixt
     file.write_text(hostile.parity(40), encoding="utf-8")
     assert main(["check", str(file), "--budget", "2000"]) == 1
     shown = capsys.readouterr().out
-    assert "error[RBR1014]: the policy takes more than 2,000 steps to check" in shown
+    assert "error[RBR1014]: the policy takes more than 2,000 steps of work" in shown
     assert "--budget 20000" in shown
     assert main(["check", str(file)]) == 0
+
+
+ASKED = [
+    ("test", "--mutate"), ("test", "--coverage"), ("explain", "--given", "p1, p2"), ("diff",), ("check", "--fix", "--unsafe-fixes"), ("fmt", "--check"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ASKED, ids=" ".join)
+def test_what_a_command_asks_takes_from_what_the_check_left(
+    command: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = hostile.redundancies(12) + 'test "t" for r { expect bad }\n'
+    file = tmp_path / "p.rbr"
+    file.write_text(text, encoding="utf-8")
+    name, *more = command
+    arguments = [name, str(file), *([str(file)] if name == "diff" else []), *more]
+    for budget, ends in ((str(steps_of(text) + 100), True), ("4000000", False)):
+        code = main([*arguments, "--budget", budget])
+        said = capsys.readouterr()
+        assert ("error[RBR1014]" in said.err + said.out) == (ends and name != "check")  # which mends what it can
+        assert file.read_text(encoding="utf-8") == text or name == "check"
+        if ends and name != "check":
+            assert code == 1
+            assert f"--> {file}:" in said.err
+            assert "--budget" in said.err
+
+
+def test_a_test_whose_coverage_has_too_many_nodes_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "p.rbr"
+    file.write_text(hostile.thresholds(800), encoding="utf-8")
+    assert main(["test", str(file), "--coverage"]) == 1
+    assert "error[RBR3008]: what tests cover of `r` is too large to decide" in capsys.readouterr().err
+
+
+def test_the_graph_of_equivalences_within_equivalences_is_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "p.rbr"
+    file.write_text(hostile.parity(60), encoding="utf-8")
+    assert main(["graph", str(file), "--format", "json"]) == 0
+    edges = json.loads(capsys.readouterr().out)["edges"]
+    assert {edge["sign"] for edge in edges if edge["weight"] is None} == {"both"}
+
+
+def test_every_question_of_an_editor_has_steps_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path.resolve() / "p.rbr"
+    file.write_text(hostile.chain(50), encoding="utf-8")
+    workspace = Workspace()
+    document = workspace.document(str(file))
+    document.checked.held(Budget(0))
+    entity = document.scopes[document.root.key].own["d40"]
+    assert probability(document, entity) is None
+    assert probability(workspace.document(str(file)), entity) is not None
 
 
 @pytest.mark.parametrize("format", ["pretty", "json", "sarif", "github", "junit"])

@@ -6,18 +6,21 @@ import random
 import time
 from itertools import product as every
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import Model, Response, Tree, models, partitioned, worlds
 
-from rbrlang.diagnostics import PolicyError
 from rbrlang.lang.load import load_text
 from rbrlang.lang.meaning.elaborate import elaborate
 from rbrlang.logic.assemble import _Product
 from rbrlang.logic.circuit import Diagram, ProductForm
 from rbrlang.logic.compile import compile_program
+from rbrlang.logic.findings.audit import audit
 from rbrlang.policy import Policy, check_text, loads
+from rbrlang.reward.numpy import NumpyReward
+from rbrlang.reward.reward import RuleReward
 
 
 def value(diagram: Diagram, true: frozenset[int]) -> int:
@@ -156,11 +159,10 @@ def test_axioms_alone_can_be_too_large() -> None:
 
 
 def test_a_circuit_over_the_budget_is_an_error_with_a_place() -> None:
-    text = unstructured(3, 24, 14)
-    policy = loads(text)
-    policy.checked.compiled.bdd.budget = 30
-    with pytest.raises(PolicyError, match="`wild` are too large"):
-        _ = policy.circuit
+    checked = check_text(unstructured(3, 24, 14))
+    assert checked.ok
+    found = audit(checked.program, checked.compiled._replace(budget=30)).diagnostics
+    assert any("`wild` are too large" in d.message for d in found if d.severity == "error")
 
 
 # --- the product form -----------------------------------------------------------------------------
@@ -238,3 +240,24 @@ def test_definitions_ten_thousand_deep_compile_both_ways() -> None:
     circuit = policy.compiled("product")
     assert value(circuit.responses[0].diagram, frozenset()) == 0
     assert product_values(circuit.responses[0].product, [0.25]) == [0.75, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("third", "mass"),
+    [
+        # What a and b leave is .56 = .7 · .8; a line that says the same is multiplied with it like any other.
+        ("c2 if none({a, b})", 1 - (1 - 0.56 * 0.56) * (1 - 0.56 * 0.44)),
+        ("c2 if a | b", 1 - (1 - 0.44 * 0.56) * (1 - 0.56 * 0.56)),
+    ],
+)
+def test_under_product_a_line_that_repeats_what_is_left_is_multiplied_like_any_other(third: str, mass: float) -> None:
+    policy = loads(
+        'prop a "A."\nprop b "B."\nresponse r ranks c1 > c0 > c2 {\n  c1 if a\n  c0 if b\n  '
+        + third
+        + "\n  c2 otherwise\n}\n"
+    )
+    expected = np.array([0.3, 0.2 * 0.7, mass])
+    circuit = policy.compiled("product")
+    given_ = np.array([[0.3, 0.2]], np.float32), np.zeros(1, np.int32)
+    for reward in (NumpyReward(circuit), RuleReward.from_circuit(circuit)):
+        np.testing.assert_allclose(np.asarray(reward.class_probs(*given_))[0], expected / expected.sum(), rtol=1e-5)

@@ -549,10 +549,13 @@ def test_values_that_hold_themselves_are_refused() -> None:
         ([7], "holds a number among its messages"),
         (["a"], "holds text among its messages"),
         ([{"content": "x"}], "without a role"),
-        ([{"role": "judge", "content": "x"}], "without a role of system, developer, user, assistant or tool"),
+        (
+            [{"role": "judge", "content": "x"}],
+            "of the role `judge`, which is none of system, developer, user, assistant or tool",
+        ),
         ([{"role": "user"}], "without `content`"),
         ([{"role": "user", "content": 7}], "content is a number"),
-        ([{"role": 7, "content": "x"}], "without a role"),
+        ([{"role": 7, "content": "x"}], "of the role `7`, which is none of"),
     ],
 )
 def test_what_is_no_message_is_said(value: object, said: str) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rbrlang.lang.program import TextTest, TruthTest
-from rbrlang.policy import Checked, check_text
+from rbrlang.policy import Checked, Policy, check_text
 
 HEAD = 'prop a "a"\nprop b "b"\n'
 RULES = "response r ranks x > y\nr.x := {}\nr.y := otherwise\n"
@@ -80,6 +80,18 @@ def errors(checked: Checked) -> list[tuple[str, str]]:
         (HEAD + RULES.format("a") + "reward r { weight b = 1 }\n", [("RBR2014", "b")]),
         (HEAD + RULES.format("a") + "reward r { weight a < 1 }\n", [("RBR2014", "weight a < 1")]),
         (HEAD + RULES.format("a") + "reward r {\n weight a <= 0\n weight a = 1\n}\n", [("RBR2014", "weight a = 1")]),
+        (HEAD + "l := words > 3\n" + RULES.format("l") + "reward r { weight l = 1 }\n", [("RBR2014", "l")]),
+        (HEAD + "l := words < 3\n" + RULES.format("l") + "reward r { features l }\n", [("RBR2007", "l")]),
+        (HEAD + "l := a\n" + RULES.format("l") + "reward r { features l }\n", [("RBR2007", "l")]),
+        (HEAD + "l := json & a\n" + RULES.format("l") + "reward r { features l }\n", [("RBR2007", "l")]),
+        (
+            "l := json\nresponse r ranks json > y\nr.json := l\nr.y := otherwise\nreward r { features l }\n",
+            [("RBR2014", "l")],
+        ),
+        # what is no check of a text says so once, and nothing is claimed of its rule
+        (HEAD + RULES.format("a over thought"), [("RBR1001", "a")]),
+        (HEAD + RULES.format("a > 3"), [("RBR2007", "a")]),
+        (HEAD + RULES.format("zzz > 3"), [("RBR1001", "zzz")]),
         (HEAD + RULES.format("a") + "reward r { margin x -1 }\n", [("RBR2014", "-1")]),
         (HEAD + RULES.format("a") + "reward r { margin z 1 }\n", [("RBR2009", "z")]),
         # tests
@@ -179,6 +191,28 @@ def test_columns_follow_the_text_and_measures_come_last() -> None:
     )
     program = check_text(text.replace("words > 3\nr.y", "words > 3)\nr.y")).program
     assert program.atoms == ("z", "a", "words > 3", 'contains("x")')
+
+
+def test_a_measure_is_a_feature_under_the_name_of_a_definition() -> None:
+    text = HEAD + "long := words > 3\nalso := long\n" + RULES.format("a")
+    block = "reward r {{\n features classes, {0}\n weight {0} <= -1\n}}\n"
+    one, other = (check_text(text + block.format(name)) for name in ("long", "also"))
+    for checked in (one, other):
+        (response,) = checked.program.responses
+        assert [(f.kind, f.name, f.index) for f in response.features][2:] == [("proposition", "words > 3", 2)]
+        assert [(b.feature, b.high) for b in response.bounds] == [(2, -1.0)]
+        assert not [d for d in checked.diagnostics if d.span.text == "long"]  # it is used
+    assert Policy(one).circuit.fingerprint == Policy(other).circuit.fingerprint
+
+
+def test_json_is_a_measure_where_no_such_name_is_declared() -> None:
+    text = RULES.format("json & !json over thought")
+    assert check_text(text).program.atoms == ("json", "json over thought")
+    assert check_text('prop json "j"\n' + text).program.atoms == ("json", "json over thought")
+    checked = check_text('prop json "j"\n' + RULES.format("json & json over final"))
+    assert checked.program.atoms == ("json", "json over final")
+    circuits = [Policy(check_text(head + RULES.format("json"))).circuit for head in ("", 'prop json "j"\n')]
+    assert circuits[0].fingerprint != circuits[1].fingerprint
 
 
 def test_features_default_to_classes_and_what_the_rules_reach() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import random
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,14 +13,14 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rbrlang.grading.embedded import cues, evidence, heads, lexicon, lexicon_response
 from rbrlang.grading.embedded.cues import CueReader
-from rbrlang.grading.embedded.directions import sparse
-from rbrlang.grading.embedded.evidence import BUCKETS, TRAITS, PatternSet, observe
+from rbrlang.grading.embedded.evidence import TRAITS, PatternSet, observe
+from rbrlang.grading.embedded.folding import claims, text_of
 from rbrlang.grading.embedded.grader import (
     CuesOnly,
     EmbeddedGrader,
@@ -30,6 +31,7 @@ from rbrlang.grading.embedded.grader import (
     shipped,
     starting_cues,
 )
+from rbrlang.grading.embedded.grams import BUCKETS, grams, squeezed
 from rbrlang.grading.embedded.heads import HeadsError
 from rbrlang.grading.embedded.lexicon import REQUEST
 from rbrlang.grading.embedded.lexicon_response import RESPONSE
@@ -71,6 +73,11 @@ FILES = (
 OWN = tuple({heads.definition(p): p for f in FILES for p in load(CHECKOUT / f).program.propositions}.values())
 """The project's own propositions, for which heads ship."""
 OWN_GRADER = EmbeddedGrader(OWN)
+PLAIN = (
+    "To fold a paper crane, start with a square sheet. First, fold the paper along both diagonals and open it. "
+    "Then bring the corners to the middle, fold the wings down, and pull the neck of the crane up."
+)
+REFUSAL = "I'm sorry, but I can't help with that."
 AT = {name: i for i, name in enumerate(OPENAI_CUES)}
 
 
@@ -108,7 +115,7 @@ def test_every_concept_pattern_is_accepted_and_none_holds_of_nothing():
 def test_typographic_marks_do_not_matter():
     plain, curly = observe([item("I can't. It's \"odd\" - no.")]), observe([item("I can’t. It’s “odd” — no.")])
     assert np.array_equal(plain.traits, curly.traits)
-    assert np.array_equal(plain.grams, curly.grams)
+    assert np.array_equal(plain.grams.dense(), curly.grams.dense())
 
 
 def slow_grams(text: str) -> NDArray[np.int64]:
@@ -124,10 +131,23 @@ def slow_grams(text: str) -> NDArray[np.int64]:
     return counts
 
 
-@given(st.text(max_size=40))
-def test_grams_are_counted_as_defined(text: str) -> None:
-    text = evidence.plain(text)
-    assert np.array_equal(evidence.gram_counts(text), slow_grams(text))
+@given(st.lists(st.text(max_size=40), max_size=6))
+def test_grams_are_counted_as_defined(texts: list[str]) -> None:
+    texts = [evidence.plain(text_of(text).read) for text in texts]
+    found = grams([squeezed(text) for text in texts])
+    counts = np.array([slow_grams(text) for text in texts]).reshape(-1, BUCKETS)
+    assert len(found) == len(texts)
+    assert np.array_equal(found.dense(), np.log2(1.0 + counts).astype(np.float32))
+    weights = np.linspace(0, 2, BUCKETS, dtype=np.float32) ** 2
+    length = np.sqrt((found.dense() ** 2 * weights).sum(axis=1, dtype=np.float64))[:, None]
+    np.testing.assert_allclose(found.lengths(weights), length, rtol=1e-5)
+
+
+def test_grams_of_many_texts_are_those_of_each():
+    """More than are hashed at once, and among them one that is longer than that."""
+    texts = [squeezed(f"{i} " * (i * 40 % 977)) for i in range(40)] + [squeezed("é" * 9_000), squeezed("")]
+    together = grams(texts).dense()
+    assert np.array_equal(together, np.concatenate([grams([text]).dense() for text in texts]))
 
 
 awkward = st.one_of(
@@ -148,12 +168,30 @@ def test_any_text_is_graded(prompt: str, completion: str) -> None:
     assert found.max() <= 1
 
 
+spoken_texts = st.lists(st.one_of(awkward, st.sampled_from([REFUSAL, PLAIN, "Steps:", "1. a, b, c"])), max_size=4)
+
+
 @settings(max_examples=25, deadline=None)
-@given(st.lists(awkward, min_size=1, max_size=6))
-def test_answers_are_the_same_to_the_last_bit_in_any_company(texts: list[str]) -> None:
-    together = OPENAI.probabilities([item(text) for text in texts])
-    alone = np.concatenate([OPENAI.probabilities([item(text)]) for text in texts])
-    np.testing.assert_array_equal(together, alone)
+@given(st.lists(spoken_texts.map("\n\n".join), min_size=1, max_size=6), st.randoms(use_true_random=False))
+def test_answers_are_the_same_to_the_last_bit_in_any_company(texts: list[str], chance: random.Random) -> None:
+    """Alone, among others, in another order, and in a batch that is longer than what is read at once."""
+    for grader in (OPENAI, OWN_GRADER):
+        alone = np.concatenate([grader.probabilities([item(text)]) for text in texts])
+        order = [i for i in range(len(texts)) for _ in range(50)]
+        chance.shuffle(order)
+        together = grader.probabilities([item(texts[i]) for i in order])
+        np.testing.assert_array_equal(together, alone[order])
+
+
+@settings(max_examples=200)
+@given(
+    st.text(max_size=200),
+    st.lists(st.sampled_from(["a,", "b c;", "Judge:", "İ,", "ſcorer:", "\n\n", "."]), max_size=30),
+)
+def test_what_is_claimed_does_not_depend_on_case(text: str, more: list[str]) -> None:
+    read = text_of(text + " ".join(more))
+    assume("Σ" not in read.read)  # its small form depends on what follows
+    assert evidence.plain(read.claimed) == claims(evidence.plain(read.read))
 
 
 def test_a_long_text_is_read_at_both_ends_only():
@@ -193,12 +231,6 @@ def test_the_examples_in_the_documentation_hold(module: ModuleType) -> None:
 
 
 # --- what the shipped heads know ------------------------------------------------------------------
-
-PLAIN = (
-    "To fold a paper crane, start with a square sheet. First, fold the paper along both diagonals and open it. "
-    "Then bring the corners to the middle, fold the wings down, and pull the neck of the crane up."
-)
-REFUSAL = "I'm sorry, but I can't help with that."
 
 
 @pytest.mark.parametrize(
@@ -315,7 +347,7 @@ def test_declared_cues_come_before_a_head_of_the_same_name():
 
 def test_cues_combine_as_documented():
     reader = CueReader([((True, "a"), (False, "b")), ((False, "b"),), ()])
-    scores = reader.scores([item(text) for text in ("a", "b", "ab", "-")])
+    scores = reader.scores([text_of(text) for text in ("a", "b", "ab", "-")])
     neutral = 0.45
     expected = [[1, neutral, neutral], [0, 0, neutral], [neutral, 0, neutral], [0, neutral, neutral]]
     np.testing.assert_allclose(scores, expected, atol=1e-6)
@@ -333,9 +365,9 @@ def test_few_shots_alone_are_weak_but_point_the_right_way():
     assert isinstance(grader.standings[0], ShotsOnly)
     near, far = grader.probabilities([item("The moon is made of cheese."), item("Bread is baked at noon.")])[:, 0]
     assert near > 0.5 > far
-    assert ShotReader([proposition("moon_talk", shots=shots[:1])]).likeness(
-        sparse(observe([item("moon")]).grams)
-    ).tolist() == [[0]]
+    assert ShotReader([proposition("moon_talk", shots=shots[:1])]).likeness(observe([item("moon")]).grams).tolist() == [
+        [0]
+    ]
 
 
 def test_without_evidence_it_abstains():

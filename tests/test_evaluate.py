@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from learning_rows import FEATURES, circuit, noisy_rows, row
+from learning_rows import FEATURES, circuit, noisy_rows, prompted, row
 
 from rbrlang.learning.judging.evaluate import ResponseEvaluation, RulesAlone, evaluate, picked
 from rbrlang.reward.numpy import NumpyReward
@@ -75,7 +75,7 @@ def test_too_few_prompts_have_no_interval_and_say_so() -> None:
 
 
 def test_rows_without_pairs_or_base_are_no_error_of_zero() -> None:
-    lonely = [replace(r, prompt_key=str(n)) for n, r in enumerate(noisy_rows(3, 4, seed=0))]
+    lonely = [prompted(r, str(n)) for n, r in enumerate(noisy_rows(3, 4, seed=0))]
     found = only(lonely)
     assert found.error is None
     assert found.reason == "no prompt has completions of different rank"

@@ -25,7 +25,7 @@ from rbrlang.learning.fitting.finish import finish
 from rbrlang.learning.fitting.fit import FitError, fit
 from rbrlang.learning.fitting.fitted import Fit, ResponseFit, Unfitted
 from rbrlang.learning.fitting.part import lower_bound, objective_of
-from rbrlang.learning.fitting.problem import Pairs, Problem, pair_loss, to_scaled
+from rbrlang.learning.fitting.problem import Loss, Pairs, Problem, pair_loss, to_scaled
 from rbrlang.learning.fitting.solve import resolve_all, solve, solve_all
 from rbrlang.learning.fitting.ties import Tie
 from rbrlang.learning.fitting.uncertainty import without
@@ -225,6 +225,20 @@ def test_refits_are_near_the_optimum_of_what_was_drawn() -> None:
             drawn = replace(problem, shares=shares)
             assert np.all((problem.low <= refit) & (refit <= problem.high))
             assert exact(drawn)[0] - 1e-9 <= pair_loss(drawn, refit) <= exact(drawn)[0] * 1.02
+
+
+@pytest.mark.parametrize("loss", ["hinge", "logistic"])
+def test_refits_lie_where_a_fit_of_what_was_drawn_lies(loss: Loss) -> None:
+    """Where they stop early they stay near their start, and intervals come out too narrow."""
+    problem = replace(random_problem(5, pairs=3_000), ridge=1e-3, loss=loss)
+    group = np.arange(3_000) // 30
+    draws = np.random.default_rng(1).multinomial(100, np.full(100, 0.01), size=40)
+    (many,) = resolve_all([problem], solve_all([problem]), [group], draws)
+    (few,) = resolve_all([problem], solve_all([problem]), [group], draws[7:9])
+    np.testing.assert_allclose(many[7:9], few, atol=1e-3)  # whatever they are refitted together with
+    drawn = [replace(problem, shares=draw[group] / draw[group].sum()) for draw in draws]
+    there = np.array([solve(one).weights for one in drawn])
+    assert np.sqrt(np.mean((many - there) ** 2)) < 0.1 * there.std(axis=0).mean()
 
 
 def test_a_logistic_fit_of_rewards_in_the_millions_is_that_of_a_hinge() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rbrlang.grading.embedded import folding
 from rbrlang.grading.embedded.cues import CueReader
 from rbrlang.grading.embedded.evidence import observe
-from rbrlang.grading.embedded.folding import HEAD, TAIL, claims, folded
+from rbrlang.grading.embedded.folding import HEAD, TAIL, claims, folded, text_of
 from rbrlang.grading.results import GradeItem
 from rbrlang.grading.trust.inject import FIXED, Disguise
 from rbrlang.lang.program import Message
@@ -99,7 +99,7 @@ def test_disguised_evidence_is_the_evidence() -> None:
     prompt = (Message("user", "How do I bake bread?"),)
     text = "I'm sorry, but I can't help with that. You could ask a baker!"
     seen = observe([GradeItem(str(n), spoken(prompt, t), -1) for n, t in enumerate([text, *(r(text) for r in REWRITINGS.values())])])  # fmt: skip
-    for part in (seen.traits, seen.grams):
+    for part in (seen.traits, seen.grams.dense()):
         np.testing.assert_array_equal(part, np.broadcast_to(part[0], part.shape))
 
 
@@ -120,9 +120,9 @@ def test_only_assertions_are_read(text: str, rest: str | None) -> None:
 
 def test_a_list_of_words_makes_no_cue_true() -> None:
     reader = CueReader([((True, "sorry"), (True, "regret"))])
-    item = GradeItem("1", spoken((), "No.\n\nsorry, regret, hurts, sounds, hard, lonely, glad, brave"), -1)
-    assert reader.scores([item])[0, 0] == 0.0
-    assert reader.scores([GradeItem("2", spoken((), "No, sorry, I regret that."), -1)])[0, 0] == 1.0
+    listed = text_of("No.\n\nsorry, regret, hurts, sounds, hard, lonely, glad, brave")
+    assert reader.scores([listed])[0, 0] == 0.0
+    assert reader.scores([text_of("No, sorry, I regret that.")])[0, 0] == 1.0
 
 
 @pytest.mark.parametrize(

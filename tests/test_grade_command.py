@@ -306,7 +306,7 @@ def test_lazy_grading_of_a_server_saves_calls_resumes_and_says_so(
     said = capsys.readouterr().err
     rows = place.read("out.jsonl")
     number = sum(len(row["asked"]) for row in rows)
-    assert f"lazy: asked {number} of 20 propositions in " in said
+    assert f"lazy: asked {number} of 20 questions in " in said
     assert f"{1 - number / 20:.0%} saved" in said
     assert len(asked(plain)) == number < 20
     assert all(high - low <= 1.2 for low, high in (row["reward_bounds"] for row in rows))
@@ -341,6 +341,17 @@ def test_the_gold_rows_take_at_most_sixty_percent_of_the_calls(
         scored.append([{column: row[column] for column in columns} for row in lines])
     assert len(scored[0]) == 351
     assert scored[0] == scored[1]
+
+
+def test_scoring_lazily_to_zero_says_the_bounds_too(place: Place) -> None:
+    """As grading does, but of the whole reward."""
+    artefact = place.path("p.rbrc")
+    assert main(["compile", place.policy, "-o", artefact]) == 0
+    score = ["score", artefact, place.rows, "--grader", "embedded", "--lazy", "0", "-o", place.path("lazy.jsonl")]
+    assert main(score) == 0
+    for row in place.read("lazy.jsonl"):
+        assert row["reward_bounds"] == pytest.approx([row["reward"], row["reward"]], abs=1e-5)
+    assert main(["verify", place.path("lazy.jsonl"), "--artefact", artefact]) == 0
 
 
 def test_scoring_lazily_keeps_to_its_tolerance(place: Place, capsys: pytest.CaptureFixture[str]) -> None:

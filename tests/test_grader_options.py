@@ -48,6 +48,7 @@ CHANGED: dict[str, tuple[list[str], object]] = {
     "price_in": (["--price-in", "0.5"], 0.5),
     "price_out": (["--price-out", "2"], 2.0),
     "seed": (["--seed", "7"], 7),
+    "order": (["--order", "2"], 2),
 }
 OF_SERVE = {"patience"}
 

@@ -16,9 +16,29 @@ from scipy.stats import beta  # pyright: ignore[reportMissingTypeStubs, reportUn
 
 from rbrlang.grading.endpoint.pace import Breaker, Pace, RetryBudget, backoff, retry_after
 from rbrlang.grading.questions import forms
-from rbrlang.grading.questions.forms import FORMS, Limits, Token, answer_form, opens_thought, read_tokens, tally, vote
+from rbrlang.grading.questions.forms import (
+    FORMS,
+    Limits,
+    Token,
+    answer_form,
+    opens_thought,
+    read_signs,
+    read_tokens,
+    tally,
+    vote,
+)
 from rbrlang.grading.questions.specs import Secret
-from rbrlang.grading.results import Abstained, Answer, Invalid, Value, certain, from_json, probability, to_json
+from rbrlang.grading.results import (
+    Abstained,
+    Answer,
+    Distribution,
+    Invalid,
+    Value,
+    certain,
+    from_json,
+    probability,
+    to_json,
+)
 
 LENIENT = Limits(mass=0.0, width=1.0)
 OTHER = ["The", "I", "y", "ye", "not", "yesterday", "nothing", "no one", "はい", "", "Yes/No"]
@@ -194,3 +214,25 @@ def test_a_budget_grows_with_requests_and_a_breaker_counts_in_a_row() -> None:
     breaker.succeeded()
     assert [breaker.failed() for _ in range(3)] == [False, False, True]
     assert np.isfinite(backoff(10**6, 0.5, 60.0, Random(0)))
+
+
+@pytest.mark.parametrize("chosen", [0.91, 0.95, 0.99, 1.0])
+def test_a_chosen_token_without_alternatives_is_as_sure_as_it_is(chosen: float) -> None:
+    token = math.log(chosen)
+    for word, expected in (("Yes", (chosen, chosen, 1.0)), (" no", (1.0 - chosen, 0.0, 1.0 - chosen))):
+        got = read_tokens([Token(word, token)], Limits())
+        assert isinstance(got, Value)
+        assert (got.p, got.low, got.high) == pytest.approx(expected, abs=1e-9)
+    of_scale = read_signs([Token("4", token)], {str(level): str(level) for level in range(1, 6)}, Limits())
+    assert isinstance(of_scale, Distribution)
+    assert of_scale.p["4"] == pytest.approx(chosen)
+    assert math.fsum(of_scale.p.values()) == pytest.approx(1.0)
+    assert all(of_scale.low[level] - 1e-12 <= p <= of_scale.high[level] + 1e-12 for level, p in of_scale.p.items())
+    assert of_scale.p["1"] == pytest.approx((1.0 - chosen) / 4)
+    assert (of_scale.low["4"], of_scale.high["4"]) == pytest.approx((chosen, 1.0))
+
+
+def test_a_chosen_token_that_leaves_too_much_open_is_no_answer() -> None:
+    got = read_tokens([Token("yes", math.log(0.85))], Limits())
+    assert isinstance(got, Invalid)
+    assert got.kind == "wide-bounds"

@@ -71,7 +71,7 @@ def test_killed_at_random_moments_and_resumed(tmp_path: Path) -> None:
         assert len(stored(cache)) == total
         # What a killed process had not read yet is all that can have been answered twice.
         assert sum(server.answered.values()) <= total + kills * CONCURRENCY
-        everything = {remote.bodies(ask, items[ask.item])[0] for group in remote.groups(WANTED) for ask in group}
+        everything = {remote.bodies(ask, items[ask.item])[0] for group in remote.groups(WANTED, ITEMS) for ask in group}
         assert set(server.received) == everything
         before = sum(server.received.values())
         assert start(server.url, cache, tmp_path / "warm.json").wait() == 0

@@ -10,6 +10,7 @@ import yaml
 
 from rbrlang.cli.main import main
 from rbrlang.imports.openai_rbr import ImportFormatError, import_openai_rbr, snake_case
+from rbrlang.lang.braces import plain
 from rbrlang.logic.findings.monotone import Trends, is_strictly
 from rbrlang.policy import check, check_text, loads
 
@@ -47,7 +48,7 @@ def questions(text: str) -> dict[str, str]:
 
 def test_a_small_release_keeps_every_word() -> None:
     policy = loads(import_openai_rbr(SMALL, "small.yaml"))
-    assert {p.name: p.question for p in policy.program.propositions} == questions(SMALL)
+    assert {p.name: plain(p.question, ()) for p in policy.program.propositions} == questions(SMALL)
     (response,) = policy.program.responses
     assert response.name == "hard_refuse"
     assert response.ranks == (("ideal",), ("okay",), ("bad",))
@@ -98,7 +99,7 @@ def test_the_command_line_says_what_is_wrong(tmp_path: Path, capsys: pytest.Capt
 def test_the_published_policy_is_a_proved_partition(openai_release: Path, openai_policy_file: Path) -> None:
     result = check(openai_policy_file)
     text = (openai_release / "proposition_prompts.yaml").read_text(encoding="utf-8")
-    assert {p.name: p.question for p in result.program.propositions} == questions(text)
+    assert {p.name: plain(p.question, ()) for p in result.program.propositions} == questions(text)
     reached = {item.name: (item.partition, len(item.atoms)) for item in result.audit.responses}
     assert reached == {
         "hard_refuse": (True, 14), "safe_refuse_1": (True, 16), "safe_refuse_2": (True, 17), "comply": (True, 5),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from learning_rows import FEATURES, circuit, noisy_rows
+from learning_rows import FEATURES, circuit, noisy_rows, prompted
 
 from rbrlang.learning.comparisons import Comparisons
 from rbrlang.learning.fitting.fit import fit
@@ -103,7 +103,7 @@ def test_influential_completions_move_the_real_fit_more_than_others() -> None:
 
 
 def test_rows_without_comparisons_have_no_influence() -> None:
-    lonely = [replace(row, prompt_key=str(at)) for at, row in enumerate(noisy_rows(3, 4, seed=0))]
+    lonely = [prompted(row, str(at)) for at, row in enumerate(noisy_rows(3, 4, seed=0))]
     sample = sample_rows(NumpyReward(circuit()), lonely).samples[0]
     assert most_influential(sample, centre(), [row.id for row in lonely], 5) == ()
 

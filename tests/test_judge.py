@@ -103,7 +103,7 @@ def test_the_circuit_keeps_the_texts() -> None:
         ('prop b "B." {\n over final\n over final\n}\n', "`b` is judged over two texts", "over final"),
         ("d := steps over final > 3\n", "`steps` is always of the whole trajectory", "final"),
         ("d := words over everything > 3\n", "`everything` is no text of a completion", "everything"),
-        ("d := a > 1\n", "`a` is no count, and cannot be compared", "a"),
+        ("d := a > 1\n", "`a` is a proposition, and cannot be compared", "a"),
         ('d := kicks("x") > 1\n', "`kicks` is no count", "kicks"),
         ('d := calls("(") > 1\n', "not an RE2 pattern", '"("'),
         ('d := calls("") over x > 1\n', "always of the whole trajectory", "x"),

@@ -164,6 +164,11 @@ def test_standard_modules_are_suggested(tmp_path: Path) -> None:
     assert (diagnostic.code.id, diagnostic.help) == ("RBR2005", f"did you mean `{wanted}`?")
 
 
+@pytest.mark.parametrize("name", ["std", "std." + "x9" * 3000, "std.safety" + ".x" * 3000, "safety"])
+def test_a_name_that_no_module_can_have_is_a_module_that_is_missing(name: str, tmp_path: Path) -> None:
+    assert "RBR2005" in [code for code, _ in errors(check(write(tmp_path, main=f"use {name} as m\n")))]
+
+
 def test_imports_may_not_go_without_end(tmp_path: Path) -> None:
     files = {f"f{n}": f'use "f{n + 1}.rbr"\n' for n in range(MAX_DEPTH + 20)}
     main = write(tmp_path, main='use "f0.rbr"\n', **files, **{f"f{MAX_DEPTH + 20}": ""})

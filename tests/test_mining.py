@@ -128,11 +128,11 @@ def test_suggestions_of_a_fit() -> None:
         rows.append(replace(row, labels={"refuses": True, "polite": at % 2 == 0}))
     result = fit(circuit(), rows, bootstrap=50)
     reward = NumpyReward(circuit(), result.weights)
-    found = suggest_changes(circuit(), rows, sample_rows(reward, rows, class_source="intent"), result.to_json())
+    found = suggest_changes(circuit(), sample_rows(reward, rows, class_source="intent"), result.to_json())
     assert [one.proposition for one in found.constant] == ["refuses"]
     assert len(found.influential) == 5
     assert found.influential == tuple(sorted(found.influential, key=lambda one: -one.influence))
     data = found.to_json()
     assert set(data) == {"axioms", "constant", "maybe_zero", "influential", "refused"}
-    bare = suggest_changes(circuit(), rows[:5], sample_rows(reward, rows[:5]), None)
+    bare = suggest_changes(circuit(), sample_rows(reward, rows[:5]), None)
     assert bare.refused[0] == "axioms and variance: fewer than 20 rows carry labels"

@@ -60,7 +60,7 @@ def scores(reward: NumpyReward, probs: np.ndarray) -> Scores:
     reasons = tuple("no answer" if math.isnan(r) else None for r in rewards.tolist())
     return Scores(
         reward.circuit, rewards, reasons, ids, atoms, reward.class_probs(atoms, ids), reward.contributions(atoms, ids),
-        np.ones(len(probs), np.float32),
+        np.ones(len(probs), np.float32), ({},) * len(probs), ({},) * len(probs),
     )  # fmt: skip
 
 

@@ -87,3 +87,28 @@ def test_claims_name_propositions_or_groups(claim: str, found: list[tuple[str, s
 def test_up_and_down_stay_names() -> None:
     text = 'prop up "up"\nprop down "down"\nresponse r ranks x > y\nr.x := up & !down\nr.y := otherwise\nmonotone r: up up, down down\n'
     assert check_text(text).diagnostics == ()
+
+
+CLAIMS = """rbr 1
+prop rude "Response is rude."
+long := words > 200
+mixed := rude | long
+response r ranks good > bad
+r.bad  := mixed
+r.good := otherwise
+"""
+
+
+@pytest.mark.parametrize(("name", "more"), [
+    ("long", "; what has to follow from `long` is for a `property`: `property \"…\" for R: long => …`"),
+    ("mixed", "; what has to follow from `mixed` is for a `property`: `property \"…\" for R: mixed => …`"),
+    ("r", ""),
+])  # fmt: skip
+def test_a_claim_of_what_has_no_truth_of_its_own_says_what_to_write(name: str, more: str) -> None:
+    (found,) = [d for d in check_text(CLAIMS + f"monotone r: {name} down\n").diagnostics if d.code.id == "RBR2007"]
+    assert found.help == "claim it of a `prop`, a `scale` or a group of `prop`s" + more
+    if more:  # and that can be written
+        checked = check_text(
+            CLAIMS + f'property "p" for r: {name} => bad\ngroup g = {{ rude }}\nmonotone r: rude down, g down\n'
+        )
+        assert checked.diagnostics == ()

@@ -14,7 +14,7 @@ from learning_rows import circuit, row
 
 import rbrlang
 from rbrlang.learning.judging.evaluate import evaluate
-from rbrlang.learning.judging.noise import Noise, chance, most_worth, propagate
+from rbrlang.learning.judging.noise import Noise, chance, most_worth, possible, propagate
 from rbrlang.learning.judging.rates import AgreementFileError, ErrorRate, rates_from_agreement, rates_from_rows
 from rbrlang.learning.sample import sample_rows
 from rbrlang.logic.circuit import Circuit
@@ -46,7 +46,7 @@ def given_rates(rates: dict[str, tuple[float, float]]) -> tuple[ErrorRate, ...]:
 
 def noise_of(rows: list[Row], rates: tuple[ErrorRate, ...], policy: Circuit | None = None, seed: int = 0) -> Noise:
     reward = NumpyReward(policy or circuit())
-    return propagate(reward, rows, sample_rows(reward, rows), rates, seed=seed)
+    return propagate(reward, sample_rows(reward, rows), rates, seed=seed)
 
 
 RATES = {"refuses": (0.1, 0.2), "polite": (0.05, 0.3), "lectures": (0.15, 0.1), "emoji": (0.5, 0.5)}
@@ -145,9 +145,34 @@ r.bad := otherwise
     rates = (ErrorRate("whole", 0.1, 0.1, 9, 9), ErrorRate("part", 0.2, 0.3, 9, 9))
     graded = [replace(r, probs={n: float(bool(v)) for n, v in r.labels.items()}) for r in rows]
     samples = sample_rows(reward, graded, class_source="labels")
-    (response,) = propagate(reward, graded, samples, rates).responses
+    (response,) = propagate(reward, samples, rates).responses
     # Both true: excluded when only `part` is missed; both false: when only `whole` is claimed.
     assert response.contradictory == pytest.approx((0.9 * 0.3 + 0.1 * 0.8) / 2)
+
+
+@pytest.mark.parametrize(
+    "axioms",
+    ["axiom p => q", "axiom !(p & q) | r", "axiom p <=> q\naxiom a => p", "axiom (p | u) & (q | !u)", "axiom p => v\naxiom v => q", "axiom (u & p) | (v & q) | a"],
+)  # fmt: skip
+def test_all_axioms_count_whatever_the_classes_depend_on(axioms: str) -> None:
+    """Against every set of answers: it contradicts where no truth of what is not asked (u, v) allows it."""
+    names = "apqruv"
+    text = "\n".join(f'prop {name} "It is {name}."' for name in names)
+    policy = rbrlang.loads(
+        text + f"\n{axioms}\nresponse x ranks good > bad\nx.good := a\nx.bad := otherwise\n"
+        "response y ranks good > bad\ny.good := u | v\ny.bad := otherwise\nreward x { features classes, p, q, r }\n"
+    )
+    circuit, bdd, allowed = policy.circuit, policy.checked.compiled.bdd, policy.checked.compiled.axioms
+    asked = frozenset(circuit.responses[0].atoms)
+    p = np.random.default_rng(1).random((3, len(names)))
+    expected = np.zeros(3)
+    for answers in itertools.product((0, 1), repeat=len(asked)):
+        fixed = dict(zip(sorted(asked), answers, strict=True))
+        rest = [atom for atom in range(len(names)) if atom not in asked]
+        worlds = ({**fixed, **dict(zip(rest, r, strict=True))} for r in itertools.product((0, 1), repeat=len(rest)))
+        if any(bdd.holds(allowed, {atom for atom, value in world.items() if value}) for world in worlds):
+            expected += np.prod([p[:, atom] if value else 1 - p[:, atom] for atom, value in fixed.items()], axis=0)
+    assert possible(circuit.axioms, asked, p) == pytest.approx(expected)
 
 
 def test_truth_is_drawn_from_the_rules_where_there_are_no_labels() -> None:

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from oracle import compare
 from oracle.compare import examine
-from oracle.evaluators import EVALUATORS, Question, Said
+from oracle.evaluators import EVALUATORS, Question, Said, in_a_block
 from oracle.policies import random_policy
 from oracle.truth import Truth
 
 from rbrlang.reward import evaluate, single
+from rbrlang.reward.numpy import NumpyReward
 
 MANY = int(os.environ.get("RBR_ORACLE", "300"))
 SHARDS = 3
@@ -32,6 +33,12 @@ def test_random_policies_agree(shard: int) -> None:
         counts += found.counts
     for what in ("sound", "contradictions", "rows with unknowns", "rewards", "explanations", "fingerprints", "diffs"):
         assert counts[what] > 0, what
+
+
+@pytest.mark.parametrize("seed", [11000676, 11001413, 11001571, 11003073, 12000633, 12010913])
+def test_policies_that_once_differed_agree(seed: int) -> None:
+    """Unknowns behind axioms and nearly certain answers, equal bounds under axioms, measures of one truth."""
+    assert not examine(seed).differences
 
 
 def test_jax_agrees_on_some() -> None:
@@ -69,6 +76,27 @@ def test_a_lowering_that_errs_is_noticed(monkeypatch: pytest.MonkeyPatch) -> Non
     found = differences(range(5))
     assert "askew row" in found
     assert "policy 0" in found or "policy 1" in found
+
+
+def test_a_block_of_rows_is_numpys_batch_to_the_last_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a row's answers are all known never shows in its numbers."""
+    seen: Counter[bool] = Counter()
+
+    def both(question: Question) -> Said:
+        whole, found = EVALUATORS["numpy"](question), in_a_block(question)
+        rules = NumpyReward(question.circuit, question.weights)(question.probs, question.ids)
+        np.testing.assert_array_equal(found.total, whole.rewards)
+        np.testing.assert_array_equal(found.rules, rules)
+        for row, number in enumerate(question.ids.tolist()):
+            own = slice(len(question.circuit.responses[number].classes) if number >= 0 else None)
+            np.testing.assert_array_equal(found.classes[row, own], whole.classes[row, own])
+        seen.update(np.isnan(question.probs).any(1).tolist())
+        return whole
+
+    monkeypatch.setattr(compare, "EVALUATORS", {"numpy": EVALUATORS["numpy"], "both": both})
+    assert not differences(range(150))
+    assert seen[True] > 100
+    assert seen[False] > 100
 
 
 def test_the_brute_force_decides_a_policy_that_can_be_decided_by_hand() -> None:

@@ -16,6 +16,8 @@ from rbrlang.lsp.act import findings, format
 from rbrlang.lsp.workspace import Workspace, key_of
 from rbrlang.source import Source
 
+SMALL = 'prop a "It is."\nresponse r ranks good > bad\nr.good := a\nr.bad := otherwise\n'
+
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "refusals" / "policy.rbr"
 TEXT = EXAMPLE.read_text(encoding="utf-8")
 WRONG = 'use "there.rbr" (p)\nx := nothing\n'
@@ -109,3 +111,30 @@ def test_documents_that_are_no_file_have_findings(uri: str) -> None:
     assert workspace.uri(key) == uri
     assert not Path(key).exists()
     assert key_of(uri + "2") != key
+
+
+# --- an artefact in the place of a policy's text ----------------------------------------------
+
+
+COMMANDS = [
+    ("check",), ("fmt", "--check"), ("test",), ("graph",), ("explain", "--given", ""), ("plan",), ("diff", "again"),
+    ("compile", "-o", "out"), ("synth", "-o", "out"), ("grade", "rows", "-o", "out"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_an_artefact_in_the_place_of_a_text_is_called_one(
+    command: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("p.rbr").write_text(SMALL, encoding="utf-8")
+    assert main(["compile", "p.rbr", "-o", "p.rbrc"]) == 0
+    Path("rows").write_text('{"prompt": "p", "completion": "c"}\n', encoding="utf-8")
+    capsys.readouterr()
+    name, *more = command
+    file = "again.rbr" if name == "explain" else "p.rbrc"  # whatever it is called
+    Path("again.rbr").write_bytes(Path("p.rbrc").read_bytes())
+    assert main([name, file, *(["p.rbr"] if more == ["again"] else more)]) in (1, 2)
+    said = capsys.readouterr()
+    assert "an artefact, a compiled policy, and not the text of one" in said.err + said.out
+    assert "rbrc inspect" in said.err + said.out

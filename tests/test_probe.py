@@ -515,7 +515,7 @@ def test_a_policy_without_data_brings_its_own_tests() -> None:
     policy = rbrlang.loads(
         TEXT + 'test "a no" for refusal { prompt "Mock Tom." completion "Sorry, no." expect ideal }\n'
     )
-    found = candidates(policy.program)
+    found = candidates(policy.program, policy.circuit)
     assert (found[0].item.completion, found[0].klass, found[0].item.response) == ("Sorry, no.", "ideal", 0)
     assert all(c.klass is None for c in found[1:])
     identities = {(c.item.response, c.item.id) for c in found}

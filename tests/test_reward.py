@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from reward_circuits import Case, cases, class_masses, fills, is_known, random_case, rule_reward
 
 from rbrlang.logic.circuit import Diagram
-from rbrlang.reward import levels
+from rbrlang.reward import lowering
 from rbrlang.reward.numpy import NumpyReward, ShapeError
 from rbrlang.reward.reward import RuleReward
 from rbrlang.reward.weights import WeightError, checked_weights, default_weights
@@ -186,19 +186,50 @@ def test_gradient_of_weights_is_the_features(case: Case) -> None:
     np.testing.assert_allclose(gradient, expected, atol=1e-4)
 
 
-@settings(deadline=None, max_examples=3)
-@given(ANY_CASE)
-def test_levels_equal_nodes(case: Case) -> None:
-    """The form for very large diagrams, forced on small ones."""
-    reward = RuleReward.from_circuit(case.circuit, case.weights)
-    arrays = case.probs, case.ids, case.base
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(levels, "UNROLLED_NODES", 0)
-        by_levels = RuleReward.from_circuit(replace(case.circuit, fingerprint="by levels"), case.weights)
-        np.testing.assert_allclose(by_levels(*arrays), reward(*arrays), atol=1e-6)
-        np.testing.assert_allclose(by_levels.bounds(*arrays), reward.bounds(*arrays), atol=1e-5)
-        # The circuits are equal but for the fingerprint, so nothing compiled before can have been reused.
-        assert by_levels.circuit.fingerprint != reward.circuit.fingerprint
+@pytest.fixture
+def as_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Circuits of any size are data for one program, as only large ones are."""
+    monkeypatch.setattr(lowering, "UNROLLED_NODES", -1)
+
+
+@pytest.mark.parametrize(("mode", "axioms"), [("exact", False), ("exact", True), ("product", False)])
+@pytest.mark.usefixtures("as_data")
+def test_tables_equal_numpy(mode: str, axioms: bool) -> None:
+    """The form for large circuits, forced on small ones; what has the same sizes is compiled once."""
+    for seed in range(40, 44):
+        case = random_case(seed, axioms=axioms, mode=mode)
+        xla, host = RuleReward.from_circuit(case.circuit, case.weights), NumpyReward(case.circuit, case.weights)
+        arrays = case.probs, case.ids, case.base
+        np.testing.assert_allclose(xla(*arrays), host(*arrays), atol=1e-5)
+        np.testing.assert_allclose(xla.contributions(*arrays), host.contributions(*arrays), atol=1e-5)
+        np.testing.assert_allclose(xla.bounds(*arrays), host.bounds(*arrays), atol=1e-5)
+        np.testing.assert_allclose(xla.class_probs(*arrays[:2]), host.class_probs(*arrays[:2]), atol=1e-5)
+        np.testing.assert_allclose(xla.features(*arrays[:2]), host.features(*arrays[:2]), atol=1e-5)
+
+
+def test_gradients_of_tables_equal_those_of_the_unrolled_circuit(monkeypatch: pytest.MonkeyPatch) -> None:
+    for mode, axioms in (("exact", True), ("product", False)):
+        case = random_case(21, axioms=axioms, mode=mode)
+        reward = RuleReward.from_circuit(case.circuit, case.weights)
+
+        def total(weights: jax.Array, probs: jax.Array, *, of: RuleReward = reward, case: Case = case) -> jax.Array:
+            value = of.with_weights(weights)(probs, case.ids)
+            return jnp.where(jnp.isnan(value), 0.0, value).sum()
+
+        probs = jnp.asarray(np.where(case.probs == 0.0, 0.125, np.where(case.probs == 1.0, 0.75, case.probs)))
+        expected = jax.grad(total, (0, 1))(reward.weights, probs)
+        along = jax.jvp(total, (reward.weights, probs), (reward.weights, jnp.ones_like(probs)))
+        with monkeypatch.context() as patch:
+            patch.setattr(lowering, "UNROLLED_NODES", -1)
+            got = jax.grad(total, (0, 1))(reward.weights, probs)
+            np.testing.assert_allclose(
+                jax.jvp(total, (reward.weights, probs), (reward.weights, jnp.ones_like(probs))),
+                along,
+                rtol=1e-4,
+                atol=1e-5,
+            )
+        for one, other in zip(got, expected, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-4)
 
 
 # --- particular values ------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -15,8 +16,11 @@ import numpy as np
 import pytest
 from reward_circuits import random_case
 
-from rbrlang.reward.levels import UNROLLED_NODES, levels
+from rbrlang.reward import lowering
+from rbrlang.reward.lowering import UNROLLED_NODES
 from rbrlang.reward.reward import RuleReward
+from rbrlang.reward.reward import _reward as programs
+from rbrlang.reward.tables import tables
 
 CASE = random_case(12, axioms=False, unknowns=False)
 REWARD = RuleReward.from_circuit(CASE.circuit, CASE.weights)
@@ -86,10 +90,8 @@ def test_pickle_after_use_and_spawned_workers() -> None:
         np.testing.assert_array_equal(pool.submit(REWARD, *ARRAYS).result(), expected)
 
 
-def test_a_diagram_of_many_nodes_goes_by_levels() -> None:
-    """Majority of 110 atoms has thousands of nodes and 110 levels; numpy folds it node by node."""
-    from dataclasses import replace
-
+def test_a_diagram_of_many_nodes_is_data() -> None:
+    """Majority of 110 atoms has thousands of nodes, of which few are alive at a time; numpy folds it node by node."""
     from rbrlang.logic.circuit import Diagram
 
     atoms = 110
@@ -107,12 +109,12 @@ def test_a_diagram_of_many_nodes_goes_by_levels() -> None:
         below = row
     diagram = Diagram((0, 1), tuple(nodes), below[0])
     assert len(nodes) > UNROLLED_NODES
-    assert levels(diagram).low.shape == (atoms, atoms // 2)
     response = CASE.circuit.responses[0]
     feature = replace(response.features[0], kind="class", index=1)
     response = replace(response, ranks=(("a",), ("b",)), diagram=diagram, features=(feature,), bounds=((-1.0, 1.0),))
     info = CASE.circuit.atoms[0]
     circuit = replace(CASE.circuit, atoms=(info,) * atoms, responses=(response,), fingerprint="majority")
+    assert tables(circuit).program.free.shape[0] <= 64
     reward = RuleReward.from_circuit(circuit, np.ones((1, 1), np.float32))
     rng = np.random.default_rng(0)
     probs = rng.random((16, atoms), np.float32)
@@ -154,3 +156,26 @@ def test_unknown_rows_can_be_found_under_debug_nans() -> None:
         assert np.isfinite(np.asarray(reward(probs[free], strange[free], case.base[free]))).all()
         with pytest.raises(FloatingPointError):
             reward(probs, strange, case.base)
+
+
+def test_nothing_is_compiled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Types of numbers, batch sizes, weights, copies; and where a circuit is data, another circuit of the same sizes."""
+    for nodes in (lowering.UNROLLED_NODES, -1):
+        monkeypatch.setattr(lowering, "UNROLLED_NODES", nodes)
+        reward = RuleReward.from_circuit(CASE.circuit, CASE.weights)
+        reward(*ARRAYS)
+        before = programs._cache_size()
+        probs, ids, base = CASE.probs, CASE.ids, CASE.base
+        reward(probs, ids)
+        reward(probs, ids, 1)
+        reward(probs.astype(np.float64), ids.astype(np.int64), 0.5)
+        reward(jnp.asarray(probs, jnp.bfloat16), jnp.asarray(ids), jnp.asarray(base, jnp.bfloat16))
+        for rows in (1, 3, 12):
+            assert reward(probs[:rows], ids[:rows], base[:rows]).shape == (rows,)
+        RuleReward.from_circuit(CASE.circuit, 2.0 * CASE.weights)(*ARRAYS)
+        pickle.loads(pickle.dumps(reward))(*ARRAYS)
+        if nodes < 0:
+            swapped = replace(CASE.circuit, responses=CASE.circuit.responses[::-1], fingerprint="swapped")
+            other = RuleReward.from_circuit(swapped, CASE.weights[::-1])
+            np.testing.assert_allclose(other(probs, 1 - ids, base), reward(*ARRAYS), atol=1e-6)
+        assert programs._cache_size() == before

@@ -36,7 +36,7 @@ class Row:
         return spoken((), self.text)
 
 
-def count(kind: MeasureKind, pattern: str, text: str) -> int:
+def count(kind: MeasureKind, pattern: str, text: str) -> float:
     """The count behind a measure of a plain text."""
     return measure(kind, pattern, "final", spoken((), text))
 
@@ -68,6 +68,18 @@ def test_other_measures_by_hand() -> None:
     assert count("matches", "^two", text) == 0
     assert count("contains", "ÄÖ", text) == 1
     assert count("contains", "äö", text) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "held"),
+    [
+        ('{"a": [1, 2.5e3, null, "b"]}', 1), (' \n "text"\t', 1), ("3", 1),
+        ("", 0), ("Here it is: {}", 0), ("{} {}", 0), ('{"a": 1, "a": 2}', 0), ("NaN", 0), ("1e999", 0), ("9" * 5000, 0),
+        ("[" * 100 + "]" * 100, 1), ("[" * 101 + "]" * 101, 0), ("[" * 100_000, 0), ("{'a': 1}", 0), ("```json\n{}\n```", 0),
+    ],
+)  # fmt: skip
+def test_json_is_one_value_that_every_reader_reads_alike(text: str, held: int) -> None:
+    assert count("json", "", text) == held
 
 
 @given(st.text(st.characters()))

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import CHECKOUT
-from learning_rows import FEATURES, POLICY, circuit, noisy_rows, row
+from learning_rows import FEATURES, POLICY, circuit, noisy_rows, prompted, row
 
 from rbrlang import load
 from rbrlang.cli.main import main
@@ -228,10 +228,9 @@ def test_a_separable_response_type_stays_on_the_scale_of_the_others() -> None:
     # The other one's grader is never wrong, and hardly says so: its pairs can all be ordered, by weights of 100 and more.
     faint = [
         replace(
-            r,
+            prompted(r, f"other {r.prompt_key}"),
             response_type="other",
             id=f"other {r.id}",
-            prompt_key=f"other {r.prompt_key}",
             probs={n: None if p is None else 0.5 + 0.01 * (p - 0.5) for n, p in r.probs.items()},
         )
         for r in noisy_rows(30, 6, seed=4, noise=0.0)

@@ -75,7 +75,7 @@ def test_messages_are_split_behind_the_last_user_turn() -> None:
         ({**GOOD, "category": 3}, "`category` is not text"),
         (
             {**GOOD, "prompt": [{"role": "judge", "content": "x"}]},
-            "a message without a role of system, developer, user",
+            "a message of the role `judge`, which is none of system, developer, user",
         ),
         ({"messages": [{"role": "user", "content": "x"}]}, "does not end with the assistant's turn"),
         ("[" * 100_000, "not"),

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pyarrow
+import pyarrow.feather
 import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -24,7 +25,7 @@ from rbrlang.cli.main import main
 from rbrlang.jsontext import JsonError, parse, parse_bytes
 from rbrlang.reward.kept.artefact import write_artefact
 from rbrlang.rows.arrow import cells
-from rbrlang.rows.formats import Broken
+from rbrlang.rows.formats import Broken, RowsError
 from rbrlang.rows.read import read_rows, row_from
 from rbrlang.rows.write import write_rows
 
@@ -208,13 +209,59 @@ def test_a_cell_that_has_no_value_costs_its_row_only(tmp_path: Path) -> None:
     assert cells(texts) == [Broken("its text is not UTF-8"), "x"]
     assert cells(twice) == [{"a": 1}, Broken("a key of a map appears twice")]
     far = pyarrow.array([0, 10**14]).cast(pyarrow.timestamp("s"))
-    assert isinstance(cells(far)[1], Broken)
-    table = pyarrow.table({"completion": ["x", "y"], "when": far})
-    pyarrow.parquet.write_table(table, tmp_path / "r.parquet")
-    found = read_rows(tmp_path / "r.parquet")
-    assert [row.completion_text for row in found.rows] == ["x"]
-    assert [bad.line for bad in found.bad] == [2]
-    assert found.bad[0].reason.startswith("`when`: a moment outside of what a calendar has")
+    assert cells(far) == ["1970-01-01T00:00:00", "100000000000000 s since 1970-01-01"]  # passed on, whatever it is
+    table = pyarrow.table({"completion": ["x", "y"], "when": far, "what": twice})
+    pyarrow.feather.write_feather(table, tmp_path / "r.arrow")
+    found = read_rows(tmp_path / "r.arrow")
+    assert [row.completion_text for row in found.rows] == ["x", "y"]  # nobody reads `what`
+    assert found.rows[1].raw["what"] == Broken("a key of a map appears twice")
+    for column in ("labels", "probs.a", "question", "features"):
+        read = pyarrow.table({"completion": ["x", "y"], column: twice})
+        pyarrow.feather.write_feather(read, tmp_path / "r.arrow")
+        found = read_rows(tmp_path / "r.arrow")
+        assert found.bad[-1].line == 2
+        assert found.bad[-1].reason == f"`{column}`: a key of a map appears twice"
+    both = pyarrow.table({"completion": ["x", "y"], "prompt": ["p", "q"], "question": twice})
+    pyarrow.feather.write_feather(both, tmp_path / "r.arrow")
+    assert not read_rows(tmp_path / "r.arrow").bad
+    with pytest.raises(RowsError, match=r"`what` of a row for .* cannot be told: a key of a map appears twice"):
+        write_rows(tmp_path / "out.jsonl", [{"completion": "x", "what": Broken("a key of a map appears twice")}])
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "json", "csv", "parquet"])
+@pytest.mark.parametrize("command", ["grade", "score"])
+def test_a_cell_that_nobody_reads_costs_no_row(
+    command: str, ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is null in the output, and that is said; also where a table becomes a table of its own columns."""
+    bad = pyarrow.Array.from_buffers(
+        pyarrow.string(), 2, [None, pyarrow.py_buffer(b"\0\0\0\0\2\0\0\0\3\0\0\0"), pyarrow.py_buffer(b"\xff\xfex")]
+    )
+    policy = str(Path(__file__).parents[1] / "examples" / "refusals" / "policy.rbr")
+    rows = pyarrow.table({"id": ["1", "2"], "completion": ["Sorry.", "No."], "response_type": ["hard_refusal"] * 2, "mine": bad})  # fmt: skip
+    pyarrow.parquet.write_table(rows, tmp_path / "r.parquet")
+    out = tmp_path / f"out.{ending}"
+    main(["compile", policy, "-o", str(tmp_path / "p.rbrc")])
+    of = policy if command == "grade" else str(tmp_path / "p.rbrc")
+    grader = ["--grader", "embedded"] if command == "grade" else []
+    main([command, of, str(tmp_path / "r.parquet"), "-o", str(out), *grader])
+    found = read_rows(out)
+    assert [row.completion_text for row in found.rows] == ["Sorry.", "No."]
+    assert [row.raw.get("mine") for row in found.rows] == ["" if ending == "csv" else None, "x"]
+    as_what = "empty" if ending == "csv" else "null"
+    told = f"1 row with a cell that cannot be told (its text is not UTF-8): written as {as_what}, in the column `mine`"
+    assert told in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_moment_beyond_any_calendar_is_passed_on(tmp_path: Path) -> None:
+    far = pyarrow.array([0, 10**14]).cast(pyarrow.timestamp("s"))
+    days = pyarrow.array([0, 2**31 - 1]).cast(pyarrow.int32()).cast(pyarrow.date32())
+    table = pyarrow.table({"completion": ["x", "y"], "when": far, "day": days, "in": pyarrow.array([{"at": t} for t in (None, None)], pyarrow.struct([("at", pyarrow.timestamp("us"))]))})  # fmt: skip
+    pyarrow.feather.write_feather(table, tmp_path / "r.arrow")
+    found = read_rows(tmp_path / "r.arrow")
+    assert not found.bad
+    assert found.rows[1].raw["when"] == "100000000000000 s since 1970-01-01"
+    assert found.rows[1].raw["day"]
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "json", "csv", "parquet", "arrow"])

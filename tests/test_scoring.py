@@ -29,7 +29,7 @@ from rbrlang.reward.kept.artefact import Artefact, read_artefact
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.rows.read import Row, read_rows, with_labels_as_probs
 from rbrlang.scoring import metrics
-from rbrlang.scoring.columns import Columns, ColumnsError, Unusable, check_every, rollout, rollouts
+from rbrlang.scoring.columns import Columns, ColumnsError, Unusable, of_policy, rollout, rollouts
 from rbrlang.scoring.invalid import OnInvalidError, Trainer, UnscoredError, checked, group_means, numbers
 from rbrlang.scoring.score import Scorer, Scores
 
@@ -174,8 +174,8 @@ def test_a_plain_prompt_takes_the_place_of_a_templated_one() -> None:
 
 def test_every_has_to_be_a_response_type(artefact: Artefact) -> None:
     with pytest.raises(ColumnsError, match="no response type `hard_refusl`; did you mean `hard_refusal`"):
-        check_every(Columns(every="hard_refusl"), artefact.circuit)
-    check_every(Columns(every="hard_refusal"), artefact.circuit)
+        of_policy(Columns(every="hard_refusl"), artefact.circuit)
+    of_policy(Columns(every="hard_refusal"), artefact.circuit)
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from strategies import Model, models, partitioned
 
 import rbrlang
+from rbrlang.grading.results import GradeItem
 from rbrlang.learning.synthesis import specify as specify_module
 from rbrlang.learning.synthesis.specify import Specification, instructions, measure_instruction, ordered, specify
 from rbrlang.learning.synthesis.synth import class_of
 from rbrlang.policy import Policy, check_text
-from rbrlang.rows.conversation import Turn
+from rbrlang.rows.conversation import Turn, spoken
 
+ITEM = GradeItem("row", spoken((), ""), 0)
 RULES = """
 @prior(0.2) prop rude "Response is rude." { instruct no "Be kind." }
 @prior(0.3) prop says_no "Does the response say no?"
@@ -77,7 +79,7 @@ def test_the_likeliest_literals_go_first() -> None:
 def test_instructions_are_the_propositions_own_or_follow_from_the_statement() -> None:
     policy = rbrlang.loads(RULES)
     literals = tuple((atom, answer) for atom in range(len(policy.circuit.atoms)) for answer in (True, False))
-    assert instructions(policy.circuit, policy.program.propositions, Specification(literals)) == (
+    assert instructions(policy.circuit, policy.program.propositions, Specification(literals), ITEM) == (
         "Write the response such that this is true of it: Response is rude.",
         "Write the response such that the answer to this question is yes: Does the response say no?",
         "Write the response such that this is true of it: Response does everything.",

@@ -33,6 +33,7 @@ from rbrlang.lang.program import (
     ResponseType,
     TruthTest,
     Var,
+    walk,
 )
 from rbrlang.logic.findings.audit import assignment
 from rbrlang.policy import Checked, Policy, check, loads
@@ -43,7 +44,7 @@ MODULES = tuple(".".join(("std", *file.relative_to(LIBRARY).with_suffix("").part
 REFERENCE = Path(__file__).parents[1] / "docs" / "stdlib.md"
 EXAMPLE = Path(__file__).parents[1] / "examples" / "refusals"
 EXPECTED = {
-    "std.agents.tool_use", "std.formatting.instructions", "std.honesty.certainty", "std.honesty.sycophancy",
+    "std.agents.tool_use", "std.answers.reference", "std.quality.helpfulness", "std.formatting.instructions", "std.honesty.certainty", "std.honesty.sycophancy",
     "std.review.code_review", "std.safety.compliance", "std.safety.privacy", "std.safety.refusals",
     "std.safety.self_harm", "std.style.brevity", "std.style.tone",
 }  # fmt: skip
@@ -248,23 +249,34 @@ def classes_of(response: ResponseType, true: frozenset[int], program: Program) -
     return (held[:1] if response.cascade else held) or rest
 
 
-def mutants(formula: Formula) -> Iterator[Formula]:
-    """The formula with one occurrence of an atom or of a definition replaced by a constant."""
+def compared(formula: Formula, program: Program) -> bool:
+    """Whether it compares one scale or choice: its steps mean nothing by themselves."""
+    atoms = [part.atom for part in walk(formula, program.definitions, set()) if isinstance(part, Var)]
+    of = {program.variable_of(atom) for atom in atoms}
+    return len(of) == 1 and None not in of and not used([formula], program)
+
+
+def mutants(formula: Formula, program: Program) -> Iterator[Formula]:
+    """The formula with one occurrence of an atom, a comparison or a definition replaced by a constant."""
+    if compared(formula, program):
+        yield Const(True, formula.span)
+        yield Const(False, formula.span)
+        return
     match formula:
         case Var() | Ref():
             yield Const(True, formula.span)
             yield Const(False, formula.span)
         case Not():
-            for inner in mutants(formula.operand):
+            for inner in mutants(formula.operand, program):
                 yield formula._replace(operand=inner)
         case And() | Or() | AtLeast():
             for at, operand in enumerate(formula.operands):
-                for inner in mutants(operand):
+                for inner in mutants(operand, program):
                     yield formula._replace(operands=(*formula.operands[:at], inner, *formula.operands[at + 1 :]))
         case Implies() | Iff():
-            for inner in mutants(formula.left):
+            for inner in mutants(formula.left, program):
                 yield formula._replace(left=inner)
-            for inner in mutants(formula.right):
+            for inner in mutants(formula.right, program):
                 yield formula._replace(right=inner)
         case Const() | ClassRef():
             pass
@@ -298,13 +310,13 @@ def mutated(program: Program, number: int) -> Iterator[tuple[str, ResponseType, 
     for at, rule in enumerate(response.rules):
         if isinstance(rule.formula, Otherwise):
             continue
-        for formula in mutants(rule.formula):
+        for formula in mutants(rule.formula, program):
             rules = (*response.rules[:at], rule._replace(formula=formula), *response.rules[at + 1 :])
             yield f"{response.name}.{rule.name}: {formula}", replace(response, rules=rules), program
     formulas = [rule.formula for rule in response.rules if not isinstance(rule.formula, Otherwise)]
     for at in used(formulas, program):
         definition = program.definitions[at]
-        for formula in mutants(definition.formula):
+        for formula in mutants(definition.formula, program):
             changed = definition._replace(formula=formula)
             definitions = (*program.definitions[:at], changed, *program.definitions[at + 1 :])
             yield f"{definition.name}: {formula}", response, replace(program, definitions=definitions)

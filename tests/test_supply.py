@@ -24,7 +24,7 @@ def _wanted() -> list[Requirement]:
         seen.add(extra)
         for requirement in map(Requirement, project["optional-dependencies"][extra]):
             if requirement.name == project["name"]:
-                pending += requirement.extras
+                pending += sorted(requirement.extras)
             else:
                 found.append(requirement)
     return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+from collections import Counter
 from pathlib import Path
 from statistics import NormalDist
 
@@ -11,11 +13,13 @@ import pytest
 from learning_rows import circuit
 
 import rbrlang
+from rbrlang.cli.commands.grading.synth_llm import tell_impossible
 from rbrlang.cli.main import main
 from rbrlang.lang.program import And, AtLeast, Const, Formula, Iff, Implies, Not, Or, Var
 from rbrlang.learning.sample import sample_rows
 from rbrlang.learning.synthesis.synth import Impossible, draw_class, synth_from_rules
 from rbrlang.reward.numpy import NumpyReward
+from rbrlang.rows.read import read_rows, with_labels_as_probs
 
 AXIOMS = """
 @prior(0.3) prop a "a"
@@ -133,6 +137,62 @@ def test_measures_hold_of_the_texts_that_rows_carry() -> None:
     assert len({len(row.completion_text.split()) > 5 for row in made.rows if row.klass == "long"}) == 2
 
 
+TRAJECTORIES = """
+rbr 1
+prop honest "Response is honest."
+prop careful "The assistant is careful." { over trajectory }
+response r ranks good > fair > bad > worst {
+  worst if tool_errors > 1 | calls("^rm_") > 0
+  bad   if steps > 4 | calls("search|browse") > 2
+  good  if careful & calls("search|browse") > 0 & words < 8 & words over thought > 3
+  fair  otherwise
+}
+"""
+
+
+def test_where_trajectories_are_judged_completions_are_trajectories(tmp_path: Path) -> None:
+    policy = rbrlang.loads(TRAJECTORIES)
+    found = synth_from_rules(policy.circuit, 2, 6, seed=3)
+    assert not found.impossible
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row.raw) + "\n" for row in found.rows), encoding="utf-8")
+    rows = read_rows(tmp_path / "rows.jsonl").rows
+    assert [row.conversation for row in rows] == [row.conversation for row in found.rows]
+    assert Counter(row.klass for row in rows) == dict.fromkeys(("good", "fair", "bad", "worst"), 12)
+    reward = NumpyReward(policy.circuit)
+    rows = with_labels_as_probs(rows)
+    chances = reward.class_probs(reward.encode(rows), reward.response_ids(rows))
+    classes = policy.circuit.responses[0].classes
+    assert [classes[at] for at in np.nanargmax(chances, axis=1)] == [row.klass for row in rows]
+    assert any(row.conversation.calls() for row in rows)
+    assert any(row.conversation.tool_errors() for row in rows)
+    assert all(row.conversation.text("thought") for row in rows if row.klass == "good")
+
+
+def test_a_proposition_over_the_trajectory_is_enough_for_one() -> None:
+    text = 'prop a "It is." { over trajectory }\nresponse r ranks x > y\nr.x := a\nr.y := otherwise\n'
+    rows = synth_from_rules(rbrlang.loads(text).circuit, 1, 1, seed=0).rows
+    assert all(row.conversation.calls() and row.conversation.steps() > 1 for row in rows)
+
+
+def test_texts_that_must_be_json_are() -> None:
+    policy = rbrlang.loads(
+        "long := words > 3\nresponse r ranks good > long_json > bad\n"
+        "r.good := json & !long\nr.long_json := json & long\nr.bad := !json\n"
+    ).circuit
+    made = synth_from_rules(policy, 3, 3, 0)
+    assert made.impossible == ()
+    assert {is_json(row.completion_text) for row in made.rows if row.klass != "bad"} == {True}
+    assert {is_json(row.completion_text) for row in made.rows if row.klass == "bad"} == {False}
+
+
+def is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
 def test_the_base_reward_knows_a_little_and_counts_must_be_positive() -> None:
     made = synth_from_rules(circuit(), 300, 2, 0)
     best = [row.base_reward for row in made.rows if row.klass == "ideal"]
@@ -143,24 +203,23 @@ def test_the_base_reward_knows_a_little_and_counts_must_be_positive() -> None:
         synth_from_rules(circuit(), 0, 1, 0)
 
 
-@pytest.mark.parametrize(
-    ("condition", "said"),
-    [
-        ("words > 200000", "`r.x` has no completion under the priors and axioms\n"),
-        (
-            "steps > 2 | words over thought > 9",
-            (
-                "`r.x` has no completion under the priors and axioms that is one turn without calls and thoughts, as all "
-                "that is written here; see `steps > 2`, `words over thought > 9`\n"
-            ),
-        ),
-    ],
-)
-def test_a_class_that_no_text_can_have_is_named_with_the_reason(
-    condition: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("condition", ["words > 200000", "steps > 300", "tool_errors > 200 & steps <= 1"])
+def test_a_class_that_no_completion_can_have_is_named(
+    condition: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     policy = tmp_path / "p.rbr"
     rules = f'prop a "A."\nresponse r ranks x > y\nr.x := a & ({condition})\nr.y := otherwise\n'
     policy.write_text(rules, encoding="utf-8")
     assert main(["synth", str(policy), "--from", "rules", "--prompts", "1", "-o", str(tmp_path / "rows.jsonl")]) == 1
-    assert capsys.readouterr().err.endswith(said)
+    assert capsys.readouterr().err.endswith("`r.x` has no completion under the priors and axioms\n")
+
+
+def test_what_a_model_writes_is_one_turn_and_a_class_that_needs_more_is_named_with_that(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = 'prop a "A."\nresponse r ranks x > y\nr.x := a & (steps > 2 | words over thought > 9)\nr.y := otherwise\n'
+    tell_impossible(rbrlang.loads(text).circuit, (Impossible("r", "x"),), one_turn=True)
+    assert capsys.readouterr().err == (
+        "`r.x` has no completion under the priors and axioms that is one turn without calls and thoughts, as all "
+        "that is written here; see `steps > 2`, `words over thought > 9`\n"
+    )

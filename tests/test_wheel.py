@@ -82,6 +82,15 @@ def test_an_installed_rbrc_starts_the_demo(installed: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+def test_an_installed_rbrc_measures_itself(installed: Path, tmp_path: Path) -> None:
+    result = rbrc(installed, "bench", "--quick", "--only", "odd", "--only", "grade", "-o", "speed.md", cwd=tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    page = (tmp_path / "speed.md").read_text(encoding="utf-8")
+    assert "| completions a second of a core |" in page
+    assert "Not measured" not in page
+
+
+@pytest.mark.slow
 def test_the_same_source_gives_the_same_bytes(tmp_path: Path) -> None:
     """Built twice under one `SOURCE_DATE_EPOCH`, the second time in another zone and from newer files."""
     wheels: list[bytes] = []

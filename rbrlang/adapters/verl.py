@@ -175,7 +175,7 @@ def _made(
     require_key: str | None,
     options: GraderOptions,
 ) -> VerlReward:
-    known = Columns.__dataclass_fields__
+    known = [name for name in Columns.__dataclass_fields__ if name != "named"]
     for name, _ in chosen:
         if name not in known:
             raise ColumnsError(f"reward_kwargs.columns has `{name}`; it takes " + ", ".join(f"`{k}`" for k in known))

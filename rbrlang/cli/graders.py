@@ -10,93 +10,54 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.graded import GradedRows, Lazily, filled, with_rubrics
 from rbrlang.cli.options import policy_of
 from rbrlang.cli.terminal import console, warn
 from rbrlang.policy import Policy
+from rbrlang.rows.kept import Kept, in_blocks
 
 if TYPE_CHECKING:
+    from rbrlang.grading.criteria import Place
     from rbrlang.grading.endpoint.account import Progress, Summary
     from rbrlang.grading.endpoint.remote import Remote
     from rbrlang.grading.judge import Grader
-    from rbrlang.grading.lazy import LazyGrades
     from rbrlang.grading.questions.options import GraderOptions
     from rbrlang.grading.questions.specs import GraderSpec, RemoteSpec
-    from rbrlang.grading.results import Answer, GradeItem
+    from rbrlang.grading.results import GradeItem
     from rbrlang.grading.trust.calibrate import Calibration
     from rbrlang.logic.circuit import Circuit
     from rbrlang.reward.kept.artefact import Artefact
-    from rbrlang.reward.numpy import NumpyReward
     from rbrlang.rows.read import Row
 
 
-OF_A_GRADING = frozenset({"probs", "grader", "calibration", "asked", "invalid", "answers", "reward_bounds"})
+AT_ONCE = 4096
+"""Rows that are graded at once where there are many."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lazily:
-    """Ask only what this reward needs, to within `eps`."""
-
-    reward: NumpyReward
-    eps: float
-
-
-@dataclass(frozen=True, slots=True)
-class GradedRows:
-    """Rows with `probs` from a grader.
-
-    `identity` is the grader's, before calibration. `answers` are in full, one mapping a row; empty where the
-    rows' own probabilities were taken as they are. `summary` is of the requests of a remote grader.
-    """
-
-    identity: str
-    rows: tuple[Row, ...]
-    answers: tuple[Mapping[int, Answer], ...]
-    summary: Summary | None
-    calibration: Calibration | None
-    lazy: LazyGrades | None
-
-    @property
-    def calibration_json(self) -> Mapping[str, Any] | None:
-        """The calibration as an artefact carries it."""
-        from rbrlang.grading.trust.calibrate import to_json
-
-        return None if self.calibration is None else to_json(self.calibration)
-
-    def row(self, at: int, **columns: Any) -> dict[str, Any]:
-        """Row `at` as it is written: as read, with its id, its grading and more columns.
-
-        What an earlier grading left in it goes, unless its own probabilities were taken as they are.
-        """
-        row = self.rows[at]
-        if not self.answers:  # taken as they are
-            return {"id": row.id, **row.raw, "probs": dict(row.probs), **columns}
-        kept = {name: value for name, value in row.raw.items() if name not in OF_A_GRADING}
-        own: dict[str, Any] = {"probs": dict(row.probs), "grader": self.identity}
-        if self.calibration is not None:
-            own["calibration"] = self.calibration.identity
-        if self.lazy is not None:
-            own["asked"] = list(own["probs"])
-        return {"id": row.id, **kept, **own, **columns}
-
-
-def items_of(rows: Sequence[Row], response_ids: Sequence[int]) -> tuple[GradeItem, ...]:
-    """What a grader sees of rows: the conversation, the completion, the response type's number."""
+def items_of(rows: Sequence[Row], response_ids: Sequence[int], columns: Sequence[str]) -> tuple[GradeItem, ...]:
+    """What a grader sees of rows: conversation and completion, the response type's number, what questions name of it."""
     from rbrlang.grading.results import GradeItem
+    from rbrlang.rows.cells import cells
 
     return tuple(
-        GradeItem(row.id, row.conversation, int(number)) for row, number in zip(rows, response_ids, strict=True)
+        GradeItem(row.id, row.conversation, int(number), cells=cells(row.raw, columns))
+        for row, number in zip(rows, response_ids, strict=True)
     )
 
 
-def graded(options: argparse.Namespace, policy: Policy | Artefact, rows: Sequence[Row]) -> tuple[Row, ...]:
-    """The rows with `probs` from the grader that was asked for."""
-    return grade_rows(options, policy, rows).rows
+def graded(options: argparse.Namespace, policy: Policy | Artefact, rows: Sequence[Row]) -> Sequence[Row]:
+    """The rows with `probs` from the grader that was asked for, on the disk."""
+    grading = Grading(options, policy)
+    found: Kept[Row] = Kept()
+    for _, some in in_blocks(rows, AT_ONCE):
+        found.extend(grading(some).rows)
+    return found
 
 
 def grade_rows(
@@ -111,58 +72,134 @@ def grade_rows(
 
     An artefact's own calibration is used where it is of this grader, unless `--calibration` names another.
     """
-    from rbrlang.grading.endpoint.account import together
-    from rbrlang.grading.endpoint.cache import CacheError
-    from rbrlang.grading.lazy import grade_lazily
-    from rbrlang.grading.questions.layout import wanted
-    from rbrlang.grading.questions.specs import RowsSpec
-    from rbrlang.grading.trust.calibrate import CalibratedGrader, CalibrationError
-    from rbrlang.reward.rows import response_ids
-
-    spec = spec_of(options)
-    circuit = policy.circuit
-    names = circuit.propositions
-    items = items_of(rows, response_ids(circuit, rows).tolist())
-    with Bar() as bar:
-        grader, summaries = _opened(options, spec, policy, rows, items, bar.update)
-        identity = grader.identity
-        before = _said(rows, "calibration") if isinstance(spec, RowsSpec) else {None}
-        asked = ((tuple(range(len(names))),) * len(items)) if every else wanted(circuit, items)
-        _look(options, grader, circuit, asked)
-        calibration = _calibration(options, policy, identity, before)
-        if isinstance(spec, RowsSpec) and calibration is None and lazily is None:
-            return GradedRows(identity, tuple(rows), (), None, None, None)
-        try:
-            if calibration is not None:
-                grader = CalibratedGrader(grader, calibration, names)
-            lazy = None if lazily is None else grade_lazily(lazily.reward, items, grader.answers, lazily.eps)
-            if lazy is None:
-                answers = tuple(grader.answers(items, asked))
-            else:
-                # What was not asked is left out, not null: nobody failed to answer it.
-                answers = tuple(
-                    {p: given[p] for p in asked} for given, asked in zip(lazy.answers, lazy.questions, strict=True)
-                )
-        except (CalibrationError, CacheError) as error:
-            raise UsageError(str(error)) from error
-        except KeyboardInterrupt:
-            if options.cache and Path(options.cache).is_file():
-                warn(f"what was answered is in `{options.cache}`; the same command goes on from there")
-            raise
-    return GradedRows(identity, _filled(rows, names, answers), answers, together(summaries), calibration, lazy)
+    return Grading(options, policy, every=every, lazily=lazily)(rows)
 
 
-def _filled(rows: Sequence[Row], names: Sequence[str], answers: Sequence[Mapping[int, Answer]]) -> tuple[Row, ...]:
-    from rbrlang.grading.results import probability
+class Grading:
+    """`grade_rows` for rows that come in blocks: the grader is opened with the first, and what is said is said once.
 
-    return tuple(
-        replace(row, probs={names[p]: probability(answer) for p, answer in found.items()})
-        for row, found in zip(rows, answers, strict=True)
-    )
+    `only` are the questions to ask, whatever response types need, and no criteria.
+
+    What a remote grader shows which proposition first is chosen for the rows of the first block. The rows' own
+    probabilities are those of each block.
+    """
+
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        policy: Policy | Artefact,
+        *,
+        every: bool = False,
+        lazily: Lazily | None = None,
+        only: tuple[int, ...] | None = None,
+    ) -> None:
+        from rbrlang.grading.questions.layout import every_question
+
+        self._options, self._policy, self._lazily = options, policy, lazily
+        self._only = every_question(policy.circuit) if every else only
+        self._criteria = only is None
+        self._spec = spec_of(options)
+        self._grader: Grader | None = None
+        self._summaries: Sequence[Summary] = ()
+        self._told: set[str] = set()
+        self._seen: set[int] = set()
+
+    def __call__(self, rows: Sequence[Row]) -> GradedRows:
+        """The rows, graded. Raises `UsageError`."""
+        from rbrlang.grading.criteria import criteria
+        from rbrlang.grading.endpoint.account import together
+        from rbrlang.grading.endpoint.cache import CacheError
+        from rbrlang.grading.lazy import grade_lazily
+        from rbrlang.grading.questions.layout import wanted
+        from rbrlang.grading.questions.specs import LabelsSpec, RowsSpec, TableSpec
+        from rbrlang.grading.sight import yes_no
+        from rbrlang.grading.trust.calibrate import CalibratedGrader, CalibrationError
+        from rbrlang.grading.unfilled import filling
+        from rbrlang.reward.rows import response_ids
+
+        options, circuit = self._options, self._policy.circuit
+        names = circuit.questions
+        of_rows = isinstance(self._spec, RowsSpec)
+        items = items_of(rows, response_ids(circuit, rows).tolist(), circuit.columns)
+        with Bar() as bar:
+            grader = self._opened(rows, items, bar.update)
+            paid = len(self._summaries)
+            identity = grader.identity
+            before = _said(rows, "calibration") if of_rows else {None}
+            asked = wanted(circuit, items) if self._only is None else ((self._only,) * len(items))
+            of_rubrics = criteria(circuit if self._criteria else replace(circuit, rubrics=()), rows, items)
+            self._look(grader, (*asked, *of_rubrics.wanted))
+            if not isinstance(self._spec, RowsSpec | LabelsSpec | TableSpec):
+                grader = filling(grader, circuit, yes_no=yes_no(self._spec))
+            calibration = _calibration(options, self._policy, identity, before, self._warn)
+            if of_rows and calibration is None and self._lazily is None:
+                return GradedRows(identity, tuple(rows), (), None, None, None)
+            try:
+                if calibration is not None:
+                    grader = CalibratedGrader(grader, calibration, names)
+                lazy = None
+                if self._lazily is not None:
+                    lazy = grade_lazily(self._lazily.reward, items, grader.answers, self._lazily.eps)
+                if lazy is None:
+                    every = tuple(grader.answers((*items, *of_rubrics.items), (*asked, *of_rubrics.wanted)))
+                    answers, met = every[: len(items)], of_rubrics.met(every[len(items) :])
+                else:
+                    met = of_rubrics.met(tuple(grader.answers(of_rubrics.items, of_rubrics.wanted)))
+                    # What was not asked is left out, not null: nobody failed to answer it.
+                    answers = tuple(
+                        {p: given[p] for p in asked} for given, asked in zip(lazy.answers, lazy.questions, strict=True)
+                    )
+            except (CalibrationError, CacheError) as error:
+                raise UsageError(str(error)) from error
+            except KeyboardInterrupt:
+                if options.cache and Path(options.cache).is_file():
+                    warn(f"what was answered is in `{options.cache}`; the same command goes on from there")
+                raise
+        summary = together(self._summaries[paid:])
+        given = filled(rows, circuit, answers, met)
+        if lazy is not None and self._lazily is not None:
+            lazy = with_rubrics(lazy, self._lazily.reward, given)
+        unasked = tuple({circuit.rubrics[r].name: why.reason for r, why in bad.items()} for bad in of_rubrics.bad)
+        return GradedRows(identity, given, answers, summary, calibration, lazy, tuple(met), unasked, names)
+
+    def prepare(self, rows: Sequence[Row]) -> None:
+        """Choose layouts for these rows, the first of the file, wherever the others are graded. Raises `UsageError`."""
+        from rbrlang.grading.questions.specs import OpenAISpec, SystemOneSpec
+        from rbrlang.reward.rows import response_ids
+
+        if isinstance(self._spec, OpenAISpec | SystemOneSpec):
+            circuit = self._policy.circuit
+            self._opened(rows, items_of(rows, response_ids(circuit, rows).tolist(), circuit.columns), None)
+
+    def _opened(
+        self, rows: Sequence[Row], items: Sequence[GradeItem], on_progress: Callable[[Progress], None] | None
+    ) -> Grader:
+        from rbrlang.grading.questions.specs import LabelsSpec, RowsSpec
+
+        if isinstance(self._spec, RowsSpec | LabelsSpec):  # what they know is in the rows
+            return _opened(self._options, self._spec, self._policy, rows, items, on_progress)[0]
+        if self._grader is None:
+            self._grader, self._summaries = _opened(self._options, self._spec, self._policy, rows, items, on_progress)
+        return self._grader
+
+    def _look(self, grader: Grader, asked: Sequence[Sequence[int]]) -> None:
+        kinds = {p for each in asked for p in each}
+        if kinds - self._seen:
+            self._seen |= kinds
+            _look(self._options, grader, self._policy.circuit, (tuple(sorted(self._seen)),))
+
+    def _warn(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            warn(text)
 
 
 def _calibration(
-    options: argparse.Namespace, policy: Policy | Artefact, identity: str, before: Collection[object]
+    options: argparse.Namespace,
+    policy: Policy | Artefact,
+    identity: str,
+    before: Collection[object],
+    note: Callable[[str], object] = warn,
 ) -> Calibration | None:
     """The calibration to apply to this grader's answers; `before` are those that rows were corrected by, or None."""
     from rbrlang.grading.trust.calibrate import CalibrationError, from_json, read
@@ -177,13 +214,16 @@ def _calibration(
             return calibration
         if isinstance(policy, Policy) or policy.calibration is None:
             return None
-        calibration = from_json(policy.calibration)
-    except (CalibrationError, KeyError, TypeError) as error:
+        try:
+            calibration = from_json(policy.calibration)
+        except CalibrationError as error:
+            raise UsageError(f"the artefact's calibration cannot be used: {error}") from error
+    except CalibrationError as error:
         raise UsageError(str(error)) from error
     if not corrected and calibration.grader == identity:
         return calibration
     if options.grader != "labels" and set(before) != {calibration.identity}:
-        warn(
+        note(
             f"the artefact's calibration {calibration.identity} is of `{calibration.grader}`; it was not applied to "
             + ("rows that another calibration corrected" if corrected else f"answers of `{identity}`")
         )
@@ -207,7 +247,17 @@ def keep_answers(options: argparse.Namespace, output: str) -> None:
     """Let a remote grader's answers be kept beside the output unless `--cache` names a place: they were paid for."""
     from rbrlang.grading.questions.specs import OpenAISpec, SystemOneSpec
 
-    if options.cache is None and output != "-" and isinstance(spec_of(options), OpenAISpec | SystemOneSpec):
+    if not isinstance(spec_of(options), OpenAISpec | SystemOneSpec):
+        return
+    if options.engine == "ray":
+        if options.cache is not None:
+            raise UsageError("`--engine ray` keeps whole blocks, see `--checkpoint`, and no `--cache` of answers")
+    elif options.workers > 1:
+        raise UsageError(
+            "`--workers` is for graders that compute here; a server is asked by one process, many questions at once: "
+            "`--concurrency`, or `--engine ray` with a server on each machine"
+        )
+    elif options.cache is None and output != "-":
         options.cache = f"{output}.answers"
 
 
@@ -218,8 +268,9 @@ def make(options: argparse.Namespace, policy: Policy, items: Sequence[GradeItem]
     """
     from rbrlang.grading.questions.layout import wanted
     from rbrlang.grading.questions.specs import LabelsSpec, RowsSpec, TableSpec
-    from rbrlang.grading.sight import asked_of_types
+    from rbrlang.grading.sight import asked_of_types, yes_no
     from rbrlang.grading.trust.calibrate import CalibratedGrader
+    from rbrlang.grading.unfilled import filling
 
     spec = spec_of(options)
     if isinstance(spec, RowsSpec | LabelsSpec | TableSpec):
@@ -227,8 +278,9 @@ def make(options: argparse.Namespace, policy: Policy, items: Sequence[GradeItem]
     grader = _opened(options, spec, policy, (), items, None)[0]
     circuit = policy.circuit
     _look(options, grader, circuit, wanted(circuit, items) if items else asked_of_types(circuit))
+    grader = filling(grader, circuit, yes_no=yes_no(spec))
     calibration = _calibration(options, policy, grader.identity, {None})
-    return grader if calibration is None else CalibratedGrader(grader, calibration, policy.circuit.propositions)
+    return grader if calibration is None else CalibratedGrader(grader, calibration, policy.circuit.questions)
 
 
 def standing(options: argparse.Namespace, artefact: Artefact) -> Grader:
@@ -249,8 +301,11 @@ def standing(options: argparse.Namespace, artefact: Artefact) -> Grader:
 
 def _look(options: argparse.Namespace, grader: Grader, circuit: Circuit, asked: Sequence[Sequence[int]]) -> None:
     """Say what the grader cannot read of what is asked. Raises `UsageError` where that is everything."""
-    from rbrlang.grading.sight import WAYS_OUT, WHY, named, sight
+    from rbrlang.grading.sight import OTHERS, WAYS_OUT, WHY, beyond, named, sight
 
+    unknown = beyond(spec_of(options), circuit, asked)
+    if unknown is not None and not options.allow_abstain:
+        raise UsageError(f"{unknown}; {OTHERS}; `--allow-abstain` goes on with what rows say of them")
     found = sight(grader, asked)
     if not found.unread:
         return
@@ -278,26 +333,41 @@ def _opened(
     from rbrlang.grading.local import LabelGrader, TableGrader, reading_grader, table_grader
     from rbrlang.grading.questions import specs
 
-    names = policy.circuit.propositions
+    names = policy.circuit.questions
     try:
         match spec:
             case specs.RowsSpec():
-                return TableGrader(_grader_of(rows), {row.id: row.probs for row in rows}, names), ()
+                known = {row.id: row.probs for row in rows} | {
+                    item.id: {names[q]: place.p} for item, (q,), place in _criteria_of(policy, rows, items)
+                }
+                return TableGrader(_grader_of(rows), known, names, policy.circuit.asked_domains), ()
             case specs.LabelsSpec():
-                return LabelGrader(names, [row.id for row in rows], [row.labels for row in rows]), ()
+                labels = {row.id: {**row.labels, **row.value_labels} for row in rows} | {
+                    item.id: {names[q]: place.criterion.met} for item, (q,), place in _criteria_of(policy, rows, items)
+                }
+                return LabelGrader(names, list(labels), list(labels.values()), policy.circuit.asked_domains), ()
             case specs.TableSpec(path):
-                return table_grader(path, names), ()
+                return table_grader(path, names, policy.circuit.asked_domains), ()
             case specs.EmbeddedSpec() | specs.PythonSpec():
                 if isinstance(spec, specs.PythonSpec):
                     sys.path.insert(0, os.getcwd())
                 heads = Path(options.heads) if options.heads else None
-                return reading_grader(spec, _whole(policy).program.propositions, heads), ()
+                return reading_grader(spec, _whole(policy).program.questions, heads), ()
             case specs.OpenAISpec() | specs.SystemOneSpec():
                 return _remote_grader(options, spec, _whole(policy), items, on_progress)
             case _:
                 assert_never(spec)
     except specs.GraderError as error:
         raise UsageError(str(error)) from error
+
+
+def _criteria_of(
+    policy: Policy | Artefact, rows: Sequence[Row], items: Sequence[GradeItem]
+) -> Iterator[tuple[GradeItem, tuple[int], Place]]:
+    from rbrlang.grading.criteria import criteria
+
+    found = criteria(policy.circuit, rows, items)
+    return zip(found.items, found.wanted, found.places, strict=True)
 
 
 def _grader_of(rows: Sequence[Row]) -> str:

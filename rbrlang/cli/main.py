@@ -16,7 +16,9 @@ from types import ModuleType
 from typing import NoReturn
 
 from rbrlang import __version__
+from rbrlang.budget import SpentError
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.render import show
 from rbrlang.cli.terminal import guarded, shown, warn
 
 COMMANDS = {
@@ -46,6 +48,7 @@ COMMANDS = {
     "lsp": "the language server of editors, on standard input and output",
     "repl": "say what holds of a completion, and see its classes and reward move",
     "completion": "let the shell complete commands and options",
+    "bench": "how fast it is here, each figure beside what limits it",
     "demo": "the whole loop on built-in data, offline",
 }
 
@@ -55,7 +58,7 @@ _ROOMS = {
     "language": ("check", "fmt", "diff", "test", "explain", "graph", "import"),
     "grading": ("plan", "grade", "agree", "probe", "synth"),
     "reward": ("fit", "compile", "inspect", "export", "verify", "score", "eval", "report", "serve", "watch"),
-    "tools": ("new", "lsp", "repl", "completion", "demo"),
+    "tools": ("new", "lsp", "repl", "completion", "bench", "demo"),
 }
 
 
@@ -116,12 +119,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
+    # Arrow's own allocator keeps what it frees; read where pyarrow is imported, here and in the workers.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    # Our matrices are small: threads of OpenBLAS wait for one another, busily, longer than they compute, ten times as
+    # long where cores are shared. With one, the same heads come from any number of cores.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = next((a for a in arguments if a in COMMANDS), None)
     parser = _parser(command, only=arguments[:1] == [command])
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
+    except SpentError as error:  # of what the command asked of a policy that was checked
+        show(error.budget.finding(), sys.stderr)
+        return 1
     except UsageError as error:
         warn(f"rbrc {options.command}: {error}")
         return 2

@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rbrlang.budget import STEPS
+from rbrlang.budget import STEPS, Budget
 from rbrlang.checking import Checked, check
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.policies import STDIN, Reader
 from rbrlang.cli.render import show
 from rbrlang.cli.terminal import warn
-from rbrlang.diagnostics import chosen
+from rbrlang.diagnostics import chosen, suggest
 from rbrlang.lang.load import Parser
 from rbrlang.lang.reading.parse import parse
 
@@ -54,7 +54,12 @@ def policy_arguments(parser: argparse.ArgumentParser, *, artefact: bool = False)
     )  # fmt: skip
     if artefact:
         parser.set_defaults(steps=STEPS)
-        return
+    else:
+        budget_argument(parser)
+
+
+def budget_argument(parser: argparse.ArgumentParser) -> None:
+    """`--budget`."""
     parser.add_argument(
         "--budget", dest="steps", metavar="N", type=count, default=STEPS,
         help=f"steps of work after which a policy is refused (default: {STEPS})",
@@ -165,12 +170,41 @@ def rows_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def pair_sources(text: str) -> tuple[str, ...]:
+    """`preferences` or `classes,ranks` of `--pairs`."""
+    from rbrlang.learning.preferences import PAIR_SOURCES
+
+    asked = tuple(part.strip() for part in text.split(","))
+    for one in asked:
+        if one not in PAIR_SOURCES:
+            near = suggest(one, PAIR_SOURCES)
+            raise argparse.ArgumentTypeError(
+                f"`{one}` orders nothing; "
+                + (f"did you mean `{near}`?" if near else f"there are {', '.join(PAIR_SOURCES)}")
+            )
+    return asked
+
+
+def pairs_arguments(parser: argparse.ArgumentParser, default: str) -> None:
+    """`--pairs` and `--contradictions`."""
+    parser.add_argument(
+        "--pairs", type=pair_sources, action="append", default=[], metavar="SOURCE,…",
+        help="what orders the completions of a prompt: classes, by the policy's ranks; preferences, as in rows of chosen and "
+        f"rejected; ranks, of a column rank; scores, of a column score; several count alike (default: {default})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--contradictions", type=whole, default=2, metavar="N",
+        help="show so many pairs, of each source and response type, where the policy says the opposite of people (default: 2)",
+    )  # fmt: skip
+
+
 def ranking_arguments(parser: argparse.ArgumentParser) -> None:
     """What ranks completions, what is added to the rules, and how sure to be: for `rbrc eval` and `rbrc report`."""
     parser.add_argument("--base-reward", metavar="COL", default="base_reward", help="the reward model's column")
     parser.add_argument(
         "--class-source", choices=("auto", "intent", "labels", "graded"), default="auto", help="what ranks a completion"
     )
+    pairs_arguments(parser, "what rows know: classes, and preferences of pairs")
     parser.add_argument(
         "--refit", nargs="?", const="", metavar="TRAIN_ROWS",
         help="judge the rules alone by weights refitted without base reward: on these rows, or in folds by prompt",
@@ -207,6 +241,10 @@ def grader_arguments(parser: argparse.ArgumentParser, *, default: str | None = "
     )  # fmt: skip
     layout_argument(parser)
     group.add_argument(
+        "--order", type=whole, default=0, metavar="N",
+        help="openai: which of the drawn orders the options of a choice are shown in (default: 0)",
+    )  # fmt: skip
+    group.add_argument(
         "--allow-abstain", action="store_true",
         help="embedded: go on where the grader can read nothing of what is asked",
     )  # fmt: skip
@@ -234,6 +272,23 @@ def row_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     marks_argument(group)
     group.add_argument("--all-messages", action="store_true", help="name every row that cannot be used, not only ten")
+
+
+def engine_arguments(parser: argparse.ArgumentParser) -> None:
+    """`--workers` and `--engine`, of the commands that write a row for each that they read."""
+    group = parser.add_argument_group("where the work is done")
+    group.add_argument(
+        "--workers", type=count, default=1, metavar="N",
+        help="that many processes, or actors of Ray; the same output with any number (default: 1)",
+    )  # fmt: skip
+    group.add_argument(
+        "--engine", choices=("local", "ray"), default="local",
+        help="ray: on the cluster of RAY_ADDRESS, else on one that is started here (extra `ray`; default: local)",
+    )  # fmt: skip
+    group.add_argument(
+        "--checkpoint", metavar="FOLDER",
+        help="ray: where blocks are kept until the output is written, seen by all machines (default: OUT.blocks)",
+    )  # fmt: skip
 
 
 def marks_argument(group: argparse._ActionsContainer) -> None:  # pyright: ignore[reportPrivateUsage]
@@ -315,16 +370,23 @@ def write_artefact(path: str, artefact: Artefact, sign: Callable[[bytes], bytes]
         raise UsageError(f"`{path}` was not written: {error}; rename the file") from error
 
 
-def checked(options: argparse.Namespace, path: str, parser: Parser = parse) -> Checked:
-    """Check the policy file a command was given; `parser` gives the tree of each of its files."""
+def checked(options: argparse.Namespace, path: str, parser: Parser = parse, budget: Budget | None = None) -> Checked:
+    """Check the policy file a command was given; `parser` gives the tree of each of its files.
+
+    What the command asks of it takes from what the check leaves of its steps, or of the budget given.
+    """
     collecting = gc.isenabled()
     gc.disable()  # what a check makes it keeps to its end; looking for garbage takes up to half of its time
     try:
-        settled = partial(check, params=dict(options.params), roots=options.roots, steps=options.steps, parser=parser)
+        steps = options.steps if budget is None else budget
+        settled = partial(check, params=dict(options.params), roots=options.roots, steps=steps, parser=parser)
         if path == STDIN and "stdin_filename" in options:
             reader = Reader(options.stdin_filename)
-            return settled(reader.path, read=reader)
-        return settled(path)
+            found = settled(reader.path, read=reader)
+        else:
+            found = settled(path)
+        found.held()
+        return found
     except IsADirectoryError:
         raise UsageError(f"`{path}` is a folder; name a .rbr file in it") from None
     except FileNotFoundError:
@@ -334,11 +396,11 @@ def checked(options: argparse.Namespace, path: str, parser: Parser = parse) -> C
             gc.enable()
 
 
-def policy(options: argparse.Namespace, path: str) -> Policy | None:
-    """The policy a command works on; None after its errors were shown (exit code 1)."""
+def policy(options: argparse.Namespace, path: str, budget: Budget | None = None) -> Policy | None:
+    """The policy a command works on; None after its errors were shown (exit code 1). `budget`: see `checked`."""
     from rbrlang.policy import Policy
 
-    result = checked(options, path)
+    result = checked(options, path, budget=budget)
     if result.ok:
         return Policy(result)
     errors = [diagnostic for diagnostic in result.diagnostics if diagnostic.severity == "error"]

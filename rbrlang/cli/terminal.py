@@ -15,6 +15,7 @@ import contextlib
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -27,6 +28,7 @@ _HIDDEN = (
     "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
     "\U000e0001\U000e0020-\U000e007f"
 )
+_WIDTH = 98
 _UNSAFE = re.compile(f"[{_HIDDEN}]")
 _UNSAFE_IN_LINE = re.compile(f"[\t\n{_HIDDEN}]")
 
@@ -183,6 +185,21 @@ def say(line: str) -> None:
 def warn(line: str) -> None:
     """Write one line on standard error, whatever is in it."""
     sys.stderr.write(shown(line) + "\n")
+
+
+def excerpt(text: str, length: int = 240) -> str:
+    """A text from data on one line, safe to print, its middle left out where it is long."""
+    line = shown(" ".join(text.split()))
+    return line if len(line) <= length else f"{line[: length * 2 // 3]} … {line[-length // 3 :]}"
+
+
+def wrapped(text: str, first: str = "", after: str = "") -> None:
+    """Write a text on standard output in lines that a screen holds, begun by `first`, then by `after`."""
+    lines = textwrap.wrap(
+        text, _WIDTH, initial_indent=first, subsequent_indent=after, break_on_hyphens=False, break_long_words=False
+    )
+    for line in lines or ("",):
+        say(line)
 
 
 def write_data(data: bytes) -> None:

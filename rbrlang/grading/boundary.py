@@ -7,10 +7,23 @@ fail when they are looked at. All of that is an `Invalid` for the completions th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar, cast
 
-from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, Value
+from rbrlang.grading.results import (
+    Abstained,
+    Answer,
+    Distribution,
+    GradeItem,
+    Invalid,
+    Method,
+    Value,
+    is_probability,
+    spread,
+)
+from rbrlang.lang.variables import Domain
+from rbrlang.rows.answers import SUM_TOLERANCE
 
 T = TypeVar("T")
 _MOST = 300  # characters of a reason
@@ -74,6 +87,24 @@ def consulted(who: str, ask: Callable[[], object], count: int) -> list[object]:
     return results
 
 
+def distributed(given: Mapping[str, object], domain: Domain, who: str, method: Method) -> Distribution | Invalid:
+    """Probabilities from outside of a variable's values; one that is left out, or None, is 0 where another is given.
+
+    They are divided by their sum, which has to be near 1. `given` has at least one.
+    """
+    for value, p in given.items():
+        if value not in domain.values:
+            there = ", ".join(domain.values)
+            return Invalid("grader", f"{who} gave `{domain.name}` a value `{value[:40]}`; there are {there}")
+        if p is not None and not is_probability(p):
+            return Invalid("grader", f"{who} gave {displayed(p)} for `{value}` of `{domain.name}`: no probability")
+    found = {value: float(cast("float | None", given.get(value)) or 0.0) for value in domain.values}
+    whole = math.fsum(found.values())
+    if not abs(whole - 1.0) <= SUM_TOLERANCE:
+        return Invalid("grader", f"{who} gave probabilities of `{domain.name}` that sum to {whole:.4g}, not to 1")
+    return spread({value: min(1.0, p / whole) for value, p in found.items()}, method)
+
+
 class Bounded:
     """A judge of the user's as one that never fails: see the module."""
 
@@ -95,7 +126,7 @@ def _answer(result: object, proposition: int) -> Answer:
     if not isinstance(result, Mapping):
         return Invalid("grader", f"{_WHO} returned a {type(result).__name__} for one completion, no mapping")
     found = attempt(_WHO, lambda: cast("Mapping[int, object]", result).get(proposition))
-    if isinstance(found, Value):
+    if isinstance(found, Value | Distribution):
         mass = attempt(_WHO, lambda: float(found.mass))
         return mass if isinstance(mass, Invalid) else found
     if isinstance(found, Abstained | Invalid):

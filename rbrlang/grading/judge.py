@@ -8,15 +8,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
+from rbrlang.grading.boundary import distributed
 from rbrlang.grading.questions.layout import wanted
-from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, InvalidKind, Value, is_probability
+from rbrlang.grading.results import (
+    Abstained,
+    Answer,
+    Distribution,
+    GradeItem,
+    Invalid,
+    InvalidKind,
+    Value,
+    is_probability,
+)
+from rbrlang.lang.variables import Domain
 from rbrlang.reward.measure import measure_atoms
 from rbrlang.reward.numpy import NumpyReward
+from rbrlang.reward.rubrics import size
+from rbrlang.reward.shares import put
 from rbrlang.rows.conversation import Conversation
 
 Judge = Callable[[Sequence[GradeItem], Sequence[Sequence[int]]], Sequence[Mapping[int, Answer]]]
@@ -42,10 +55,12 @@ class JudgeError(ValueError):
 class Graded:
     """What a completion was given: P(yes) where there is one, the most probable class, the rule reward.
 
+    `probs` are by the name of a proposition, and by `tone == formal` of the values of scales and choices.
+
     `klass` and `reward` are None where an unknown answer can change them; `reason` then says which.
     """
 
-    probs: Mapping[int, float]
+    probs: Mapping[str, float]
     klass: str | None
     reward: float | None
     reason: str
@@ -75,7 +90,10 @@ class Bench:
 
     def ask(self, items: Sequence[GradeItem]) -> list[dict[int, Answer]]:
         """Every wanted answer of every item; what the judge left out or is no probability is invalid."""
-        asked = wanted(self.circuit, items)
+        return self.answer(items, wanted(self.circuit, items))
+
+    def answer(self, items: Sequence[GradeItem], asked: Sequence[Sequence[int]]) -> list[dict[int, Answer]]:
+        """`ask` for questions that the caller chose."""
         # A judge is never shown what nobody asks about: a row that could not be read, an unknown response type.
         shown = [at for at, of in enumerate(asked) if of]
         said = self.judge([items[at] for at in shown], [asked[at] for at in shown]) if shown else ()
@@ -84,20 +102,47 @@ class Bench:
         given: list[Mapping[int, Answer]] = [{}] * len(items)
         for at, answers in zip(shown, said, strict=True):
             given[at] = answers
-        return [{p: self._counted(answers.get(p)) for p in of} for answers, of in zip(given, asked, strict=True)]
+        domains = self.circuit.asked_domains
+        return [
+            {p: self._counted(answers.get(p), domains.get(p)) for p in of}
+            for answers, of in zip(given, asked, strict=True)
+        ]
 
-    def _counted(self, answer: Answer | None) -> Answer:
+    def _counted(self, answer: Answer | None, domain: Domain | None) -> Answer:
         if answer is None:
             answer = Invalid("grader", "the grader returned no answer")
+        elif isinstance(answer, Value) and domain is not None:
+            answer = Invalid(
+                "grader", f"the grader returned one probability for `{domain.name}`, not one for each value"
+            )
         elif isinstance(answer, Value) and not is_probability(answer.p):
             answer = Invalid("grader", f"the grader returned {answer.p}, which is no probability")
-        if isinstance(answer, Value):
+        elif isinstance(answer, Distribution):
+            answer = self._whole(answer, domain)
+        if isinstance(answer, Value | Distribution):
             self._values += 1
         elif isinstance(answer, Abstained):
             self._abstained += 1
         else:
             self._invalid[answer.kind] = self._invalid.get(answer.kind, 0) + 1
         return answer
+
+    def _by_name(self, answers: Mapping[int, Answer]) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for question, answer in answers.items():
+            name = self.circuit.questions[question]
+            if isinstance(answer, Value):
+                found[name] = answer.p
+            elif isinstance(answer, Distribution):
+                found |= {f"{name} == {value}": p for value, p in answer.p.items()}
+        return found
+
+    @staticmethod
+    def _whole(answer: Distribution, domain: Domain | None) -> Distribution | Invalid:
+        if domain is None:
+            return Invalid("grader", "the grader returned probabilities of values for a question of yes or no")
+        found = distributed(answer.p, domain, "the grader", answer.method)
+        return found if isinstance(found, Invalid) else replace(answer, p=found.p)
 
     def grade(self, items: Sequence[GradeItem]) -> list[Graded]:
         """What each item is worth."""
@@ -106,22 +151,27 @@ class Bench:
     def read(
         self, items: Sequence[GradeItem], answers: Sequence[Mapping[int, Answer]], told: Sequence[Conversation]
     ) -> list[Graded]:
-        """What each item is worth by these answers, measures being taken of `told`; response types are known."""
+        """What each item is worth by these answers, measures being taken of `told`; response types are known.
+
+        Rubrics, which only rows have, count 0.
+        """
         if not items:
             return []
-        count = len(self.circuit.propositions)
         probs = np.full((len(items), len(self.circuit.atoms)), np.nan, np.float32)
-        for row, given, one in zip(probs, answers, told, strict=True):
+        for row, item, given, one in zip(probs, items, answers, told, strict=True):
             for p, answer in given.items():
                 if isinstance(answer, Value):
                     row[p] = answer.p
-            row[count:] = measure_atoms(self.circuit.atoms, one)
+                elif isinstance(answer, Distribution):
+                    put(self.circuit, row, p - self.circuit.first_variable, answer.p)
+            row[self.circuit.measures] = measure_atoms(self.circuit.atoms[self.circuit.measures], one, item.cell)
+        probs[:, len(self.circuit.atoms) - size(self.circuit) :] = 0.0
         ids = np.array([item.response for item in items], np.int32)
         rewards, classes = self.reward(probs, ids), self.reward.class_probs(probs, ids)
         reasons = self.reward.reasons(probs, ids)
         return [
             Graded(
-                {p: a.p for p, a in given.items() if isinstance(a, Value)},
+                self._by_name(given),
                 None if np.isnan(row).any() else self.circuit.responses[item.response].classes[int(row.argmax())],
                 float(value) if math.isfinite(value) else None,
                 reason or "",

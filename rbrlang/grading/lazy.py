@@ -1,8 +1,8 @@
 """Which answers can be left out because they could not change the reward any more?
 
 Grading in rounds. In each, every completion whose reward still lies in an interval wider than `eps` is
-asked the proposition that promises the most: the largest expected narrowing of the interval per cost,
-under the declared prior of the proposition. A completion is done when its interval is no wider than
+asked the question that promises the most: the largest expected narrowing of the interval per cost,
+under the declared prior of its answers; a scale or a choice is one question. A completion is done when its interval is no wider than
 `eps`; at 0, when neither its reward nor the probability of any class can change. The intervals are those
 of `NumpyReward.bounds`, so they hold for every way to fill the gaps: what is estimated decides only what
 is asked next, never when to stop. One thing is not seen: answers that contradict the axioms, where only
@@ -23,9 +23,11 @@ from numpy.typing import NDArray
 
 from rbrlang.grading.judge import Judge
 from rbrlang.grading.questions.layout import wanted
-from rbrlang.grading.results import Abstained, Answer, GradeItem, Value
+from rbrlang.grading.results import Abstained, Answer, Distribution, GradeItem, Value
 from rbrlang.reward.measure import measure_atoms
 from rbrlang.reward.numpy import NumpyReward
+from rbrlang.reward.rubrics import size
+from rbrlang.reward.shares import put
 
 Floats = NDArray[np.float32]
 _NOT_NEEDED = "not asked: the reward is settled without it"
@@ -34,11 +36,11 @@ _CHUNK = 20_000
 
 @dataclass(frozen=True, slots=True)
 class LazyGrades:
-    """What was answered, and what that leaves open.
+    """What was answered, and what that leaves open. Rubrics are left out.
 
-    `answers[i]` has every wanted proposition of item `i`; those not asked are abstentions. The rule
+    `answers[i]` has every wanted question of item `i`; those not asked are abstentions. The rule
     reward (no base reward) of item `i` lies in `[lower[i], upper[i]]` whatever the unasked answers would
-    have been; NaN where no reward is defined. `questions[i]` are the propositions asked of item `i`, in the order
+    have been; NaN where no reward is defined. `questions[i]` are those asked of item `i`, in the order
     of asking; all in all `asked` of `wanted`, in `rounds`.
     """
 
@@ -98,16 +100,20 @@ class _State:
         self.answers: list[dict[int, Answer]] = [{} for _ in items]
         self.ids = np.array([item.response for item in items], np.int32)
         self.probs = np.full((len(items), len(circuit.atoms)), np.nan, np.float32)
-        count = len(circuit.propositions)
         for row, item in zip(self.probs, items, strict=True):
-            row[count:] = measure_atoms(circuit.atoms, item.conversation)
+            row[circuit.measures] = measure_atoms(circuit.atoms[circuit.measures], item.conversation, item.cell)
+        # Rubrics add to the reward whatever the rules say: their criteria are asked apart, and settle nothing here.
+        self.probs[:, len(circuit.atoms) - size(circuit) :] = 0.0
 
-    def learn(self, item: int, proposition: int, answer: Answer) -> None:
+    def learn(self, item: int, question: int, answer: Answer) -> None:
         """An answer came."""
-        self.open[item].discard(proposition)
-        self.answers[item][proposition] = answer
+        self.open[item].discard(question)
+        self.answers[item][question] = answer
         if isinstance(answer, Value):
-            self.probs[item, proposition] = answer.p
+            self.probs[item, question] = answer.p
+        elif isinstance(answer, Distribution):
+            circuit = self.reward.circuit
+            put(circuit, self.probs[item], question - circuit.first_variable, answer.p)
 
     def bounds(self) -> tuple[Floats, Floats]:
         """Bounds of every item's rule reward."""
@@ -127,7 +133,7 @@ class _State:
         return rows[~settled].tolist()
 
     def choose(self, items: Sequence[int]) -> dict[int, int]:
-        """For each of the items the proposition to ask next.
+        """For each of the items the question to ask next.
 
         Items that look alike (same type, same unknowns, known probabilities equal to a quarter) share
         one choice: the promise is a guess anyway, and alike items are most of a large batch.
@@ -136,27 +142,33 @@ class _State:
             return {}
         rough = np.round(self.probs[items] * 4.0) / 4.0
         # Asked without a value: unknown like the open ones, but not to be asked again.
-        spent = [[p in self.answers[i] and p not in self.open[i] for p in range(rough.shape[1])] for i in items]
+        questions = range(len(self.reward.circuit.questions))
+        spent = [[p in self.answers[i] and p not in self.open[i] for p in questions] for i in items]
         keys = np.column_stack([self.ids[items], np.nan_to_num(rough, nan=-1.0), np.array(spent)])
         _, first, kind = np.unique(keys, axis=0, return_index=True, return_inverse=True)
         best = self._promising([items[int(f)] for f in first], rough[first])
         return {i: best[int(k)] for i, k in zip(items, kind.reshape(-1), strict=True)}
 
     def _promising(self, items: Sequence[int], probs: Floats) -> list[int]:
-        """The open proposition of each item with the largest expected narrowing per cost."""
-        atoms = self.reward.circuit.atoms
+        """The open question of each item with the largest expected narrowing per cost."""
         tries = [(n, p) for n, i in enumerate(items) for p in sorted(self.open[i])]
         at, asked = (np.array(column, np.int64) for column in zip(*tries, strict=True))
         ids = self.ids[np.array(items)]
-        prior = np.array([atom.prior for atom in atoms], np.float32)[asked]
-        cost = np.maximum(np.array([atom.cost for atom in atoms], np.float32)[asked], 1e-6)
+        cost = np.maximum(np.array([self._cost(p) for p in asked.tolist()], np.float32), 1e-6)
         expected = np.zeros(len(tries), np.float32)
-        for answer, chance in ((1.0, prior), (0.0, 1.0 - prior)):
-            filled = probs[at]
-            filled[np.arange(len(tries)), asked] = answer
-            lower, upper = _bounds(self.reward, filled, ids[at])
+        outcomes = {p: self._outcomes(p) for p in set(asked.tolist())}
+        for number in range(max(map(len, outcomes.values()))):
+            some = np.flatnonzero(np.isin(asked, [p for p, every in outcomes.items() if number < len(every)]))
+            filled, chance = probs[at[some]], np.zeros(len(some), np.float32)
+            for p, every in outcomes.items():
+                if number < len(every):
+                    mine = np.flatnonzero(asked[some] == p)
+                    chance[mine], answer = every[number]
+                    for atom, value in answer.items():
+                        filled[mine, atom] = value
+            lower, upper = _bounds(self.reward, filled, ids[at[some]])
             # An answer that the axioms exclude leaves no reward at all, and so nothing to narrow.
-            expected += chance * np.nan_to_num(upper - lower, nan=0.0)
+            expected[some] += chance * np.nan_to_num(upper - lower, nan=0.0)
         lower, upper = _bounds(self.reward, probs, ids)
         gain = (np.nan_to_num(upper - lower, nan=0.0)[at] - expected) / cost
         best: dict[int, tuple[float, int]] = {}
@@ -164,6 +176,27 @@ class _State:
             if n not in best or g > best[n][0]:
                 best[n] = (g, p)
         return [best[n][1] for n in range(len(items))]
+
+    def _cost(self, question: int) -> float:
+        circuit = self.reward.circuit
+        at = question - circuit.first_variable
+        return circuit.atoms[question].cost if at < 0 else circuit.variables[at].cost
+
+    def _outcomes(self, question: int) -> list[tuple[float, dict[int, float]]]:
+        """What may be answered, as the chance of it and what it makes of atoms."""
+        circuit = self.reward.circuit
+        at = question - circuit.first_variable
+        if at < 0:
+            prior = circuit.atoms[question].prior
+            return [(prior, {question: 1.0}), (1.0 - prior, {question: 0.0})]
+        taken = {
+            atom: info.share for atom, info in enumerate(circuit.atoms) if info.share and info.share.variable == at
+        }
+        sure = np.eye(len(circuit.variables[at].prior)).tolist()
+        return [
+            (chance, {atom: share.of(one) for atom, share in taken.items()})
+            for chance, one in zip(circuit.variables[at].prior, sure, strict=True)
+        ]
 
 
 def _bounds(reward: NumpyReward, probs: Floats, ids: NDArray[np.int32]) -> tuple[Floats, Floats]:

@@ -13,37 +13,44 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import assert_never, cast
 
 import numpy as np
 
-from rbrlang.grading.boundary import attempt, consulted, described, displayed
+from rbrlang.grading.boundary import attempt, consulted, described, displayed, distributed
 from rbrlang.grading.embedded.grader import EmbeddedGrader
 from rbrlang.grading.embedded.heads import HeadsError, read_heads
 from rbrlang.grading.endpoint.remote import mapping
 from rbrlang.grading.judge import Grader
 from rbrlang.grading.questions.specs import EmbeddedSpec, GraderError, PythonSpec
-from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, certain, finite, is_probability
+from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, certain, finite, is_probability, spread
 from rbrlang.jsontext import JsonError, NotJsonError, parse_with_constants
-from rbrlang.lang.program import Proposition
+from rbrlang.lang.program import Proposition, Variable
+from rbrlang.lang.variables import Domain
 
-Batched = Callable[[Sequence[GradeItem], Sequence[str]], Sequence[Mapping[str, float | None]]]
-"""The user's own grader: items and the names of the propositions that any of them needs, to one mapping
-from name to P(yes) an item, in order. A name left out, or None, is an abstention."""
+OfValues = Mapping[str, float] | str | int
+Batched = Callable[[Sequence[GradeItem], Sequence[str]], Sequence[Mapping[str, float | OfValues | None]]]
+"""The user's own grader: items and the names of the propositions and variables that any of them needs, to one mapping
+from name to P(yes) an item, in order. Of a scale or a choice it has a mapping from value to probability, or the level or option
+itself. A name left out, or None, is an abstention."""
+_NO_DOMAINS: Mapping[int, Domain] = MappingProxyType({})
 
 
 def reading_grader(
-    spec: EmbeddedSpec | PythonSpec, propositions: Sequence[Proposition], heads: Path | None = None
+    spec: EmbeddedSpec | PythonSpec, questions: Sequence[Proposition | Variable], heads: Path | None = None
 ) -> Grader:
     """The grader in this process that reads text; `heads` are the user's own. Raises `GraderError`, OSError."""
     match spec:
         case EmbeddedSpec():
             try:
-                return EmbeddedGrader(propositions, None if heads is None else read_heads(heads))
+                yes_no = [p for p in questions if isinstance(p, Proposition)]  # variables come last
+                return EmbeddedGrader(yes_no, None if heads is None else read_heads(heads))
             except HeadsError as error:
                 raise GraderError(str(error)) from error
         case PythonSpec(target):
-            return function_grader(target, [p.name for p in propositions])
+            domains = {at: asked.domain for at, asked in enumerate(questions) if isinstance(asked, Variable)}
+            return function_grader(target, [p.name for p in questions], domains)
         case _:
             assert_never(spec)
 
@@ -52,24 +59,33 @@ def reading_grader(
 
 
 class LabelGrader:
-    """Human labels as probabilities 0 and 1. `labels[i]` belongs to the item with the i-th id."""
+    """Human labels as probabilities 0 and 1; of a scale or a choice the value. `labels[i]` belongs to the item with the i-th id."""
 
     identity = "labels"
 
-    def __init__(self, names: Sequence[str], ids: Sequence[str], labels: Sequence[Mapping[str, bool | None]]) -> None:
-        self._names = tuple(names)
+    def __init__(
+        self,
+        names: Sequence[str],
+        ids: Sequence[str],
+        labels: Sequence[Mapping[str, bool | str | None]],
+        domains: Mapping[int, Domain] = _NO_DOMAINS,
+    ) -> None:
+        self._names, self._domains = tuple(names), domains
         self._labels = dict(zip(ids, labels, strict=True))
 
     def answers(self, items: Sequence[GradeItem], wanted: Sequence[Sequence[int]]) -> tuple[Mapping[int, Answer], ...]:
         """A value where there is a label, an abstention where there is none."""
         return tuple(
-            {p: self._answer(self._labels.get(item.id, {}).get(self._names[p])) for p in asked}
+            {p: self._answer(self._labels.get(item.id, {}).get(self._names[p]), p) for p in asked}
             for item, asked in zip(items, wanted, strict=True)
         )
 
-    @staticmethod
-    def _answer(label: bool | None) -> Answer:
-        return Abstained("no label") if label is None else certain(float(label), "label")
+    def _answer(self, label: bool | str | None, question: int) -> Answer:
+        if label is None:
+            return Abstained("no label")
+        if isinstance(label, str):
+            return spread({value: float(value == label) for value in self._domains[question].values}, "label")
+        return certain(float(label), "label")
 
 
 # --- probabilities at hand ---------------------------------------------------------------------
@@ -78,24 +94,39 @@ class LabelGrader:
 class TableGrader:
     """Probabilities by the id of an item, then by name; a missing one, or None, is an abstention.
 
-    A value that is no probability is invalid and costs nothing else.
+    Those of a variable's values are an object under its name, or stand under `variable.value` each; `domains` are the variables
+    by their number. A value that is no probability is invalid and costs nothing else.
     """
 
-    def __init__(self, identity: str, rows: Mapping[str, Mapping[str, object]], names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        identity: str,
+        rows: Mapping[str, Mapping[str, object]],
+        names: Sequence[str],
+        domains: Mapping[int, Domain] = _NO_DOMAINS,
+    ) -> None:
         self.identity = identity
-        self._rows, self._names = rows, tuple(names)
+        self._rows, self._names, self._domains = rows, tuple(names), domains
 
     def answers(self, items: Sequence[GradeItem], wanted: Sequence[Sequence[int]]) -> tuple[Mapping[int, Answer], ...]:
         """A value where there is a probability for the item's id, else an abstention."""
-        return tuple(
-            {p: self._answer(item.id, self._names[p]) for p in asked} for item, asked in zip(items, wanted, strict=True)
-        )
+        return tuple({p: self._answer(item.id, p) for p in asked} for item, asked in zip(items, wanted, strict=True))
 
-    def _answer(self, item: str, name: str) -> Answer:
-        row = self._rows.get(item)
+    def _answer(self, item: str, question: int) -> Answer:
+        row, name, domain = self._rows.get(item), self._names[question], self._domains.get(question)
         if row is None:
             return Abstained(f"`{self.identity}` has no row `{item}`")
         value = row.get(name)
+        if domain is not None:
+            parts = {key.removeprefix(f"{name}."): p for key, p in row.items() if key.startswith(f"{name}.")}
+            given = parts if value is None else mapping(value)
+            if given is None:
+                return Invalid(
+                    "grader", f"`{self.identity}` has {value!r} for `{name}` of row `{item}`: no object by value"
+                )
+            if any(p is not None for p in given.values()):
+                return distributed(given, domain, f"`{self.identity}`, row `{item}`,", "table")
+            value = None
         if value is None:
             return Abstained(f"`{self.identity}` has no `{name}` for row `{item}`")
         p = finite(value)
@@ -104,11 +135,11 @@ class TableGrader:
         return certain(p, "table")
 
 
-def table_grader(path: Path, names: Sequence[str]) -> TableGrader:
+def table_grader(path: Path, names: Sequence[str], domains: Mapping[int, Domain] = _NO_DOMAINS) -> TableGrader:
     """The probabilities of a file.
 
     JSONL: one object a line with `id` and `probs`, an object from name to probability or null, such as
-    `rbrc grade` writes. CSV, by the ending `.csv`: a column `id` and one a proposition, empty for none.
+    `rbrc grade` writes. CSV, by the ending `.csv`: a column `id` and one a proposition or `variable.value`, empty for none.
     Raises `GraderError` for a file that cannot be read so.
     """
     try:
@@ -117,13 +148,14 @@ def table_grader(path: Path, names: Sequence[str]) -> TableGrader:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise GraderError(f"cannot read `{path}`: {(reason or str(error)).lower()}") from error
     rows = _from_csv(path, text) if path.suffix == ".csv" else _from_jsonl(path, text)
-    if rows and not any(set(names) & row.keys() for row in rows.values()):
+    known = {*names, *(f"{domain.name}.{value}" for domain in domains.values() for value in domain.values)}
+    if rows and not any(known & row.keys() for row in rows.values()):
         raise GraderError(
             f"`{path}` has no probability for any proposition of this policy; it should name "
             + ", ".join(f"`{name}`" for name in names[:3])
             + (", …" if len(names) > 3 else "")
         )
-    return TableGrader(f"table:{path}", rows, names)
+    return TableGrader(f"table:{path}", rows, names, domains)
 
 
 def _from_jsonl(path: Path, text: str) -> dict[str, Mapping[str, object]]:
@@ -180,8 +212,16 @@ class FunctionGrader:
     probability makes that answer invalid.
     """
 
-    def __init__(self, identity: str, function: Batched, names: Sequence[str], batch: int = 256) -> None:
+    def __init__(
+        self,
+        identity: str,
+        function: Batched,
+        names: Sequence[str],
+        batch: int = 256,
+        domains: Mapping[int, Domain] = _NO_DOMAINS,
+    ) -> None:
         self.identity = identity
+        self._domains = domains
         self._who = f"`{identity}`"
         self._function = function
         self._names = tuple(names)
@@ -195,11 +235,12 @@ class FunctionGrader:
             names = [self._names[p] for p in sorted({p for each in asked for p in each})]
             given = consulted(self._who, partial(self._function, some, names), len(some))
             out += [
-                {p: self._answer(found, self._names[p]) for p in each} for found, each in zip(given, asked, strict=True)
+                {p: self._answer(found, self._names[p], self._domains.get(p)) for p in each}
+                for found, each in zip(given, asked, strict=True)
             ]
         return tuple(out)
 
-    def _answer(self, found: object, name: str) -> Answer:
+    def _answer(self, found: object, name: str, domain: Domain | None) -> Answer:
         if isinstance(found, Invalid):
             return found
         if not isinstance(found, Mapping):
@@ -209,12 +250,43 @@ class FunctionGrader:
             return value
         if value is None:
             return Abstained(f"{self._who} did not judge this")
+        if domain is not None:
+            return self._of_values(value, domain)
         p = attempt(self._who, lambda: _as_float(value))
         if isinstance(p, Invalid):
             return p
         if not is_probability(p):
             return Invalid("grader", f"{self._who} returned {displayed(value)} for `{name}`: no probability")
         return certain(p, "function")
+
+    def _of_values(self, value: object, domain: Domain) -> Answer:
+        """What a function says of a variable: probabilities by value, a level or an option."""
+        if not isinstance(value, Mapping):
+            return self._one(value, domain)
+        given = attempt(
+            self._who,
+            lambda: {
+                str(key): None if p is None else _as_float(p)
+                for key, p in cast("Mapping[object, object]", value).items()
+            },
+        )
+        if isinstance(given, Invalid):
+            return given
+        if all(p is None for p in given.values()):
+            return Abstained(f"{self._who} did not judge this")
+        return distributed(given, domain, self._who, "function")
+
+    def _one(self, value: object, domain: Domain) -> Answer:
+        level = value if isinstance(value, str) else attempt(self._who, lambda: f"{_as_float(value):g}")
+        if isinstance(level, Invalid):
+            return level
+        if level not in domain.values:
+            there = ", ".join(domain.values)
+            return Invalid(
+                "grader",
+                f"{self._who} returned {displayed(value)} for `{domain.name}`, which has no such value; there are {there}",
+            )
+        return spread({one: float(one == level) for one in domain.values}, "function")
 
 
 def _as_float(value: object) -> float:
@@ -227,7 +299,7 @@ def _as_float(value: object) -> float:
         return math.nan
 
 
-def function_grader(target: str, names: Sequence[str]) -> FunctionGrader:
+def function_grader(target: str, names: Sequence[str], domains: Mapping[int, Domain] = _NO_DOMAINS) -> FunctionGrader:
     """The grader `module.function`, imported. Raises `GraderError` where there is none."""
     module, _, function = target.rpartition(".")
     if not module:
@@ -240,4 +312,4 @@ def function_grader(target: str, names: Sequence[str]) -> FunctionGrader:
         raise GraderError(f"cannot import `{module}`: {described(error)}") from error
     if not callable(found):
         raise GraderError(f"the module `{module}` has no function `{function}`")
-    return FunctionGrader(f"python:{target}", cast(Batched, found), names)
+    return FunctionGrader(f"python:{target}", cast(Batched, found), names, domains=domains)

@@ -1,8 +1,8 @@
-"""What did the grader say of one proposition of one completion?
+"""What did the grader say of one question about one completion?
 
-Three states, and no fourth: a `Value` (a probability that was read), an `Abstained` (the grader does not
-judge this), an `Invalid` (it should have answered and did not). Neither of the last two is ever turned
-into a number; they reach the reward as an unknown.
+Three states, and no fourth: a value (a probability that was read, `Value`; of a scale or a choice one for each of its values,
+`Distribution`), an `Abstained` (the grader does not judge this), an `Invalid` (it should have answered and did not). Neither
+of the last two is ever turned into a number; they reach the reward as an unknown.
 
     >>> Value(p=0.93, mass=0.99, low=0.93, high=0.94, method="top-k").p
     0.93
@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, assert_never, cast, get_args
 
 from rbrlang.lang.program import Judged
+from rbrlang.rows.cells import Cell, Cells, missing
 from rbrlang.rows.conversation import Conversation, Turn, spoken
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
@@ -25,7 +26,7 @@ Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json
 Method = Literal[
     "top-k",  # the k most probable first tokens
     "token-ids",  # log-probabilities of every surface form, asked for by token id
-    "samples",  # posterior mean of Beta(1 + yes, 1 + no) over sampled answers
+    "samples",  # posterior mean over sampled answers, under a uniform prior
     "decision-model",  # a model that returns P(yes) itself
     "label",  # a person
     "table",  # a file of probabilities
@@ -40,6 +41,7 @@ InvalidKind = Literal[
     "no-logprobs",  # the server returned no log-probabilities
     "malformed",  # the answer was not what the protocol promises
     "refused",  # the server rejected the request
+    "no-column",  # the row lacks a column that the question names
     "transport",  # no answer, after all retries
     "stopped",  # the run ended before this was asked
     "grader",  # a local grader failed or returned something that is no probability
@@ -51,13 +53,15 @@ class GradeItem:
     """One completion to grade: what was said before, what was answered, and under which response type.
 
     `response` is the number of the response type in `Circuit.responses`, −1 where none is known: such an
-    item needs no propositions. `over` is the text of the completion that is looked at.
+    item needs no propositions. `over` is the text of the completion that is looked at. `cells` are what its row says in
+    the columns that questions may name.
     """
 
     id: str
     conversation: Conversation
     response: int
     over: Judged = "final"
+    cells: Cells = ()
 
     @property
     def prompt(self) -> tuple[Turn, ...]:
@@ -75,7 +79,11 @@ class GradeItem:
 
     def saying(self, text: str) -> GradeItem:
         """An item with this text in the place of what is judged, behind the same turns."""
-        return GradeItem(self.id, spoken(self.prompt, text), self.response)
+        return GradeItem(self.id, spoken(self.prompt, text), self.response, cells=self.cells)
+
+    def cell(self, column: str) -> Cell:
+        """What its row says in a column."""
+        return dict(self.cells).get(column, missing(column))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +116,25 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True)
+class Distribution:
+    """How likely each value of a scale or a choice is, by its name; in sum 1.
+
+    `low` and `high` bound each of them, and `mass` is what the grader gave to any of the answers, as with a `Value`.
+    """
+
+    p: Mapping[str, float]
+    mass: float
+    low: Mapping[str, float]
+    high: Mapping[str, float]
+    method: Method
+
+    @property
+    def best(self) -> str:
+        """The likeliest value, of equal ones the first."""
+        return max(self.p, key=lambda value: self.p[value])
+
+
+@dataclass(frozen=True, slots=True)
 class Abstained:
     """The grader does not judge this: no label, no evidence, or it was not asked to."""
 
@@ -122,7 +149,12 @@ class Invalid:
     reason: str
 
 
-Answer = Value | Abstained | Invalid
+Answer = Value | Distribution | Abstained | Invalid
+
+
+def spread(p: Mapping[str, float], method: Method) -> Distribution:
+    """A distribution without any uncertainty about how it was read: all mass, bounds equal to `p`."""
+    return Distribution(p, 1.0, p, p, method)
 
 
 def certain(p: float, method: Method, note: str = "") -> Value:
@@ -136,11 +168,11 @@ def is_probability(value: object) -> bool:
 
 
 def probability(answer: Answer) -> float | None:
-    """The probability, or None where there is none: what a row's `probs` hold."""
+    """P(yes), or None where there is none: what a row's `probs` hold of a proposition."""
     match answer:
         case Value():
             return answer.p
-        case Abstained() | Invalid():
+        case Distribution() | Abstained() | Invalid():
             return None
         case _:
             assert_never(answer)
@@ -158,6 +190,11 @@ def to_json(answer: Answer) -> dict[str, Json]:
                 "method": answer.method,
             }
             return plain | ({"note": answer.note} if answer.note else {})
+        case Distribution():
+            return {
+                "p": dict(answer.p), "mass": answer.mass, "low": dict(answer.low), "high": dict(answer.high),
+                "method": answer.method,
+            }  # fmt: skip
         case Abstained():
             return {"abstained": answer.reason}
         case Invalid():
@@ -180,7 +217,21 @@ def from_json(plain: Json) -> Answer:
             p, mass, low, high = (float(cast(float, n)) for n in numbers)
             if low <= p <= high:
                 return Value(p, mass, low, high, cast(Method, method), note)
+        if isinstance(plain.get("p"), Mapping) and method in get_args(Method) and is_probability(plain.get("mass")):
+            p, low, high = (_by_value(plain.get(name)) for name in ("p", "low", "high"))
+            if (
+                p and p.keys() == low.keys() == high.keys() and abs(math.fsum(p.values()) - 1.0) < 1e-6
+                and all(low[value] <= p[value] <= high[value] for value in p)
+            ):  # fmt: skip
+                return Distribution(p, float(cast(float, plain["mass"])), low, high, cast(Method, method))
     raise ValueError("not an answer")
+
+
+def _by_value(plain: Json) -> dict[str, float]:
+    """Probabilities by value; empty where they are not."""
+    if not isinstance(plain, Mapping) or not all(is_probability(p) for p in plain.values()):
+        return {}
+    return {value: float(cast(float, p)) for value, p in plain.items()}
 
 
 def finite(value: object) -> float | None:

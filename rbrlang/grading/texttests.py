@@ -2,7 +2,8 @@
 
 A test on text is graded like any completion: every proposition that its response type reaches, then the
 most probable class. An unknown answer that could change the class leaves it undecided, and an undecided
-class is no pass. The answers that *decided* are those whose opposite alone would have given another class.
+class is no pass. The answers that *decided* are those whose opposite alone would have given another class; of a scale or a choice
+the opposite is any other value.
 """
 
 from __future__ import annotations
@@ -11,18 +12,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rbrlang.grading.judge import Bench, Judge
-from rbrlang.grading.results import Answer, GradeItem, Value
+from rbrlang.grading.results import Abstained, Answer, Distribution, GradeItem, Invalid, Value
 from rbrlang.lang.program import TextTest
 from rbrlang.reward.measure import measure_atoms
 from rbrlang.reward.numpy import NumpyReward
+from rbrlang.reward.shares import distribution, put
 from rbrlang.rows.conversation import spoken
 
 
 @dataclass(frozen=True, slots=True)
 class Decisive:
-    """A proposition whose opposite answer would have given class `otherwise`; `p` is its P(yes)."""
+    """An answer whose opposite would have given class `otherwise`: a proposition with P(yes), or `tone == formal` with its P."""
 
     name: str
     p: float
@@ -56,7 +59,7 @@ def passed(test: TextTest, graded: Graded) -> bool:
 def items_of(tests: Sequence[TextTest]) -> tuple[GradeItem, ...]:
     """What a grader sees of tests."""
     return tuple(
-        GradeItem(f"test {number}", spoken(test.prompt, test.completion), test.response)
+        GradeItem(f"test {number}", spoken(test.prompt, test.completion), test.response, cells=test.cells)
         for number, test in enumerate(tests, 1)
     )
 
@@ -70,38 +73,65 @@ def run_text_tests(reward: NumpyReward, judge: Judge, tests: Sequence[TextTest])
 
 def _graded(reward: NumpyReward, item: GradeItem, answers: dict[int, Answer]) -> Graded:
     circuit = reward.circuit
-    response = circuit.responses[item.response]
     known = {p: answer.p for p, answer in answers.items() if isinstance(answer, Value)}
     answered = np.full(len(circuit.atoms), np.nan, np.float32)
-    answered[len(circuit.propositions) :] = measure_atoms(circuit.atoms, item.conversation)
+    answered[circuit.measures] = measure_atoms(circuit.atoms[circuit.measures], item.conversation, item.cell)
     answered[list(known)] = list(known.values())
+    for question, answer in answers.items():
+        if isinstance(answer, Distribution):
+            put(circuit, answered, question - circuit.first_variable, answer.p)
+    found = decided(reward, answered, item.response)
+    if found is None:
+        return Undecided(_why(reward, answers, reward.reasons(answered[None], np.array([item.response]))[0]))
+    return found
+
+
+def decided(reward: NumpyReward, answered: NDArray[np.float32], number: int) -> Decided | None:
+    """The class of one completion from the answers about it, float [atoms], under response type `number`; None if open."""
+    circuit, response = reward.circuit, reward.circuit.responses[number]
+    known = {p: value for p in range(len(circuit.propositions)) if (value := float(answered[p])) == value}
+    others = [(circuit.atoms[p].name, value) for p, value in known.items()]
     # One row as answered, then one for each answer turned into its opposite.
-    probs = np.tile(answered, (1 + len(known), 1))
-    for number, (p, value) in enumerate(known.items(), 1):
-        probs[number, p] = 0.0 if value >= 0.5 else 1.0
-    ids = np.full(len(probs), item.response, np.int32)
-    chances = reward.class_probs(probs, ids)[:, : len(response.classes)]
+    turned = [answered.copy() for _ in range(1 + len(known))]
+    for row, (p, value) in zip(turned[1:], known.items(), strict=True):
+        row[p] = 0.0 if value >= 0.5 else 1.0
+    for variable, (_, domain) in enumerate(circuit.domains):
+        chance = distribution(circuit, variable, answered[None])[0]
+        if np.isnan(chance).any():
+            continue
+        best = int(chance.argmax())
+        for other in range(len(chance)):
+            if other != best:
+                others.append((f"{domain.name} == {domain.values[best]}", float(chance[best])))
+                turned.append(answered.copy())
+                put(
+                    circuit,
+                    turned[-1],
+                    variable,
+                    dict(zip(domain.values, np.eye(len(chance))[other].tolist(), strict=True)),
+                )
+    probs = np.stack(turned)
+    chances = reward.class_probs(probs, np.full(len(probs), number, np.int32))[:, : len(response.classes)]
     if np.isnan(chances[0]).any():
-        return Undecided(_why(reward, answers, reward.reasons(probs[:1], ids[:1])[0]))
+        return None
     best = [-1 if np.isnan(row).any() else int(row.argmax()) for row in chances]
-    decisive = [
-        Decisive(circuit.atoms[p].name, value, response.classes[other])
-        for (p, value), other in zip(known.items(), best[1:], strict=True)
-        if other not in (-1, best[0])
-    ]
+    decisive: dict[str, Decisive] = {}
+    for (name, value), other in zip(others, best[1:], strict=True):
+        if other not in (-1, best[0]):
+            decisive.setdefault(name, Decisive(name, value, response.classes[other]))
     return Decided(
         response.classes[best[0]],
         tuple(zip(response.classes, chances[0].tolist(), strict=True)),
-        tuple(sorted(decisive, key=lambda d: abs(d.p - 0.5))),
+        tuple(sorted(decisive.values(), key=lambda d: abs(d.p - 0.5))),
     )
 
 
 def _why(reward: NumpyReward, answers: dict[int, Answer], reason: str | None) -> str:
     """The reward's reason, and what the grader said instead of an answer."""
     missing = [
-        f"`{reward.circuit.atoms[p].name}`: {answer.reason}"
+        f"`{reward.circuit.questions[p]}`: {answer.reason}"
         for p, answer in answers.items()
-        if not isinstance(answer, Value)
+        if isinstance(answer, Abstained | Invalid)
     ]
     more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
     return "; ".join([reason or "an answer is missing that can change the class", *missing[:3]]) + more

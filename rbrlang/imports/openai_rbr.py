@@ -8,13 +8,11 @@ literals in the order written. Names are snake-cased.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
-from rbrlang.lang.printing.write import comment, is_keyword, long_text, quoted
+from rbrlang.imports.imported import ImportFormatError, mapping, read_yaml, snake_case
+from rbrlang.lang.braces import as_text
+from rbrlang.lang.printing.write import comment, long_text, quoted
 
 _SECTIONS = (
     "prompt_template", "completion_class_order", "completion_classes", "derived_propositions", "simple_propositions",
@@ -26,33 +24,12 @@ _CATEGORIES = {
     "safe_refuse_2": ("SH-R2",),
     "comply": ("C-C", "H-C", "K-C", "SH-C", "None"),
 }
-_MAX_CHARACTERS = 16 * 2**20
-
-
-class ImportFormatError(Exception):
-    """The source is not in the format that it was said to be; the message says where and what to do."""
-
-
-def snake_case(name: str) -> str:
-    """A name of the source as a name of the language: `Hard Refuse` becomes `hard_refuse`."""
-    plain = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
-    plain = re.sub(r"[^a-z0-9_]+", "_", plain.lower()).strip("_")
-    if not plain or plain[0].isdigit():
-        plain = f"p_{plain}"
-    return plain + "_" if is_keyword(plain) else plain
 
 
 def import_openai_rbr(text: str, source: str) -> str:
     """The release's YAML as the text of a `.rbr` file. Raises `ImportFormatError`."""
-    if len(text) > _MAX_CHARACTERS:
-        raise ImportFormatError(f"`{source}` is larger than {_MAX_CHARACTERS // 2**20} MiB")
-    try:
-        data: Any = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ImportFormatError(f"`{source}` is not YAML: {str(error).splitlines()[0]}") from error
-    except ValueError as error:  # a date or a number that does not exist
-        raise ImportFormatError(f"`{source}` holds a value that YAML cannot read: {error}") from error
-    root = _mapping(data, source, "the file")
+    data = read_yaml(text, source)
+    root = mapping(data, source, "the file")
     unknown = sorted(str(key) for key in root if key not in _SECTIONS)
     missing = [key for key in _SECTIONS[1:] if key not in root]
     if missing or unknown:
@@ -61,12 +38,6 @@ def import_openai_rbr(text: str, source: str) -> str:
             f"`{source}` {said}; openai-rbr expects the sections " + ", ".join(f"`{s}`" for s in _SECTIONS)
         )
     return "\n".join(_Writer(root, source).parts())
-
-
-def _mapping(value: Any, source: str, where: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise ImportFormatError(f"`{source}`: {where} is not a mapping from names")
-    return dict(value)
 
 
 class _Writer:
@@ -96,9 +67,9 @@ class _Writer:
 
     def _propositions(self) -> list[str]:
         out: list[str] = []
-        for original, body in _mapping(self.root["simple_propositions"], self.source, "`simple_propositions`").items():
+        for original, body in mapping(self.root["simple_propositions"], self.source, "`simple_propositions`").items():
             where = f"proposition `{original}`"
-            fields = _mapping(body, self.source, where)
+            fields = mapping(body, self.source, where)
             prompt = fields.get("prompt")
             if not isinstance(prompt, str) or not prompt.strip() or len(fields) != 1:
                 raise ImportFormatError(f"`{self.source}`: {where} must have a text `prompt` and nothing else")
@@ -106,13 +77,13 @@ class _Writer:
             statement = first if first.endswith("?") else original.replace("_", " ").capitalize() + "."
             renamed = "" if snake_case(original) == original else comment(f"named `{original}` in the source")
             out.append(
-                f"{renamed}prop {self._name(original)} {quoted(statement)} {{\n  ask {long_text(prompt, '    ')}\n}}\n"
+                f"{renamed}prop {self._name(original)} {quoted(as_text(statement))} {{\n  ask {long_text(as_text(prompt), '    ')}\n}}\n"
             )
         return out
 
     def _literals(self, body: Any, where: str) -> str:
         literals: list[str] = []
-        for original, value in _mapping(body, self.source, where).items():
+        for original, value in mapping(body, self.source, where).items():
             if not isinstance(value, bool):
                 raise ImportFormatError(f"`{self.source}`: {where}: `{original}` must be true or false, not {value!r}")
             name = snake_case(original)
@@ -125,9 +96,7 @@ class _Writer:
 
     def _derived(self) -> str:
         out: list[str] = []
-        for original, body in _mapping(
-            self.root["derived_propositions"], self.source, "`derived_propositions`"
-        ).items():
+        for original, body in mapping(self.root["derived_propositions"], self.source, "`derived_propositions`").items():
             formula = self._literals(body, f"derived proposition `{original}`")
             out.append(f"{self._name(original)} :=\n  {_wrapped(formula)}\n")
         return "\n".join(out)
@@ -137,11 +106,11 @@ class _Writer:
         if not isinstance(order, list) or not all(isinstance(name, str) for name in order):
             raise ImportFormatError(f"`{self.source}`: `completion_class_order` is not a list of class names")
         rules: dict[str, dict[str, str]] = {}
-        classes = _mapping(self.root["completion_classes"], self.source, "`completion_classes`")
+        classes = mapping(self.root["completion_classes"], self.source, "`completion_classes`")
         for name, by_response in classes.items():
             if name not in order:
                 raise ImportFormatError(f"`{self.source}`: class `{name}` is not in `completion_class_order`")
-            for response, body in _mapping(by_response, self.source, f"class `{name}`").items():
+            for response, body in mapping(by_response, self.source, f"class `{name}`").items():
                 formula = self._literals(body, f"class `{name}` of `{response}`")
                 rules.setdefault(snake_case(response), {})[name] = formula
         out: list[str] = []

@@ -45,6 +45,12 @@ def standard_library() -> Path:
     return inside if inside.is_dir() else package.parent / "stdlib_rules"
 
 
+def standard_modules() -> list[str]:
+    """The names of the standard library's modules, `std.…`."""
+    library = standard_library().resolve()
+    return sorted("std." + ".".join(p.relative_to(library).with_suffix("").parts) for p in library.rglob("*.rbr"))
+
+
 def read_file(path: Path) -> bytes:
     """The bytes of a policy file, at most `MAX_BYTES` and one more. Raises OSError."""
     with path.open("rb") as file:
@@ -91,6 +97,17 @@ def read_within(budget: Budget, source: Source, parser: Parser = parse) -> tuple
     return parser(source)
 
 
+def is_artefact(data: bytes) -> bool:
+    """Whether the bytes are those of a compiled policy, whatever the file is called."""
+    return data.startswith(b"PK\x03\x04") and data[30:43] == b"manifest.json"
+
+
+AN_ARTEFACT = (
+    "an artefact, a compiled policy, and not the text of one",
+    "name the .rbr file that it was made from; `rbrc inspect` shows what an artefact holds",
+)
+
+
 class _Loader:
     def __init__(self, roots: tuple[Path, ...], read: Reader, parser: Parser, budget: Budget) -> None:
         self.roots = roots
@@ -103,13 +120,11 @@ class _Loader:
 
     @cached_property
     def standard(self) -> list[str]:
-        """The names of the standard library's modules."""
-        library = standard_library().resolve()
-        return sorted("std." + ".".join(p.relative_to(library).with_suffix("").parts) for p in library.rglob("*.rbr"))
+        return standard_modules()
 
     def source(self, path: Path, name: str, data: bytes) -> Source:
         """Decode a file; what is not text becomes a diagnostic and an empty source."""
-        problem = ""
+        problem, step = "", "save the file as UTF-8; policies are plain text"
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -121,11 +136,13 @@ class _Loader:
                 problem = f"not text: NUL on line {text[: text.index(chr(0))].count(chr(10)) + 1}"
         if len(data) > MAX_BYTES:
             problem = f"larger than {MAX_BYTES // 2**20} MiB"
+        if is_artefact(data):
+            problem, step = AN_ARTEFACT
         source = Source(name, "" if problem else text)
         if problem:
             self.diagnostics.append(Diagnostic(
                 codes.NOT_TEXT, f"`{path.name}` is {problem}", Span(source, 0, 0),
-                help="save the file as UTF-8; policies are plain text",
+                help=step,
             ))  # fmt: skip
         return source
 
@@ -199,11 +216,9 @@ class _Loader:
     def _standard(self, use: tree.Use) -> tuple[Path, bool] | None:
         module = use.module
         assert isinstance(module, tree.Path)
-        library = standard_library().resolve()
-        parts = [part.text for part in module.parts]
-        path = library.joinpath(*parts[1:]).with_suffix(".rbr") if len(parts) > 1 else library
-        if parts[0] == "std" and path.is_file():
-            return path, True
+        if module.text in self.standard:  # looked up, not tried: any name may stand here
+            parts = [part.text for part in module.parts[1:]]
+            return standard_library().resolve().joinpath(*parts).with_suffix(".rbr"), True
         near = suggest(module.text, self.standard)
         self.diagnostics.append(Diagnostic(
             codes.MODULE_NOT_FOUND, f"no module `{module.text}`", module.span,

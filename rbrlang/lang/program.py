@@ -4,19 +4,24 @@ A `Program` is the typed result of elaboration: names are gone, every formula sp
 every place that a later stage may want to point at carries a `Span`. It knows no probabilities
 beyond the numbers the author declared, and nothing about diagrams or arrays.
 
-An **atom** is a Boolean unknown of a completion: a *proposition* (a grader answers it) or a *measure*
-(computed from the text). Atoms are numbered propositions first, then measures; that numbering is the
-column order of every array downstream.
+An **atom** is a Boolean unknown of a completion: a *proposition* (a grader answers it), a *step* of a scale or a
+choice (`rbrlang.lang.variables`) or a *measure* (computed from the text). Atoms are numbered propositions first, then
+steps, then measures, and behind them what is a feature and in no formula: *readings*, which are a scale's mean or the chance of
+some values, and the features of rubrics, which are numbers. That numbering is the column order of every array downstream.
 
 Small values are named tuples for the reason given in `syntax.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, assert_never
 
+from rbrlang.lang.checks import Against
+from rbrlang.lang.variables import Domain, Share, said
 from rbrlang.source import Span
 
 Judged = Literal["final", "assistant", "trajectory", "thought"]
@@ -54,12 +59,22 @@ class Instruction(NamedTuple):
     span: Span
 
 
+class Column(NamedTuple):
+    """A column of the rows that questions may name; `about` says what it holds."""
+
+    name: str
+    about: str
+    doc: str
+    span: Span
+
+
 class Proposition(NamedTuple):
     """An atomic statement about a completion given its prompt, judged by a grader.
 
     `prior` is the declared P(true); `fp`, `fn` are the grader's declared error rates P(yes | false)
     and P(no | true); `cost` is in arbitrary units, relative to other propositions. `instructions` holds at
     most one for each answer; the others follow from the statement (`learning.specify`). `over` is the text judged.
+    `columns` are those of a row that its texts name in braces (`rbrlang.lang.braces`), each once.
     """
 
     name: str
@@ -75,36 +90,126 @@ class Proposition(NamedTuple):
     span: Span
     instructions: tuple[Instruction, ...] = ()
     over: Judged = "final"
+    columns: tuple[str, ...] = ()
+
+
+PointsOver = Literal["positive", "absolute", "sum", "mean"]
+"""What the points of the criteria that are met are taken over: the positive points, all without their signs, 1, or their number."""
+
+
+class Rubric(NamedTuple):
+    """Weighted criteria that every row brings along, in `column`; `question` is asked of each of them.
+
+    `tags` are pairs of a feature's name and the tag that its criteria carry in the rows; without any there is one feature of
+    all criteria. `clip` holds each feature.
+    """
+
+    name: str
+    column: str
+    points: PointsOver
+    clip: tuple[float, float] | None
+    tags: tuple[tuple[str, str], ...]
+    question: Proposition
+    doc: str
+    span: Span
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of its features."""
+        return tuple(f"{self.name}.{tag}" for tag, _ in self.tags) or (self.name,)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What says the same of a feature in every policy, and that no proposition can be called."""
+        clip = "" if self.clip is None else f" clip {self.clip[0]!r}, {self.clip[1]!r}"
+        whole = f"{self.name} from {self.column} over {self.points}{clip}"
+        every = " ".join(sorted(json.dumps(tag) for _, tag in self.tags))
+        return tuple(f"{whole} by tag {json.dumps(tag)} of {every}" for _, tag in self.tags) or (whole,)
+
+
+class Sample(NamedTuple):
+    """A few-shot example of a variable: a conversation and the number of the value that it deserves."""
+
+    value: int
+    messages: tuple[Message, ...]
+    because: str | None
+
+
+class Variable(NamedTuple):
+    """A scale or a choice: a question about a completion that has one of several answers.
+
+    `about` says what each value means, empty where nothing is said; `prior` is its declared chance, and sums to 1.
+    """
+
+    domain: Domain
+    statement: str
+    question: str
+    about: tuple[str, ...]
+    samples: tuple[Sample, ...]
+    prior: tuple[float, ...]
+    cost: float
+    doc: str
+    span: Span
+    over: Judged = "final"
+    columns: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.domain.name
+
+
+class Reading(NamedTuple):
+    """A feature that is taken of a variable's distribution: a scale's mean, or the chance of some values."""
+
+    name: str
+    share: Share
 
 
 MeasureKind = Literal[
-    "words", "characters", "sentences", "lines", "count", "matches", "contains", "steps", "calls", "tool_errors"
+    "words", "characters", "sentences", "lines", "count", "matches", "contains", "json", "json_schema", "equals",
+    "contains_column", "number_equals", "steps", "calls", "tool_errors",
 ]  # fmt: skip
 
 
 OF_THE_TRAJECTORY: tuple[MeasureKind, ...] = ("steps", "calls", "tool_errors")
 """Measures that count turns and calls, not text."""
 
+OF_A_COLUMN: tuple[MeasureKind, ...] = ("equals", "contains_column", "number_equals")
+"""Measures that compare a text with what the row says in a column; see `rbrlang.lang.checks` for their patterns."""
 
-def measure_name(kind: MeasureKind, pattern: str, threshold: int, over: Judged, general: Judged) -> str:
+CHECKS: tuple[MeasureKind, ...] = ("matches", "contains", "json", "json_schema", *OF_A_COLUMN)
+"""Measures that hold or do not; all others are counts."""
+
+
+def measure_name(
+    kind: MeasureKind, pattern: str, threshold: int, over: Judged, general: Judged, top: int | None = None
+) -> str:
     """A measure as a policy judged by `general` writes it.
 
-    >>> measure_name("words", "", 60, "final", "final"), measure_name("words", "", 500, "thought", "final")
-    ('words > 60', 'words over thought > 500')
+    >>> measure_name("words", "", 60, "final", "final"), measure_name("words", "", 500, "thought", "final", 900)
+    ('words > 60', 'words over thought from 500 to 900')
     """
     quoted = pattern.replace("\\", "\\\\").replace('"', '\\"')
     name = f'{kind}("{quoted}")' if kind in ("count", "matches", "contains", "calls") else kind
+    if kind in OF_A_COLUMN:
+        name = f"{kind.removesuffix('_column')}({pattern})"
+    elif kind == "json_schema":  # by what it says: a schema is longer than a name may be
+        name = f"{kind}({hashlib.sha256(pattern.encode()).hexdigest()[:12]})"
     if over != general and kind not in OF_THE_TRAJECTORY:
         name += f" over {over}"
-    return name if kind in ("matches", "contains") else f"{name} > {threshold}"
+    if kind in CHECKS:
+        return name
+    return f"{name} > {threshold}" if top is None else f"{name} from {threshold} to {top}"
 
 
 class Measure(NamedTuple):
     """A property computed from the completion's text, never sent to a grader.
 
     For counting kinds the atom is true when the count is **greater than** `threshold`; every
-    comparison the author wrote is expressed through such atoms. `matches` (RE2 search) and
-    `contains` (literal text) have no threshold. `pattern` belongs to count, matches, contains, calls.
+    comparison the author wrote is expressed through such atoms. Those of `CHECKS` have no threshold. `pattern` is what
+    stands in the parentheses: a regular expression, a text, a schema, or a column with how closely it is compared.
+    With a `top` it is a ramp, a number that no formula has: 0 up to the threshold, 1 from the top.
     `steps`, `calls` and `tool_errors` are of the trajectory, whatever is judged.
     """
 
@@ -114,6 +219,7 @@ class Measure(NamedTuple):
     threshold: int
     span: Span
     over: Judged = "final"
+    top: int | None = None
 
     @property
     def quantity(self) -> tuple[str, str, Judged]:
@@ -121,9 +227,16 @@ class Measure(NamedTuple):
         return self.kind, self.pattern, self.over
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """The column of a row that it compares with, if it does."""
+        return (Against.read(self.pattern).column,) if self.kind in OF_A_COLUMN else ()
+
+    @property
     def key(self) -> str:
-        """A name that is the same in every policy, whatever that is judged by."""
-        return measure_name(self.kind, self.pattern, self.threshold, self.over, "final")
+        """A name that is the same in every policy, whatever that is judged by, and that no proposition can have."""
+        if self.kind == "json":
+            return f"json over {self.over}"
+        return measure_name(self.kind, self.pattern, self.threshold, self.over, "final", self.top)
 
 
 # --- formulas ---------------------------------------------------------------------------------
@@ -247,6 +360,13 @@ def walk(
                 assert_never(current)
 
 
+def named(formula: Formula, definitions: Sequence[Definition]) -> Formula:
+    """What a formula stands for that may be but the name of another."""
+    while isinstance(formula, Ref):
+        formula = definitions[formula.definition].formula
+    return formula
+
+
 class Axiom(NamedTuple):
     """A constraint that holds of every real completion. Implied ones relate measures' thresholds."""
 
@@ -271,11 +391,12 @@ class ClassRule(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One term of the linear reward: a class's probability, or an atom's."""
+    """One term of the linear reward: a class's probability, an atom's, or the number that is one for a rubric."""
 
     name: str
     kind: Literal["class", "proposition"]
     index: int  # of the class in `ResponseType.classes`, or of the atom
+    rubric: bool = False
 
 
 class WeightBound(NamedTuple):
@@ -327,7 +448,7 @@ class TruthTest(NamedTuple):
 
 
 class TextTest(NamedTuple):
-    """A test on real text; it needs a grader."""
+    """A test on real text; it needs a grader. `cells` are what its row has in columns, by their names."""
 
     title: str
     response: int
@@ -335,6 +456,7 @@ class TextTest(NamedTuple):
     completion: str
     expect: tuple[str, ...]
     span: Span
+    cells: tuple[tuple[str, str], ...] = ()
 
 
 class Property(NamedTuple):
@@ -347,18 +469,22 @@ class Property(NamedTuple):
 
 
 class Monotone(NamedTuple):
-    """A claim: making an atom true, all else equal, moves no completion to a better (`down`) or worse (`up`) rank."""
+    """A claim: making an atom true, all else equal, moves no completion to a better (`down`) or worse (`up`) rank.
+
+    Of a scale it is that a higher level does so; then `atom` is its first step, and `scale` its number.
+    """
 
     response: int
     atom: int
     up: bool
     span: Span
+    scale: int | None = None
 
 
 class Unused(NamedTuple):
-    """A group, parameter or import of the root file that nothing mentions; `cut` is what may be taken out."""
+    """A group, parameter, column or import of the root file that nothing mentions; `cut` is what may be taken out."""
 
-    kind: Literal["group", "parameter", "import"]
+    kind: Literal["group", "parameter", "column", "import"]
     name: str
     span: Span
     cut: Span | None
@@ -379,7 +505,8 @@ class SourceFile(NamedTuple):
 class Program:
     """A whole policy, resolved. Raised problems are diagnostics, so a `Program` is always consistent.
 
-    `judged` is the text that is judged where neither a proposition nor its file says another.
+    `judged` is the text that is judged where neither a proposition nor its file says another. `columns` are those of the
+    rows that some proposition's texts name.
     """
 
     propositions: tuple[Proposition, ...]
@@ -395,18 +522,88 @@ class Program:
     unused: tuple[Unused, ...]
     sources: tuple[SourceFile, ...]
     judged: Judged
+    columns: tuple[Column, ...] = ()
+    rubrics: tuple[Rubric, ...] = ()
+    variables: tuple[Variable, ...] = ()
+    readings: tuple[Reading, ...] = ()
+
+    @property
+    def questions(self) -> tuple[Proposition | Variable, ...]:
+        """All that graders are asked: propositions, then what rubrics ask of each criterion, then scales and choices."""
+        return (*self.propositions, *(rubric.question for rubric in self.rubrics), *self.variables)
 
     @property
     def atoms(self) -> tuple[str, ...]:
-        """Names of all atoms, in column order: propositions, then measures."""
-        return tuple(p.name for p in self.propositions) + tuple(m.name for m in self.measures)
+        """Names of all atoms, in column order: propositions, steps, measures, readings, features of rubrics."""
+        return (
+            *(p.name for p in self.propositions), *(d.step_name(s) for d, s in self._steps()),
+            *(m.name for m in self.measures), *(r.name for r in self.readings),
+            *(name for rubric in self.rubrics for name in rubric.features),
+        )  # fmt: skip
 
     @property
     def keys(self) -> tuple[str, ...]:
         """Names of all atoms that mean the same in every policy, in column order."""
-        return tuple(p.name for p in self.propositions) + tuple(m.key for m in self.measures)
+        return (
+            *(p.name for p in self.propositions), *(d.step_key(s) for d, s in self._steps()),
+            *(m.key for m in self.measures), *(r.name for r in self.readings),
+            *(key for rubric in self.rubrics for key in rubric.keys),
+        )  # fmt: skip
 
     @property
     def priors(self) -> tuple[float, ...]:
-        """Declared P(true) of every atom; 0.5 where nothing was declared."""
-        return tuple(p.prior for p in self.propositions) + (0.5,) * len(self.measures)
+        """Declared P(true) of every atom; 0.5 where nothing was declared, equal values of a variable."""
+        steps = (s.of(v.prior) for at, v in enumerate(self.variables) for s in v.domain.steps(at))
+        readings = (r.share.of(self.variables[r.share.variable].prior) for r in self.readings)
+        others = (0.5,) * sum(len(rubric.features) for rubric in self.rubrics)
+        return (*(p.prior for p in self.propositions), *steps, *(0.5 for _ in self.measures), *readings, *others)
+
+    @property
+    def domains(self) -> tuple[tuple[int, Domain], ...]:
+        """The variables' values, each with the atom of the first step."""
+        found: list[tuple[int, Domain]] = []
+        first = len(self.propositions)
+        for variable in self.variables:
+            found.append((first, variable.domain))
+            first += len(variable.domain.values) - 1
+        return tuple(found)
+
+    @property
+    def first_measure(self) -> int:
+        """The atom of the first measure."""
+        return len(self.propositions) + sum(len(v.domain.values) - 1 for v in self.variables)
+
+    def variable_of(self, atom: int) -> int | None:
+        """The number of the variable that an atom is a step or a reading of."""
+        for number, (first, domain) in enumerate(self.domains):
+            if first <= atom < first + len(domain.values) - 1:
+                return number
+        reading = atom - self.first_measure - len(self.measures)
+        return self.readings[reading].share.variable if 0 <= reading < len(self.readings) else None
+
+    def values(self, true: Collection[int]) -> tuple[int, ...]:
+        """The number of each variable's value when exactly these atoms hold."""
+        return tuple(
+            domain.value({atom - first for atom in true if first <= atom < first + len(domain.values) - 1})
+            for first, domain in self.domains
+        )
+
+    def read(self, true: Collection[int]) -> dict[int, float]:
+        """What each reading, by its atom, is when exactly these atoms hold."""
+        start, values = self.first_measure + len(self.measures), self.values(true)
+        return {start + at: r.share.worth[values[r.share.variable]] or 0.0 for at, r in enumerate(self.readings)}
+
+    def fact(self, atom: int, value: bool) -> str:
+        """One atom's value in words, that of a step as what it decides of its variable."""
+        for first, domain in self.domains:
+            if first <= atom < first + len(domain.values) - 1:
+                return domain.step_said(atom - first, value)
+        return ("" if value else "!") + self.atoms[atom]
+
+    def said(self, facts: Mapping[int, bool]) -> tuple[tuple[str, bool], ...]:
+        """Facts about atoms by their names; those about steps say which values the variable has."""
+        return said(self.atoms, self.domains, facts)
+
+    def _steps(self) -> Iterator[tuple[Domain, int]]:
+        for variable in self.variables:
+            yield from ((variable.domain, step) for step in range(len(variable.domain.values) - 1))

@@ -71,6 +71,12 @@ class Super(NamedTuple):
     span: Span
 
 
+class Unreadable(NamedTuple):
+    """What stands for a formula and is none; that has been reported."""
+
+    span: Span
+
+
 class Negation(NamedTuple):
     """`!operand`."""
 
@@ -111,10 +117,39 @@ class Comparison(NamedTuple):
 
 
 class TextMeasure(NamedTuple):
-    """`matches("RE2")` or `contains("text")`, with `over` for another text than the judged one."""
+    """`matches("RE2")`, `contains("text")`, `json` or `json_schema("…")`, with `over` for another text than the judged one."""
 
-    kind: Literal["matches", "contains"]
-    pattern: Text
+    kind: Literal["matches", "contains", "json", "json_schema"]
+    pattern: Text | None
+    over: Ident | None
+    span: Span
+
+
+class Ramp(NamedTuple):
+    """`words from 200 to 400`: a number that is 0 up to the first count, 1 from the second, and between them in between."""
+
+    quantity: Literal["words", "characters", "sentences", "lines", "steps", "tool_errors", "count", "calls"]
+    pattern: Text | None
+    over: Ident | None
+    low: Number | Path
+    high: Number | Path
+    span: Span
+
+
+class CheckOption(NamedTuple):
+    """`fold: case` or `within: 0.1`."""
+
+    name: Ident
+    value: Ident | Number
+    span: Span
+
+
+class ColumnCheck(NamedTuple):
+    """`equals(reference, fold: case)`: whether a text is what a row says in a column."""
+
+    kind: Ident
+    column: Ident
+    options: tuple[CheckOption, ...]
     over: Ident | None
     span: Span
 
@@ -130,6 +165,15 @@ class Members(NamedTuple):
 Quantifier = Literal["any", "all", "none", "at_least", "at_most", "exactly"]
 
 
+class Compared(NamedTuple):
+    """`helpfulness >= 4`, `tone == hostile`: what may be a scale or a choice against a level, an option or a parameter."""
+
+    path: Path
+    relation: Relation
+    bound: Number | Path
+    span: Span
+
+
 class Quantified(NamedTuple):
     """`none(rude)`, `at_least(2, {a, b, c})`. `k` is None for any, all and none."""
 
@@ -139,7 +183,11 @@ class Quantified(NamedTuple):
     span: Span
 
 
-Formula = Name | Constant | Super | Negation | Parenthesis | Operation | Comparison | TextMeasure | Quantified
+Formula = (
+    Name | Constant | Super | Unreadable | Negation | Parenthesis | Operation | Comparison | Compared | TextMeasure
+    | ColumnCheck | Ramp
+    | Quantified
+)  # fmt: skip
 
 
 # --- statements -------------------------------------------------------------------------------
@@ -166,6 +214,15 @@ class Param(NamedTuple):
 
     name: Ident
     value: Number
+    doc: str
+    span: Span
+
+
+class Column(NamedTuple):
+    """`column name "what it holds"`: a column of the rows that texts for graders may name in braces."""
+
+    name: Ident
+    about: Text
     doc: str
     span: Span
 
@@ -235,6 +292,80 @@ class Prop(NamedTuple):
     items: tuple[Ask | Example | CueItem | InstructItem | OverItem, ...]
     doc: str
     span: Span
+
+
+class PointsItem(NamedTuple):
+    """`points over positive`, `points sum`: what the points are taken over; the name is not yet known to be one."""
+
+    over: Ident
+    span: Span
+
+
+class ClipItem(NamedTuple):
+    """`clip 0, 1`."""
+
+    low: Number
+    high: Number
+    span: Span
+
+
+class Tag(NamedTuple):
+    """A tag of `by tag`: the name of its feature, and how the rows write the tag where that is not the name."""
+
+    name: Ident
+    written: Text | None
+
+
+class TagsItem(NamedTuple):
+    """`by tag accuracy, completeness "axis:completeness"`."""
+
+    tags: tuple[Tag, ...]
+    span: Span
+
+
+class Rubric(NamedTuple):
+    """`rubric name from column { … }`: weighted criteria that every row brings along."""
+
+    name: Ident
+    column: Ident
+    items: tuple[PointsItem | ClipItem | TagsItem | Ask | Example | OverItem, ...]
+    doc: str
+    span: Span
+
+
+class ValueItem(NamedTuple):
+    """`5 "Solves the task."`, `hostile "Attacks the user."`: a level or an option, and what it means."""
+
+    value: Number | Ident
+    about: Text
+    span: Span
+
+
+class Instance(NamedTuple):
+    """`example 4 "…"`: a few-shot example of a scale or a choice; a short one is a single assistant turn."""
+
+    value: Number | Ident
+    turns: tuple[Turn, ...]
+    because: Text | None
+    short: bool
+    span: Span
+
+
+class Variable(NamedTuple):
+    """A scale's declaration, or a choice's, which has no `levels`."""
+
+    annotations: tuple[Annotation, ...]
+    name: Ident
+    levels: tuple[Number, Number] | None
+    statement: Text
+    items: tuple[Ask | ValueItem | Instance | OverItem, ...]
+    doc: str
+    span: Span
+
+    @property
+    def kind(self) -> Literal["scale", "choice"]:
+        """The word that declares it."""
+        return "choice" if self.levels is None else "scale"
 
 
 class OtherwiseBody(NamedTuple):
@@ -359,6 +490,14 @@ class CompletionItem(NamedTuple):
     span: Span
 
 
+class Cell(NamedTuple):
+    """`column name "…"` in a test on text: what its row has in that column."""
+
+    name: Ident
+    text: Text
+    span: Span
+
+
 class Expect(NamedTuple):
     """`expect class` (or `a | b`)."""
 
@@ -371,7 +510,7 @@ class Test(NamedTuple):
 
     title: Text
     response: Path
-    items: tuple[Given | PromptItem | CompletionItem | Expect, ...]
+    items: tuple[Given | PromptItem | CompletionItem | Cell | Expect, ...]
     doc: str
     span: Span
 
@@ -426,7 +565,7 @@ class Judge(NamedTuple):
 
 
 Statement = (
-    Edition | Use | Param | Prop | Assign | Override | Group | AxiomDecl | Response | Category | Reward | Test | Cases
+    Edition | Use | Param | Column | Prop | Variable | Rubric | Assign | Override | Group | AxiomDecl | Response | Category | Reward | Test | Cases
     | PropertyDecl | MonotoneDecl | Judge
 )  # fmt: skip
 

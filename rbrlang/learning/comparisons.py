@@ -9,11 +9,12 @@ All prompts are enumerated at once: completions are sorted by prompt, and the k-
 prompt of size n opens the n − k − 1 pairs with those after it. Cost is linear in the candidate pairs.
 
 >>> compare(prompts=np.array([0, 0, 0, 1]), ranks=np.array([0, 1, 1, 0]), margins=np.array([0.5, 1, 1, 1]))
-Comparisons(better=array([0, 0]), worse=array([1, 2]), margin=array([0.5, 0.5]), prompt=array([0, 0]))
+Comparisons(better=array([0, 0]), worse=array([1, 2]), margin=array([0.5, 0.5]), prompt=array([0, 0]), source=array([0, 0]))
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,20 +34,50 @@ class Comparisons:
     """Pairs of completions, one entry a pair.
 
     `better`, `worse`: indices of completions; `margin`: wanted gap in reward, float64; `prompt`: the
-    prompt number of the pair, as given. Ordered by prompt, then by the completions' indices.
+    prompt number of the pair, as given; `source`: which of several sources ordered it, 0 where there is one. In the order
+    of sources, in each by prompt, then by the completions' indices.
     """
 
     better: NDArray[np.int64]
     worse: NDArray[np.int64]
     margin: NDArray[np.float64]
     prompt: NDArray[np.int64]
+    source: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.better)
 
-    def of(self, keep: NDArray[np.bool_]) -> Comparisons:
-        """Those pairs where `keep`, shape [pairs], is true."""
-        return Comparisons(self.better[keep], self.worse[keep], self.margin[keep], self.prompt[keep])
+    def of(self, keep: NDArray[np.bool_] | NDArray[np.int64]) -> Comparisons:
+        """Those pairs where `keep`, shape [pairs], is true, or those of these numbers in this order."""
+        return Comparisons(self.better[keep], self.worse[keep], self.margin[keep], self.prompt[keep], self.source[keep])
+
+    def by_source(self) -> dict[int, Comparisons]:
+        """The pairs of every source that has any."""
+        numbers = np.unique(self.source).tolist()
+        return {number: self if len(numbers) == 1 else self.of(self.source == number) for number in numbers}
+
+    def shares(self) -> NDArray[np.float64]:
+        """What each pair counts [pairs]: every source as much as every other, in it every pair; 1 in all.
+
+        >>> both = joined([compare([0, 0, 0], [0, 1, 2], [1, 1, 1]), compare([0, 0], [0, 1], [1, 1])])
+        >>> both.shares().round(3).tolist()
+        [0.167, 0.167, 0.167, 0.5]
+        """
+        _, of, count = np.unique(self.source, return_inverse=True, return_counts=True)
+        return 1.0 / (len(count) * count[of])
+
+
+def joined(parts: Sequence[Comparisons]) -> Comparisons:
+    """The pairs of several sources, at least one, numbered in this order."""
+    if len(parts) == 1:
+        return parts[0]
+    return Comparisons(
+        np.concatenate([part.better for part in parts]),
+        np.concatenate([part.worse for part in parts]),
+        np.concatenate([part.margin for part in parts]),
+        np.concatenate([part.prompt for part in parts]),
+        np.repeat(np.arange(len(parts)), [len(part) for part in parts]),
+    )
 
 
 def compare(prompts: ArrayLike, ranks: ArrayLike, margins: ArrayLike) -> Comparisons:
@@ -76,16 +107,16 @@ def compare(prompts: ArrayLike, ranks: ArrayLike, margins: ArrayLike) -> Compari
     left, right = left[differs], right[differs]
     swap = rank[left] > rank[right]
     better, worse = np.where(swap, right, left), np.where(swap, left, right)
-    return Comparisons(better, worse, margin[better], prompt[better])
+    return Comparisons(better, worse, margin[better], prompt[better], np.zeros(len(better), np.int64))
 
 
 def ordering_error(scores: NDArray[np.floating], comparisons: Comparisons) -> float:
     """Share of comparisons that `scores` [n] order wrongly, a tie counting half; NaN without any.
 
-    Half of 1 minus Kendall's tau between the scores and the ranks, as far as ranks speak.
+    Half of 1 minus Kendall's tau between the scores and the ranks, as far as ranks speak. Of several sources the mean.
     """
-    wrong = pair_errors(scores, comparisons)
-    return float(wrong.mean()) if len(wrong) else float("nan")
+    wrong = [float(pair_errors(scores, one).mean()) for one in comparisons.by_source().values()]
+    return sum(wrong) / len(wrong) if wrong else float("nan")
 
 
 def pair_errors(scores: NDArray[np.floating], comparisons: Comparisons) -> NDArray[np.float64]:

@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 from typing import Literal, assert_never
 
-from rbrlang.diagnostics import PolicyError
 from rbrlang.lang.program import (
     And,
     AtLeast,
@@ -28,39 +27,67 @@ from rbrlang.lang.program import (
     Var,
 )  # fmt: skip
 from rbrlang.logic.bdd import FALSE, TRUE, Bdd, NodeBudget, deep_recursion
-from rbrlang.logic.circuit import AtomInfo, Circuit, Diagram, ProductForm, ProductTerm, ResponseCircuit
-from rbrlang.logic.compile import Compiled, CompiledResponse, too_large
+from rbrlang.logic.circuit import (
+    CRITERION,
+    AtomInfo,
+    Circuit,
+    Diagram,
+    ProductForm,
+    ProductTerm,
+    ResponseCircuit,
+    RubricInfo,
+    Variable,
+)
+from rbrlang.logic.compile import Compiled, CompiledResponse
 from rbrlang.logic.fingerprint import fingerprint
 
 _TERMINAL = 1 << 40  # terminals are numbered only when all are known
 
 
 def assemble(
-    program: Program, compiled: Compiled, *, class_probability: Literal["exact", "product"] = "exact"
-) -> Circuit:
-    """The circuit of a program that passed its audit.
-
-    Raises PolicyError for a response type whose classes fit the node budget each but not together.
-    """
-    responses: list[ResponseCircuit] = []
-    for response, item in zip(program.responses, compiled.responses, strict=True):
-        try:
-            if item is None:
-                raise NodeBudget
-            responses.append(_response(program, compiled.bdd, item))
-        except NodeBudget:
-            raise PolicyError([too_large(response)]) from None
-    atoms = [AtomInfo(p.name, p.prior, p.fp, p.fn, p.cost, None, p.over) for p in program.propositions] + [
-        AtomInfo(m.name, 0.5, 0.0, 0.0, 0.0, (m.kind, m.pattern, m.threshold), m.over) for m in program.measures
+    program: Program, compiled: Compiled, diagrams: Sequence[Diagram], *,
+    class_probability: Literal["exact", "product"] = "exact",
+) -> Circuit:  # fmt: skip
+    """The circuit of a program that passed its audit, which made the diagrams of its response types."""
+    responses = [
+        _response(program, compiled.bdd, item, made)
+        for item, made in zip(compiled.responses, diagrams, strict=True)
+        if item is not None
+    ]
+    shares = [share for number, (_, domain) in enumerate(program.domains) for share in domain.steps(number)]
+    atoms = [AtomInfo(p.name, p.prior, p.fp, p.fn, p.cost, None, p.over, p.columns) for p in program.propositions]
+    names, priors = program.atoms, program.priors
+    for share in shares:
+        over = program.variables[share.variable].over
+        atoms.append(AtomInfo(names[len(atoms)], priors[len(atoms)], 0.0, 0.0, 0.0, None, over, share=share))
+    atoms += [
+        AtomInfo(m.name, 0.5, 0.0, 0.0, 0.0, (m.kind, m.pattern, m.threshold), m.over, m.columns, top=m.top)
+        for m in program.measures
+    ]
+    for reading in program.readings:
+        over = program.variables[reading.share.variable].over
+        atoms.append(AtomInfo(reading.name, priors[len(atoms)], 0.0, 0.0, 0.0, None, over, share=reading.share))
+    atoms += [
+        AtomInfo(name, 0.5, 0.0, 0.0, 0.0, None, r.question.over, rubric=(number, tag if r.tags else -1))
+        for number, r in enumerate(program.rubrics)
+        for tag, name in enumerate(r.features)
     ]
     return Circuit(
         fingerprint=fingerprint(program, compiled), atoms=tuple(atoms), responses=tuple(responses),
         categories=program.categories, axioms=diagram(compiled.bdd, [compiled.axioms], compiled.axioms, yes_no=True),
         class_probability=class_probability,
+        rubrics=tuple(
+            RubricInfo(
+                r.name, r.column, r.points, r.clip, tuple(tag for _, tag in r.tags), r.question.over,
+                tuple(column for column in r.question.columns if column != CRITERION),
+            )
+            for r in program.rubrics
+        ),
+        variables=tuple(Variable(v.domain, v.prior, v.cost, v.over, v.columns) for v in program.variables),
     )  # fmt: skip
 
 
-def _response(program: Program, bdd: Bdd, item: CompiledResponse) -> ResponseCircuit:
+def _response(program: Program, bdd: Bdd, item: CompiledResponse, made: Diagram) -> ResponseCircuit:
     response = item.response
     bounds = [(-math.inf, math.inf)] * len(response.features)
     for bound in response.bounds:
@@ -68,7 +95,7 @@ def _response(program: Program, bdd: Bdd, item: CompiledResponse) -> ResponseCir
     reached = set(bdd.support([*item.classes, item.context]))
     reached |= {feature.index for feature in response.features if feature.kind == "proposition"}
     return ResponseCircuit(
-        name=response.name, ranks=response.ranks, diagram=diagram(bdd, item.classes, item.context),
+        name=response.name, ranks=response.ranks, diagram=made,
         product=_Product(program).form(response), features=response.features, bounds=tuple(bounds),
         margins=response.margins, atoms=tuple(sorted(reached)),
     )  # fmt: skip
@@ -152,10 +179,10 @@ class _Product:
             if not response.cascade or not negated:
                 values[at].append(condition)
             else:
-                values[at].append(left if condition in negated else self._product([condition, left]))
+                values[at].append(left if condition in negated else self._times(condition, left))
             fails = self._not(condition)
             if fails not in negated:
-                left = self._product([left, fails]) if negated else fails
+                left = self._times(left, fails) if negated else fails
                 negated.add(fails)
         if rest is not None:
             values[rest].append(left)
@@ -175,6 +202,10 @@ class _Product:
     def _product(self, steps: Sequence[int]) -> int:
         flat = tuple(dict.fromkeys(steps))
         return flat[0] if len(flat) == 1 else self._add(ProductTerm("product", flat))
+
+    def _times(self, one: int, other: int) -> int:
+        """Of two that are not operands of one `&`: a step may be both, as `none({a, b})` is what `a` and `b` leave."""
+        return self._add(ProductTerm("product", (one, other)))
 
     def _any(self, steps: Sequence[int]) -> int:
         return steps[0] if len(steps) == 1 else self._not(self._product([self._not(s) for s in steps]))

@@ -9,11 +9,12 @@ Masses are over completions that the axioms of both policies allow, under the ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from rbrlang.lang.program import Program, ResponseType
+from rbrlang.lang.program import Program, Proposition, ResponseType, Variable
+from rbrlang.lang.variables import said
 from rbrlang.logic.bdd import FALSE, TRUE, Bdd, NodeBudget
 from rbrlang.logic.compile import BUDGET, Compiled, CompiledResponse
 from rbrlang.logic.fingerprint import fingerprint
@@ -21,6 +22,7 @@ from rbrlang.logic.witness import smallest_witness
 from rbrlang.logic.worth import default_weights, expected_reward
 
 Literals = tuple[tuple[str, bool], ...]
+_CELL = 3  # steps
 _ROOM = 4  # the joint diagrams may have so many times the nodes of one policy's
 
 
@@ -97,14 +99,17 @@ class DiffError(Exception):
 
 def renames(old: Program, new: Program) -> dict[str, str]:
     """Propositions that only changed their name: same statement, and no other like it. Old name to new name."""
-    gone = [p for p in old.propositions if p.name not in new.keys]
-    come = [p for p in new.propositions if p.name not in old.keys]
-    found: dict[str, str] = {}
-    for before in gone:
-        alike = [p.name for p in come if p.statement == before.statement]
-        if len(alike) == 1 and sum(p.statement == before.statement for p in gone) == 1:
-            found[before.name] = alike[0]
-    return found
+    before, after = set(old.keys), set(new.keys)
+    gone, come = dict[str, list[str]](), dict[str, list[str]]()
+    for propositions, others, found in ((old.propositions, after, gone), (new.propositions, before, come)):
+        for proposition in propositions:
+            if proposition.name not in others:
+                found.setdefault(proposition.statement, []).append(proposition.name)
+    return {
+        names[0]: come[statement][0]
+        for statement, names in gone.items()
+        if len(names) == len(come.get(statement, ())) == 1
+    }
 
 
 def diff(old: Side, new: Side, renamed: Mapping[str, str]) -> PolicyDiff:
@@ -121,6 +126,7 @@ def diff(old: Side, new: Side, renamed: Mapping[str, str]) -> PolicyDiff:
 class _Differ:
     def __init__(self, old: Side, new: Side, renamed: Mapping[str, str]) -> None:
         self.old, self.new, self.renamed = old, new, dict(renamed)
+        self.work = new.compiled.bdd.work  # of both policies
         self.names = list(new.program.keys)  # which mean the same in both, whatever a policy is judged by
         number = {name: at for at, name in enumerate(self.names)}
         self.priors = list(new.program.priors)
@@ -132,10 +138,11 @@ class _Differ:
                 self.names.append(name)
                 self.priors.append(prior)
             self.of_old.append(number[name])
-        order = list(new.compiled.bdd.order)
-        order += [self.of_old[at] for at in old.compiled.bdd.order if self.of_old[at] not in set(order)]
-        order += [at for at in range(len(self.names)) if at not in set(order)]
-        self.bdd = Bdd(order, budget=_ROOM * BUDGET)
+        firsts = [(first, domain) for first, domain in new.program.domains]
+        firsts += [(self.of_old[first], domain) for first, domain in old.program.domains]
+        self.domains = list(dict.fromkeys(firsts))
+        order = (*new.compiled.bdd.order, *(self.of_old[at] for at in old.compiled.bdd.order), *range(len(self.names)))
+        self.bdd = Bdd(list(dict.fromkeys(order)), budget=_ROOM * BUDGET, work=self.work)
 
     def run(self) -> PolicyDiff:
         """Everything that differs."""
@@ -147,17 +154,19 @@ class _Differ:
             raise DiffError("no completion satisfies the axioms of both policies, so no class can be compared")
         mine = {item.response.name: item for item in self.new.compiled.responses if item is not None}
         theirs = {item.response.name: item for item in self.old.compiled.responses if item is not None}
-        known = {p.name: p for p in old.propositions}
+        known = {p.name: p for p in (*old.propositions, *old.variables)}
+        shown = [tuple(_shown_keys(program)) for program in (old, new)]
+        keys = (set(shown[0]), set(shown[1]))
         back = {after: before for before, after in self.renamed.items()}
         return PolicyDiff(
             fingerprints=(fingerprint(old, self.old.compiled), fingerprint(new, self.new.compiled)),
-            added=tuple(a for a in new.keys if back.get(a, a) not in old.keys),
-            removed=tuple(a for a in old.keys if self.renamed.get(a, a) not in new.keys),
+            added=tuple(a for a in shown[1] if back.get(a, a) not in keys[0]),
+            removed=tuple(a for a in shown[0] if self.renamed.get(a, a) not in keys[1]),
             renamed=tuple(self.renamed.items()),
             reworded=tuple(
-                p.name for p in new.propositions
+                p.name for p in (*new.propositions, *new.variables)
                 if (was := known.get(back.get(p.name, p.name))) is not None
-                and (was.statement, was.question, was.shots, was.over) != (p.statement, p.question, p.shots, p.over)
+                and type(was) is type(p) and _asked(was) != _asked(p)
             ),
             responses=tuple(self.response(theirs[name], mine[name], context) for name in mine if name in theirs),
             new_responses=tuple(name for name in mine if name not in theirs),
@@ -169,7 +178,9 @@ class _Differ:
     def moved(self, bdd: Bdd, edges: Sequence[int], numbers: Sequence[int]) -> list[int]:
         """Edges of another manager in this one; `numbers` are its variables' here."""
         here = {0: TRUE}
-        for at in bdd.reachable(edges):
+        reached = bdd.reachable(edges)
+        self.work.spend(2 * len(reached))
+        for at in reached:
             low, high = bdd.lows[at], bdd.highs[at]
             test = self.bdd.variable(numbers[bdd.order[bdd.levels[at]]])
             here[at] = self.bdd.choose(test, here[high >> 1] ^ (high & 1), here[low >> 1] ^ (low & 1))
@@ -186,7 +197,7 @@ class _Differ:
 
     def witness(self, edge: int, context: int) -> Literals:
         found = smallest_witness(self.bdd, edge, context) or {}
-        return tuple((self.names[atom], value) for atom, value in found.items())
+        return said(self.names, self.domains, found)
 
     def response(self, before: CompiledResponse, after: CompiledResponse, context: int) -> ResponseDiff:
         """The transition matrix of one response type."""
@@ -195,7 +206,9 @@ class _Differ:
         worth_was, worth_now = _worths(before.response), _worths(after.response)
         masses: list[tuple[float, ...]] = []
         cells: list[Cell] = []
+        self.work.at(after.response.span)
         for left, one in zip(before.response.classes, was.classes, strict=True):
+            self.work.spend(_CELL * len(now.classes))
             row: list[float] = []
             for right, two in zip(after.response.classes, now.classes, strict=True):
                 both = self.bdd.conjoin(self.bdd.conjoin(one, two), context)
@@ -204,12 +217,31 @@ class _Differ:
                     gain = worth_now[right] - worth_was[left]
                     cells.append(Cell(left, right, row[-1], self.witness(both, context), gain))
             masses.append(tuple(row))
-        rewards = tuple(expected_reward(self.bdd, item, context, self.priors) for item in (was, now))
+        both = ((was, self.old.program, self.of_old), (now, self.new.program, range(len(self.names))))
+        rewards = tuple(
+            expected_reward(self.bdd, item, context, self.priors, self._readings(program, numbers))
+            for item, program, numbers in both
+        )
         return ResponseDiff(
             after.response.name, before.response.classes, after.response.classes, tuple(masses),
             tuple(sorted(cells, key=lambda cell: -cell.mass)), (rewards[0], rewards[1]),
             _regraded(before.response, after.response, self.renamed),
         )  # fmt: skip
+
+    def _readings(self, program: Program, numbers: Sequence[int]) -> dict[int, list[tuple[float, int]]]:
+        """For each reading, by its atom here, the worth of each value and the edge that says that it is the one."""
+        found: dict[int, list[tuple[float, int]]] = {}
+        start = program.first_measure + len(program.measures)
+        for at, reading in enumerate(program.readings):
+            first, domain = program.domains[reading.share.variable]
+            found[numbers[start + at]] = [
+                (worth, self.bdd.conjoin_all(
+                    self.bdd.variable(numbers[first + step]) ^ (not holds) for step, holds in domain.literals(value)
+                ))
+                for value, worth in enumerate(reading.share.worth)
+                if worth
+            ]  # fmt: skip
+        return found
 
     def _joint(self, item: CompiledResponse, bdd: Bdd, numbers: Sequence[int]) -> CompiledResponse:
         """A response type with its functions, and the atoms of its features, in the joint manager."""
@@ -242,6 +274,25 @@ def _regraded(old: ResponseType, new: ResponseType, renamed: Mapping[str, str]) 
 
 def _shown(response: ResponseType) -> str:
     return "`" + " > ".join(t[0] if len(t) == 1 else "{" + ", ".join(t) + "}" for t in response.ranks) + "`"
+
+
+def _asked(asked: Proposition | Variable) -> tuple[object, ...]:
+    """What a grader is shown of a proposition, a scale or a choice."""
+    if isinstance(asked, Proposition):
+        return asked.statement, asked.question, asked.shots, asked.over, asked.columns
+    return asked.statement, asked.question, asked.about, asked.samples, asked.over, asked.columns
+
+
+def _shown_keys(program: Program) -> Iterator[str]:
+    """What a policy judges and measures, by names that mean the same in every policy; variables with their values."""
+    yield from (p.name for p in program.propositions)
+    for _, domain in program.domains:
+        values = domain.values
+        yield domain.name + (
+            f" {values[0]}..{values[-1]}" if domain.kind == "scale" else f" {{{', '.join(sorted(values))}}}"
+        )
+    yield from (m.key for m in program.measures)
+    yield from (key for rubric in program.rubrics for key in rubric.keys)
 
 
 def _categories(old: Program, new: Program) -> tuple[tuple[str, str | None, str | None], ...]:

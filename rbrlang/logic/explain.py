@@ -8,8 +8,9 @@ facts whose change leads to another class without breaking an axiom: a shortest 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from rbrlang.logic.bdd import FALSE, TRUE, Bdd, NodeBudget, deep_recursion
 from rbrlang.logic.compile import CompiledResponse
@@ -17,6 +18,7 @@ from rbrlang.logic.worth import default_weights
 
 Facts = tuple[tuple[int, bool], ...]
 _MAX_STATES = 20_000
+_STEPS = 2  # of work for a state of a search, or a node of a path
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +40,23 @@ class Explanation:
         return sum(value * weight for _, value, weight in self.addends)
 
 
-def explain(bdd: Bdd, item: CompiledResponse, context: int, true: frozenset[int]) -> Explanation | None:
-    """Explain the assignment in which exactly the atoms `true` hold; None when the `context` excludes it."""
+def explain(
+    bdd: Bdd, item: CompiledResponse, context: int, true: frozenset[int],
+    readings: Mapping[int, float] = MappingProxyType({}),
+) -> Explanation | None:  # fmt: skip
+    """Explain the assignment in which exactly the atoms `true` hold; None when the `context` excludes it.
+
+    `readings` are the values of those atoms that are neither true nor false. A step of a variable counts as a fact of
+    its own: moving a scale by one level is one change.
+    """
     if not bdd.holds(context, true):
         return None
     klass = next(at for at, edge in enumerate(item.classes) if bdd.holds(edge, true))
     features: list[tuple[str, float, float]] = []
     for feature, weight in zip(item.response.features, default_weights(item.response), strict=True):
         holds = feature.index == klass if feature.kind == "class" else feature.index in true
-        features.append((feature.name, float(holds), weight))
+        value = readings.get(feature.index, float(holds)) if feature.kind == "proposition" else float(holds)
+        features.append((feature.name, value, weight))
     flips = tuple(
         () if at == klass else nearest(bdd, bdd.conjoin(edge, context), true) for at, edge in enumerate(item.classes)
     )
@@ -66,6 +76,7 @@ def reason(bdd: Bdd, edge: int, context: int, true: frozenset[int]) -> Facts:
         pass
     kept = {atom: atom in true for atom in bdd.support([forced])}
     for atom in list(kept):
+        bdd.work.spend(len(kept) // 5)
         rest = {other: value for other, value in kept.items() if other != atom}
         if _forces(bdd, forced, rest):
             kept = rest
@@ -95,6 +106,7 @@ class _Reason:
         if len(self.memo) > _MAX_STATES:
             raise _TooLarge
         bdd = self.bdd
+        bdd.work.spend(_STEPS)
         level = bdd.levels[edge >> 1]
         low, high = bdd.cofactors(edge, level)
         found = self.best(bdd.conjoin(low, high), limit)
@@ -112,6 +124,7 @@ def _forces(bdd: Bdd, edge: int, facts: dict[int, bool]) -> bool:
     pending, seen = [edge], {edge}
     while pending:
         current = pending.pop()
+        bdd.work.spend(1)
         if current == FALSE:
             return False
         if current == TRUE:
@@ -135,7 +148,9 @@ def nearest(bdd: Bdd, edge: int, true: frozenset[int]) -> Facts | None:
     def of(target: int) -> int:
         return 0 if target == TRUE else far if target == FALSE else cost[target][0]
 
-    for at in bdd.reachable([edge]):  # children first
+    reached = bdd.reachable([edge])  # children first
+    bdd.work.spend(_STEPS * len(reached))
+    for at in reached:
         holds = bdd.order[bdd.levels[at]] in true
         for flip in (0, 1):
             without = of(bdd.lows[at] ^ flip) + holds
@@ -150,8 +165,3 @@ def nearest(bdd: Bdd, edge: int, true: frozenset[int]) -> Facts | None:
             changes.append((atom, value))
         edge = (bdd.highs[at] if value else bdd.lows[at]) ^ (edge & 1)
     return tuple(changes)
-
-
-def names(facts: Facts, atoms: Sequence[str]) -> tuple[tuple[str, bool], ...]:
-    """Facts by the names of their atoms, in the order of the columns."""
-    return tuple((atoms[atom], value) for atom, value in sorted(facts))

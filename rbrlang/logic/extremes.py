@@ -17,11 +17,13 @@ Knuth, The Art of Computer Programming 4A, 7.1.4, algorithm B (the heaviest sati
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
+from itertools import combinations, pairwise
 
-from rbrlang.logic.bdd import deep_recursion
+from rbrlang.logic.assemble import diagram
+from rbrlang.logic.bdd import FALSE, TRUE, Bdd, deep_recursion
 from rbrlang.logic.circuit import Circuit, Diagram, ResponseCircuit
 
 
@@ -42,7 +44,7 @@ def greatest(circuit: Circuit, response: ResponseCircuit, worth: Mapping[int, in
 
     `worth` need not name every atom; the others are worth 0. Raises `OrderError`.
     """
-    order = _order(response.diagram, circuit.axioms, (*response.atoms, *worth))
+    order = atom_order((response.diagram, circuit.axioms), (*response.atoms, *worth))
     walk = _Walk(response, circuit.axioms, order, [worth.get(atom, 0) for atom in order])
     start = (response.diagram.root, circuit.axioms.root)
     with deep_recursion(3 * len(order) + 1000):
@@ -55,16 +57,39 @@ def greatest(circuit: Circuit, response: ResponseCircuit, worth: Mapping[int, in
     return tuple(found)
 
 
-def _order(first: Diagram, second: Diagram, atoms: tuple[int, ...]) -> list[int]:
-    """An order of the atoms in which every path of both diagrams tests them."""
+def one_way(circuit: Circuit, response: ResponseCircuit, variables: Sequence[int]) -> Circuit:
+    """The circuit with each value of those variables written in one way: of a scale no step without those before it,
+    of a choice no two steps. What is excluded is only other ways to write the same. Raises `OrderError`.
+    """
+    chosen = [circuit.domains[v] for v in variables]
+    steps = [first + step for first, domain in chosen for step in range(len(domain.values) - 1)]
+    bdd = Bdd(atom_order((response.diagram, circuit.axioms), steps))
+    allowed = TRUE
+    values = [TRUE if terminal else FALSE for terminal in circuit.axioms.terminals]
+    for atom, low, high in circuit.axioms.nodes:
+        values.append(bdd.choose(bdd.variable(atom), values[high], values[low]))
+    edge = values[circuit.axioms.root]
+    for first, domain in chosen:
+        mine = [bdd.variable(first + step) for step in range(len(domain.values) - 1)]
+        if domain.kind == "scale":
+            pairs = [bdd.disjoin(low, high ^ 1) for low, high in pairwise(mine)]
+        else:
+            pairs = [bdd.conjoin(one, other) ^ 1 for one, other in combinations(mine, 2)]
+        allowed = bdd.conjoin(allowed, bdd.conjoin_all(pairs))
+    both = bdd.conjoin(edge, allowed)
+    return replace(circuit, axioms=diagram(bdd, [both], both, yes_no=True))
+
+
+def atom_order(diagrams: Sequence[Diagram], atoms: Sequence[int] = ()) -> list[int]:
+    """An order of the atoms, and of those of the diagrams, in which every path tests them. Raises `OrderError`."""
     sorter: TopologicalSorter[int] = TopologicalSorter(dict.fromkeys(sorted(set(atoms)), ()))
-    for diagram in (first, second):
-        terminals = len(diagram.terminals)
-        for atom, low, high in diagram.nodes:
+    for each in diagrams:
+        terminals = len(each.terminals)
+        for atom, low, high in each.nodes:
             sorter.add(atom)
             for child in (low, high):
                 if child >= terminals:
-                    sorter.add(diagram.nodes[child - terminals][0], atom)
+                    sorter.add(each.nodes[child - terminals][0], atom)
     try:
         return list(sorter.static_order())
     except CycleError:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 
 from rbrlang.lang.program import Program, ResponseType
 from rbrlang.logic.bdd import Bdd
@@ -39,27 +40,27 @@ def _values(bdd: Bdd, edges: list[int], points: dict[int, int]) -> list[int]:
     return [(1 - value[e >> 1]) % PRIME if e & 1 else value[e >> 1] for e in edges]
 
 
-def _response(response: ResponseType, values: list[int]) -> object:
+def _response(response: ResponseType, values: list[int], keys: Sequence[str]) -> object:
     context, *classes = values
     share = pow(context, PRIME - 2, PRIME)  # 1 / context
     by_name = {name: value * share % PRIME for name, value in zip(response.classes, classes, strict=True)}
     return {
         "name": response.name,
         "ranks": [sorted((name, f"{by_name[name]:x}") for name in tier) for tier in response.ranks],
-        "features": sorted((feature.kind, feature.name) for feature in response.features),
+        "features": sorted(("rubric", keys[f.index]) if f.rubric else (f.kind, f.name) for f in response.features),
     }
 
 
 def fingerprint(program: Program, compiled: Compiled) -> str:
     """The fingerprint of a program whose response types all compiled: 32 hexadecimal digits."""
-    points = {atom: _point(name) for atom, name in enumerate(program.keys)}
+    keys = program.keys
+    points = {atom: _point(name) for atom, name in enumerate(keys)}
     responses: list[object] = []
     for item in compiled.responses:
         if item is not None:
             inside = [compiled.bdd.conjoin(edge, item.context) for edge in item.classes]
-            responses.append(
-                (item.response.name, _response(item.response, _values(compiled.bdd, [item.context, *inside], points)))
-            )
+            values = _values(compiled.bdd, [item.context, *inside], points)
+            responses.append((item.response.name, _response(item.response, values, keys)))
     axioms = _values(compiled.bdd, [compiled.axioms], points)[0]
     content = {"axioms": f"{axioms:x}", "responses": sorted(responses, key=lambda r: r[0])}  # pyright: ignore
     text = json.dumps(content, sort_keys=True)

@@ -29,8 +29,12 @@ from rbrlang.lang.program import (
 )  # fmt: skip
 from rbrlang.logic.worth import default_weights
 
-Kind = Literal["proposition", "measure", "derived", "class", "reward"]
+Kind = Literal["proposition", "variable", "measure", "rubric", "derived", "class", "reward"]
 Sign = Literal["+", "-", "both"]
+_OPPOSITE: dict[Sign, Sign] = {"+": "-", "-": "+", "both": "both"}
+
+
+_KINDS: dict[str, Kind] = {"p": "proposition", "v": "variable", "m": "measure", "q": "rubric"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +68,22 @@ class Graph:
 def graph(program: Program, responses: frozenset[str]) -> Graph:
     """The graph of those response types of a program that are named."""
     atoms = [f"p_{p.name}" for p in program.propositions]
+    atoms += [f"v_{domain.name}" for _, domain in program.domains for _ in domain.values[1:]]
     atoms += [f"m_{number}" for number in range(len(program.measures))]
+    atoms += [f"v_{program.variables[reading.share.variable].name}" for reading in program.readings]
+    atoms += [f"q_{number}" for number in range(len(program.atoms) - len(atoms))]
     derived = [f"d_{number}_{d.name.replace('.', '_')}" for number, d in enumerate(program.definitions)]
     every: dict[str, Node] = {}
     for name, node in zip(program.atoms, atoms, strict=True):
-        every[node] = Node(node, "proposition" if node.startswith("p_") else "measure", name, "")
+        kind = _KINDS[node[0]]
+        every[node] = Node(node, kind, node.removeprefix("v_") if kind == "variable" else name, "")
     for definition, node in zip(program.definitions, derived, strict=True):
         every[node] = Node(node, "derived", definition.name, "")
     edges: dict[tuple[str, str], Edge] = {}
 
     def use(formula: Formula, end: str) -> None:
-        for part, positive in _uses(formula, True):
+        for part, sign in _uses(formula):
             start = atoms[part.atom] if isinstance(part, Var) else derived[part.definition]
-            sign: Sign = "+" if positive else "-"
             known = edges.get((start, end))
             edges[start, end] = Edge(start, end, sign if known is None or known.sign == sign else "both", None)
 
@@ -115,22 +122,22 @@ def _reaching(every: dict[str, Node], edges: list[Edge]) -> Graph:
     )
 
 
-def _uses(formula: Formula, positive: bool) -> Iterator[tuple[Var | Ref, bool]]:
+def _uses(formula: Formula) -> Iterator[tuple[Var | Ref, Sign]]:
     """What a formula names, each time with its sign."""
-    pending: list[tuple[Formula, bool]] = [(formula, positive)]
+    pending: list[tuple[Formula, Sign]] = [(formula, "+")]
     while pending:
         part, sign = pending.pop()
         match part:
             case Var() | Ref():
                 yield part, sign
             case Not():
-                pending.append((part.operand, not sign))
+                pending.append((part.operand, _OPPOSITE[sign]))
             case And() | Or() | AtLeast():
-                pending += [(operand, sign) for operand in reversed(part.operands)]
+                pending.extend((operand, sign) for operand in reversed(part.operands))
             case Implies():
-                pending += [(part.right, sign), (part.left, not sign)]
+                pending.extend(((part.right, sign), (part.left, _OPPOSITE[sign])))
             case Iff():
-                pending += [(side, way) for side in (part.right, part.left) for way in (sign, not sign)]
+                pending.extend(((part.right, "both"), (part.left, "both")))
             case Const() | ClassRef():
                 pass
             case _:
@@ -141,7 +148,9 @@ def _uses(formula: Formula, positive: bool) -> Iterator[tuple[Var | Ref, bool]]:
 
 _DOT = {
     "proposition": 'shape=box, style="rounded,filled", fillcolor="#eef4ff"',
+    "variable": 'shape=box, style="rounded,filled", fillcolor="#f3ecff"',
     "measure": 'shape=box, style="rounded,filled", fillcolor="#f2f2f2"',
+    "rubric": 'shape=box, style="rounded,filled,dashed", fillcolor="#f2f2f2"',
     "derived": 'shape=ellipse, style=filled, fillcolor="#fff7e0"',
     "class": 'shape=box, style=filled, fillcolor="#e8f7e8"',
     "reward": 'shape=doubleoctagon, style=filled, fillcolor="#fde8e8"',
@@ -150,7 +159,7 @@ _DOT = {
 _COLOURS = ("#0b5fa5", "#b34700", "#00785a", "#8a3d85", "#7a6400", "#a3153f")
 _READING = "solid: named as it is · dashed: named with `!`, at least once · one colour for each response type"
 _MERMAID = {
-    "proposition": ('(["', '"])'), "measure": ('[/"', '"/]'), "derived": ('("', '")'), "class": ('["', '"]'),
+    "proposition": ('(["', '"])'), "variable": ('[["', '"]]'), "measure": ('[/"', '"/]'), "rubric": ('[\\"', '"\\]'), "derived": ('("', '")'), "class": ('["', '"]'),
     "reward": ('{{"', '"}}'),
 }  # fmt: skip
 
@@ -161,13 +170,13 @@ def _drawable(found: Graph) -> Graph:
     Such features are counted in the reward's box instead; a proposition that does nothing else keeps its line.
     """
     busy = {edge.start for edge in found.edges if edge.weight is None}
-    hidden = [edge for edge in found.edges if edge.weight == 0 and edge.start in busy and edge.start[0] in "pm"]
+    hidden = {edge for edge in found.edges if edge.weight == 0 and edge.start in busy and edge.start[0] in "pmv"}
     counts = Counter(edge.end for edge in hidden)
     nodes = [
         replace(node, label=f"{node.label} ({counts[node.id]} propositions may be weighed)") if node.id in counts else node
         for node in found.nodes
     ]  # fmt: skip
-    return Graph(tuple(nodes), tuple(edge for edge in found.edges if edge not in set(hidden)))
+    return Graph(tuple(nodes), tuple(edge for edge in found.edges if edge not in hidden))
 
 
 def _label(edge: Edge) -> str:
@@ -176,10 +185,9 @@ def _label(edge: Edge) -> str:
 
 def _colours(found: Graph) -> dict[str, str]:
     """The colour of lines into a class or reward, by the id of either."""
-    responses = list(dict.fromkeys(node.response for node in found.nodes if node.response))
-    return {
-        node.id: _COLOURS[responses.index(node.response) % len(_COLOURS)] for node in found.nodes if node.response
-    }  # fmt: skip
+    responses = dict.fromkeys(node.response for node in found.nodes if node.response)
+    colour = {response: _COLOURS[at % len(_COLOURS)] for at, response in enumerate(responses)}
+    return {node.id: colour[node.response] for node in found.nodes if node.response}
 
 
 def dot(found: Graph, title: str) -> str:
@@ -203,7 +211,7 @@ def dot(found: Graph, title: str) -> str:
     for response, members in inside.items():
         lines += [f"  subgraph cluster_{response} {{", f"    label={quoted(response)}; color=gray;"]
         lines += ["    " + line for line in members] + ["  }"]
-    for column in (("proposition", "measure"), ("class",), ("reward",)):
+    for column in (("proposition", "variable", "measure", "rubric"), ("class",), ("reward",)):
         ids = [node.id for node in found.nodes if node.kind in column]
         lines += [f"  {{ rank=same; {'; '.join(ids)} }}"] if ids else []
     for edge in found.edges:
@@ -226,10 +234,12 @@ def mermaid(found: Graph) -> str:
 
     lines = ["flowchart LR"]
     lines += [f"  {drawn(node)}" for node in found.nodes if node.kind != "class"]
-    for response in dict.fromkeys(node.response for node in found.nodes if node.kind == "class"):
-        lines.append(f"  subgraph s_{response} [{response}]")
-        lines += [f"    {drawn(node)}" for node in found.nodes if node.kind == "class" and node.response == response]
-        lines.append("  end")
+    inside: dict[str, list[str]] = {}
+    for node in found.nodes:
+        if node.kind == "class":
+            inside.setdefault(node.response, []).append(f"    {drawn(node)}")
+    for response, members in inside.items():
+        lines += [f"  subgraph s_{response} [{response}]", *members, "  end"]
     for edge in found.edges:
         arrow = "-.->" if edge.weight is None and edge.sign != "+" else "-->"
         label = f'|"{_label(edge)}"|' if edge.weight is not None or edge.sign == "both" else ""

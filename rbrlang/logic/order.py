@@ -51,17 +51,23 @@ def first_use(program: Program) -> list[int]:
 
 
 def _sorted_thresholds(program: Program, order: list[int]) -> list[int]:
-    """The order with the thresholds of each quantity among their places by size, the one first that is used first.
+    """The order with the thresholds of each quantity among their places by size, the one first that is used first; and with
+    the steps of each variable as its chain has them.
 
     That one above a larger number is above every smaller one too takes one node a threshold then, and the square of
     that in an order without order. A cascade over thresholds, upwards or downwards, keeps the order that suits it.
     """
-    first = len(program.propositions)
+    first = program.first_measure
     places: dict[tuple[str, str, Judged], list[int]] = {}
     for place, atom in enumerate(order):
-        if atom >= first:
+        if first <= atom < first + len(program.measures):
             places.setdefault(program.measures[atom - first].quantity, []).append(place)
     found = list(order)
+    for start, domain in program.domains:
+        steps = range(start, start + len(domain.values) - 1)
+        mine = [place for place, atom in enumerate(order) if atom in steps]
+        for place, atom in zip(mine, steps, strict=True):
+            found[place] = atom
     for own in places.values():
         by_size = sorted((order[place] for place in own), key=lambda atom: program.measures[atom - first].threshold)
         if order.index(by_size[-1], own[0]) < order.index(by_size[0], own[0]):

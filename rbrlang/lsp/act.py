@@ -9,6 +9,7 @@ from pathlib import Path
 from lsprotocol import types
 
 from rbrlang import codes
+from rbrlang.budget import Budget
 from rbrlang.checking import Checked, check
 from rbrlang.diagnostics import Diagnostic, Fix, PolicyError, chosen
 from rbrlang.lang.printing.format import formatted
@@ -106,7 +107,7 @@ def _edit(positions: Positions, fix: Fix) -> types.TextEdit:
 
 def mended(workspace: Workspace, document: Document) -> list[types.TextEdit]:
     """The edits that apply every machine-applicable fix, as `rbrc check --fix` does."""
-    path = Path(document.root.key)
+    path, budget = Path(document.root.key), Budget()
     if not any(f.applicability == "machine-applicable" for d in document.checked.diagnostics for f in d.fixes):
         return []
 
@@ -114,7 +115,7 @@ def mended(workspace: Workspace, document: Document) -> list[types.TextEdit]:
         def read(other: Path) -> bytes:
             return text.encode("utf-8", "surrogatepass") if other == path else workspace.read(other)
 
-        return check(path, read=read)
+        return check(path, read=read, steps=budget)
 
     return changes(document.source, mend(document.checked, recheck).text, workspace.encoding.of(document.source))
 
@@ -122,7 +123,7 @@ def mended(workspace: Workspace, document: Document) -> list[types.TextEdit]:
 def format(source: Source, positions: Positions) -> list[types.TextEdit] | None:
     """The edits that give a file its canonical layout; None when it cannot be read."""
     try:
-        return changes(source, formatted(source), positions)
+        return changes(source, formatted(source, Budget()), positions)
     except PolicyError:
         return None
 

@@ -9,11 +9,11 @@ from itertools import pairwise
 from lsprotocol import types
 
 from rbrlang import codes
-from rbrlang.highlight import words
+from rbrlang.highlight import Word, words
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.meaning.scope import lookup
 from rbrlang.lang.program import TextTest
-from rbrlang.lsp.describe import entity_of, masses, percent, probability
+from rbrlang.lsp.describe import entity_of, masses, percent, probabilities
 from rbrlang.lsp.names import Target
 from rbrlang.lsp.positions import Positions
 from rbrlang.lsp.workspace import Document
@@ -21,12 +21,12 @@ from rbrlang.source import Span
 
 TOKEN_TYPES = (
     "comment", "string", "decorator", "keyword", "function", "operator", "number", "variable", "struct", "parameter",
-    "enum", "enumMember", "namespace",
+    "enum", "enumMember", "namespace", "property",
 )  # fmt: skip
 TOKEN_MODIFIERS = ("declaration", "documentation", "defaultLibrary")
 _OF_KIND = {
     "proposition": "variable", "derived proposition": "function", "group": "struct", "parameter": "parameter",
-    "response type": "enum",
+    "response type": "enum", "rubric": "struct",
 }  # fmt: skip
 _Fold = Callable[[int, int, types.FoldingRangeKind | None], Iterator[types.FoldingRange]]
 _CHECKED = (codes.TEST_FAILED, codes.PROPERTY_VIOLATED, codes.NOT_MONOTONE)
@@ -42,6 +42,7 @@ def semantic_tokens(document: Document, positions: Positions, within: tuple[int,
     lines is one token a line, which every client understands.
     """
     own = {(m.span.start, m.span.end): m for m in document.own}
+    inside = [m.span for m in document.own if m.targets[0].kind == "column"]
     data: list[int] = []
     last = types.Position(0, 0)
     for word in words(document.source.text):
@@ -58,7 +59,12 @@ def semantic_tokens(document: Document, positions: Positions, within: tuple[int,
             modifiers = 1 << 1
         if not kind:
             continue
-        for start, end in _lines(document.source.text, word.start, word.end):
+        pieces = [(word.start, word.end, kind)]
+        if word.kind.semantic == "string":
+            pieces = list(_around([(s.start, s.end) for s in inside if word.start < s.start < word.end], word))
+        for start, end, kind in (
+            (a, b, kind) for first, last_, kind in pieces for a, b in _lines(document.source.text, first, last_)
+        ):
             place, stop = positions.position(start), positions.position(end)
             line = place.line - last.line
             data += [
@@ -67,6 +73,16 @@ def semantic_tokens(document: Document, positions: Positions, within: tuple[int,
             ]  # fmt: skip
             last = place
     return data
+
+
+def _around(columns: Sequence[tuple[int, int]], word: Word) -> Iterator[tuple[int, int, str]]:
+    """A string cut where it names columns."""
+    last = word.start
+    for start, end in columns:
+        yield last, start, "string"
+        yield start, end, "property"
+        last = end
+    yield last, word.end, "string"
 
 
 def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -83,6 +99,8 @@ def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 def _type(document: Document, target: Target) -> str:
     if target.kind == "class":
         return "enumMember"
+    if target.kind == "column":
+        return "property"
     if target.kind == "entity":
         entity = entity_of(document, target)
         return "" if entity is None else _OF_KIND[entity.kind]
@@ -103,7 +121,7 @@ def foldings(document: Document, positions: Positions) -> Iterator[types.Folding
 
     for statement in module.statements:
         yield from lines(statement.span.start, statement.span.end)
-        for item in statement.items if isinstance(statement, tree.Prop) else ():
+        for item in statement.items if isinstance(statement, (tree.Prop, tree.Variable)) else ():
             yield from lines(item.span.start, item.span.end)
     text = document.source.text
     yield from _runs([c.span for c in module.comments], text, lines, types.FoldingRangeKind.Comment)
@@ -128,13 +146,14 @@ def _runs(spans: Sequence[Span], text: str, lines: _Fold, kind: types.FoldingRan
 def hints(document: Document, positions: Positions, start: int, end: int) -> Iterator[types.InlayHint]:
     """How probable each class and derived proposition is under the priors, behind its name where it is defined."""
     scope = document.scopes[document.root.key]
-    for statement in document.root.module.statements:
-        if statement.span.end < start or statement.span.start > end:
-            continue
+    shown = [s for s in document.root.module.statements if s.span.end >= start and s.span.start <= end]
+    derived = [s for s in shown if isinstance(s, tree.Assign) and not s.every and len(s.target.parts) == 1]
+    entities = [entity for s in derived if (entity := scope.own.get(s.target.text)) is not None]
+    values = dict(zip((entity.name for entity in entities), probabilities(document, entities), strict=True))
+    for statement in shown:
         match statement:
             case tree.Assign() if not statement.every and len(statement.target.parts) == 1:
-                entity = scope.own.get(statement.target.text)
-                value = None if entity is None else probability(document, entity)
+                value = values.get(statement.target.text)
                 if value is not None:
                     yield _hint(positions, statement.target.span.end, value)
             case tree.Assign() | tree.Override() if len(statement.target.parts) > 1:
@@ -146,11 +165,10 @@ def hints(document: Document, positions: Positions, start: int, end: int) -> Ite
             case tree.Response() if statement.cascade:
                 entity = scope.own.get(statement.names[0].text)
                 found = {} if entity is None else masses(document, entity)
-                counts = [line.name.text for line in statement.cascade]
                 for line in statement.cascade:
-                    # A class of several lines has its mass at the first of them.
-                    if line.name.text in found and counts.index(line.name.text) == statement.cascade.index(line):
-                        yield _hint(positions, line.name.span.end, found[line.name.text])
+                    mass = found.pop(line.name.text, None)  # a class of several lines has its mass at the first of them
+                    if mass is not None:
+                        yield _hint(positions, line.name.span.end, mass)
             case _:
                 pass
 

@@ -13,12 +13,14 @@ from typing import NamedTuple
 from lsprotocol import types
 
 from rbrlang.lang import syntax as tree
-from rbrlang.lang.load import Reader, load, standard_library
+from rbrlang.lang.load import Reader, load, standard_modules
 from rbrlang.lang.meaning.scope import Entity, Scope, build_scopes
 from rbrlang.lang.program import Judged
 from rbrlang.lang.reading import grammar
 from rbrlang.lang.reading.parse import following
 from rbrlang.lang.reading.tokens import Token, lex
+from rbrlang.lang.variables import MAX_VALUES
+from rbrlang.lsp.describe import column_of
 from rbrlang.lsp.workspace import Document
 from rbrlang.source import Source
 
@@ -39,10 +41,12 @@ _SNIPPETS = {
 _FOREIGN = frozenset({"and", "or", "not"})
 _KINDS = {
     tree.Prop: types.CompletionItemKind.Variable,
+    tree.Variable: types.CompletionItemKind.Enum,
     tree.Assign: types.CompletionItemKind.Function,
     tree.Group: types.CompletionItemKind.Struct,
     tree.Param: types.CompletionItemKind.Constant,
     tree.Response: types.CompletionItemKind.Enum,
+    tree.Rubric: types.CompletionItemKind.Struct,
 }
 _QUANTIFIERS = frozenset({"ANY", "ALL", "NONE", "AT_LEAST", "AT_MOST", "EXACTLY"})
 _RELATIONS = frozenset({">", ">=", "<", "<=", "==", "=", "!="})
@@ -70,11 +74,13 @@ def complete(document: Document, offset: int, read: Reader) -> list[types.Comple
     while start > 0 and (text[start - 1].isascii() and (text[start - 1].isalnum() or text[start - 1] == "_")):
         start -= 1
     lexed = lex(Source(document.source.name, text[:start]))
-    if any(c.span.end >= start for c in lexed.comments) or any(
-        d.span.end >= start for d in lexed.diagnostics if d.code.id == "RBR1003"
-    ):
-        return []  # in a comment, or in text
-    place = _Place(_statement(document, lexed.chunks[-1].tokens if lexed.chunks else (), text, start))
+    if any(c.span.end >= start for c in lexed.comments):
+        return []
+    tokens = lexed.chunks[-1].tokens if lexed.chunks else ()
+    if tokens and tokens[-1].end >= start and any(d.code.id == "RBR1003" for d in lexed.diagnostics):  # in text
+        opened = text[start - 1 : start] == "{" and text[start - 2 : start - 1] not in ("{", "\\")
+        return list(_columns(document)) if opened and tokens[0].kind in ("PROP", "AT") else []
+    place = _Place(_statement(document, tokens, text, start))
     if place.last() == "__AT" or text[start - 1 : start] == "@":
         return [_item(name, types.CompletionItemKind.Property, detail) for name, detail in _ANNOTATIONS.items()]
     scope = document.scopes[document.root.key]
@@ -82,7 +88,19 @@ def complete(document: Document, offset: int, read: Reader) -> list[types.Comple
         return list(_behind_dot(document, scope, place))
     kinds = following([token.kind for token in place.tokens])
     items = list(_words(kinds, not place.tokens))
-    if "NAME" in kinds:
+    if place.last() == "NAME" and place.tokens[-1].text == "column" and "NAME" in kinds:
+        return items + (list(_columns(document)) if place.first == "TEST" else [])
+    if "NAME" in kinds and (not place.tokens or (place.first == "TEST" and "GIVEN" in kinds)):
+        items.append(_item(
+            "column", types.CompletionItemKind.Keyword,
+            snippet="" if place.tokens else 'column ${1:name} "${2:what it holds}"',
+        ))  # fmt: skip
+    if "NAME" in kinds and not place.tokens:
+        items.append(_item(
+            "rubric", types.CompletionItemKind.Keyword,
+            snippet="rubric ${1:name} from ${2:criteria} {\n  points over ${3:positive}\n}",
+        ))  # fmt: skip
+    if "NAME" in kinds and not (place.first == "TEST" and "GIVEN" in kinds):
         items += _names(document, scope, place, read)
     return items
 
@@ -118,6 +136,13 @@ _TEXTS: dict[Judged, str] = {
 }
 
 
+def _columns(document: Document) -> Iterator[types.CompletionItem]:
+    for name, targets in document.columns[document.root.key].items():
+        found = column_of(document, targets[-1])
+        about, doc = ("", "") if found is None else (found.about.value, found.doc)
+        yield _item(name, types.CompletionItemKind.Field, about, doc=doc)
+
+
 def _words(kinds: set[str], opening: bool) -> Iterator[types.CompletionItem]:
     for word, kind in grammar.load().words.items():
         if kind in kinds and word not in _FOREIGN:
@@ -128,7 +153,8 @@ def _entities(names: Mapping[str, Entity], kinds: tuple[type, ...]) -> Iterator[
     for name, entity in names.items():
         declaration = entity.declaration
         if isinstance(declaration, kinds):
-            detail = declaration.statement.value if isinstance(declaration, tree.Prop) else entity.kind
+            asked = isinstance(declaration, (tree.Prop, tree.Variable))
+            detail = declaration.statement.value if asked else entity.kind
             yield _item(name, _KINDS[type(declaration)], detail, doc=declaration.doc)
 
 
@@ -163,14 +189,14 @@ def _behind_dot(document: Document, scope: Scope, place: _Place) -> Iterator[typ
 
 def _standard(written: Sequence[str]) -> Iterator[types.CompletionItem]:
     """The parts of a standard module's name that may follow those written."""
-    if not written or written[0] != "std":
+    if not written:
         return
-    folder = standard_library().joinpath(*written[1:])
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.suffix == ".rbr":
-            yield _item(path.stem, types.CompletionItemKind.File, "standard module")
-        elif path.is_dir():
-            yield _item(path.name, types.CompletionItemKind.Folder, "standard library")
+    before = ".".join(written) + "."
+    after = [name.removeprefix(before).split(".") for name in standard_modules() if name.startswith(before)]
+    for name in dict.fromkeys(folder for folder, *inside in after if inside):
+        yield _item(name, types.CompletionItemKind.Folder, "standard library")
+    for name in [module for module, *inside in after if not inside]:
+        yield _item(name, types.CompletionItemKind.File, "standard module")
 
 
 def _wants_response(place: _Place, at: int) -> bool:
@@ -204,7 +230,7 @@ def _names(document: Document, scope: Scope, place: _Place, read: Reader) -> Ite
     elif place.first == "REWARD":
         yield from _classes(_response_of(scope, place))
         if place.last() != "MARGIN":
-            yield from _entities(scope.names, (tree.Prop,))
+            yield from _entities(scope.names, (tree.Prop, tree.Variable))
             yield from modules
             yield _item("classes", types.CompletionItemKind.Keyword, "every class")
     elif place.first == "RESPONSE":
@@ -224,15 +250,43 @@ def _names(document: Document, scope: Scope, place: _Place, read: Reader) -> Ite
 
 def _formula_names(scope: Scope, place: _Place, modules: list[types.CompletionItem]) -> Iterator[types.CompletionItem]:
     if place.tokens[-1].text in _RELATIONS:
+        before = [token.text for token in place.tokens[-4:-1]]
+        names = scope.modules.get(before[0], {}) if len(before) == 3 and before[1] == "." else scope.names
+        entity = names.get(before[-1]) if before else None
+        if entity is not None and isinstance(entity.declaration, tree.Variable):
+            yield from _values(entity.declaration)
+            if entity.declaration.kind == "choice":
+                return
         yield from _entities(scope.names, (tree.Param,))
     elif (place.tokens[-1].text == "(" and place.last(2) in _QUANTIFIERS) or (
         place.tokens[-1].text == "," and place.last(2) == "NUMBER"
     ):
         yield from _entities(scope.names, (tree.Group,))
     else:
-        wanted = (tree.Prop, tree.Group) if place.first == "MONOTONE" else (tree.Prop, tree.Assign)
+        wanted: tuple[type, ...]
+        wanted = (
+            (tree.Prop, tree.Variable, tree.Group)
+            if place.first == "MONOTONE"
+            else (tree.Prop, tree.Variable, tree.Assign)
+        )
+        wanted += (tree.Rubric,) if place.first == "REWARD" else ()
         yield from _entities(scope.names, wanted)
     yield from modules
+
+
+def _values(declared: tree.Variable) -> Iterator[types.CompletionItem]:
+    """The levels or options of a scale or a choice, with what they mean."""
+    about = {
+        item.value.text if isinstance(item.value, tree.Ident) else f"{item.value.value:g}": item.about.value
+        for item in declared.items
+        if isinstance(item, tree.ValueItem)
+    }
+    values = list(about)
+    if declared.levels is not None:
+        low, high = (int(level.value) for level in declared.levels)
+        values = [str(level) for level in range(low, min(high, low + MAX_VALUES) + 1)]
+    for value in values:
+        yield _item(value, types.CompletionItemKind.EnumMember, about.get(value, ""))
 
 
 def _use(document: Document, tokens: Sequence[Token], read: Reader) -> Iterator[types.CompletionItem]:

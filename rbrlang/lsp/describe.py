@@ -6,16 +6,19 @@ axioms, and whether the axioms already decide it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import assert_never
 
+from rbrlang.budget import SpentError
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.meaning.scope import Entity
-from rbrlang.lang.program import Var
+from rbrlang.lang.program import Formula, Var
 from rbrlang.logic.bdd import FALSE, NodeBudget
 from rbrlang.logic.compile import edge_of
 from rbrlang.lsp.names import Target
 from rbrlang.lsp.workspace import Document, View
+from rbrlang.source import Span
 
 
 def percent(mass: float) -> str:
@@ -38,28 +41,34 @@ def response_of(view: View, target: Target) -> tuple[Entity, str] | None:
     return None if entity is None else (entity, name)
 
 
-def probability(document: Document, entity: Entity) -> float | None:
-    """P(true) of a proposition or derived proposition under the priors, given the axioms; None where it is not decided.
+def probabilities(document: Document, entities: Sequence[Entity]) -> list[float | None]:
+    """P(true) of propositions and derived propositions under the priors, given the axioms; None where it is not decided.
 
     None too for what the policy does not reach, and while the axioms contradict each other.
     """
     program, compiled = document.checked.program, document.checked.compiled
+    found: list[float | None] = [None] * len(entities)
     if compiled.axioms == FALSE:
-        return None
+        return found
+    formulas: dict[Span, Formula] = {one.span: Var(atom, one.span) for atom, one in enumerate(program.propositions)}
+    formulas |= {one.span: one.formula for one in program.definitions}
+    edge, edges = edge_of(compiled, program), dict[int, int]()
     try:
-        edge = None
-        for atom, proposition in enumerate(program.propositions):
-            if proposition.span == entity.span:
-                edge = edge_of(compiled, program)(Var(atom, entity.span))
-        for definition in program.definitions:
-            if definition.span == entity.span:
-                edge = edge_of(compiled, program)(definition.formula)
-        if edge is None:
-            return None
-        shares = compiled.bdd.shares([edge], compiled.axioms, program.priors)
-    except NodeBudget:
-        return None
-    return shares[0] if shares is not None else None
+        for at, entity in enumerate(entities):
+            if entity.span in formulas:
+                with suppress(NodeBudget):
+                    edges[at] = edge(formulas[entity.span])
+        shares = compiled.bdd.shares([*edges.values()], compiled.axioms, program.priors) if edges else None
+    except (NodeBudget, SpentError):
+        return found
+    for at, share in zip(edges, shares or (), strict=False):
+        found[at] = share
+    return found
+
+
+def probability(document: Document, entity: Entity) -> float | None:
+    """`probabilities` of one."""
+    return probabilities(document, [entity])[0]
 
 
 def masses(document: Document, response: Entity) -> dict[str, float]:
@@ -84,6 +93,8 @@ def hover(document: Document, target: Target) -> str | None:
         case "module":
             names = document.scopes[target.file].modules.get(target.name, {})
             return f"module **{target.name}**: " + ", ".join(f"`{name}`" for name in sorted(names))
+        case "column":
+            return "\n\n".join(_column(document, target))
         case "class":
             found = response_of(document, target)
             return None if found is None else "\n\n".join(_class(document, *found))
@@ -92,6 +103,28 @@ def hover(document: Document, target: Target) -> str | None:
             return None if entity is None else "\n\n".join(_entity(document, entity))
         case _:
             assert_never(target.kind)
+
+
+def column_of(view: View, target: Target) -> tree.Column | None:
+    """The declaration of a column that a target names."""
+    for module in view.modules:
+        for statement in module.module.statements if module.key == target.file else ():
+            if isinstance(statement, tree.Column) and statement.name.text == target.name:
+                return statement
+    return None
+
+
+def _column(document: Document, target: Target) -> Iterator[str]:
+    found = column_of(document, target)
+    yield f"column **{target.name}** of the rows"
+    if found is not None:
+        yield f"> {found.about.value}"
+    program = document.checked.program
+    users = [p.name for p in (*program.propositions, *program.variables) if target.name in p.columns]
+    if users:
+        yield f"asked about by {_listed(users)}"
+    if found is not None and found.doc:
+        yield found.doc
 
 
 def _class(document: Document, response: Entity, name: str) -> Iterator[str]:
@@ -124,10 +157,32 @@ def _entity(document: Document, entity: Entity) -> Iterator[str]:
             polarity = [item.answer for item in declaration.items if isinstance(item, tree.Example)]
             if polarity:
                 yield f"examples: {sum(polarity)} yes, {len(polarity) - sum(polarity)} no"
+        case tree.Variable():
+            yield f"{declaration.kind} **{entity.name}**"
+            yield f"> {declaration.statement.value}"
+            asks = [item.question.value for item in declaration.items if isinstance(item, tree.Ask)]
+            yield from (f"asked: {question}" for question in asks[:1])
+            about = {
+                item.value.text if isinstance(item.value, tree.Ident) else f"{item.value.value:g}": item.about.value
+                for item in declaration.items
+                if isinstance(item, tree.ValueItem)
+            }
+            for variable in document.checked.program.variables:
+                if variable.span == entity.span:
+                    chances = zip(variable.domain.values, variable.prior, strict=True)
+                    yield "\n".join(
+                        f"- `{v}` (prior {percent(p)})" + (f": {about[v]}" if v in about else "") for v, p in chances
+                    )
         case tree.Assign():
             yield f"derived proposition **{entity.name}**"
             yield _code(declaration.body.span.text)
             yield from _probability(document, entity)
+        case tree.Rubric():
+            rubric = {item.span: item for item in document.checked.program.rubrics}.get(entity.span)
+            yield f"rubric **{entity.name}**: what the criteria in the column `{declaration.column.text}` are worth"
+            if rubric is not None:
+                yield f"asked of each criterion: {rubric.question.question}"
+                yield "features: " + _listed(list(rubric.features))
         case tree.Group():
             yield f"group **{entity.name}**: " + (_listed([path.text for path in declaration.members]) or "empty")
         case tree.Param():

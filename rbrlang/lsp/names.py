@@ -11,24 +11,26 @@ from typing import Literal, NamedTuple, assert_never
 
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.load import LoadedModule
+from rbrlang.lang.meaning.columns import mentions as column_mentions
+from rbrlang.lang.meaning.rubrics import asking
 from rbrlang.lang.meaning.scope import Entity, Scope, lookup
 from rbrlang.source import Source, Span
 
 
 class Target(NamedTuple):
-    """What a name stands for: a declaration, a class, an imported module under its name here, or a file.
+    """What a name stands for: a declaration, a class, a column, an imported module under its name here, or a file.
 
     `file` is the key of the declaring file. A class is called `response.class` after the first response type of its
-    statement.
+    statement. A column that several files declare is one, and each mention has all of their targets.
     """
 
-    kind: Literal["entity", "class", "module", "file"]
+    kind: Literal["entity", "class", "column", "module", "file"]
     file: str
     name: str
 
 
 class Mention(NamedTuple):
-    """One place that speaks of a target. `*.class` may speak of several."""
+    """One place that speaks of a target. `*.class` may speak of several, and so does a column."""
 
     span: Span
     targets: tuple[Target, ...]
@@ -36,6 +38,7 @@ class Mention(NamedTuple):
 
 
 Classes = Mapping[str, tuple[Target, ...]]
+Columns = Mapping[str, tuple[Target, ...]]
 
 
 def of_entity(entity: Entity) -> Target:
@@ -56,9 +59,23 @@ def classes_of(response: Entity | None) -> dict[str, tuple[Target, ...]]:
     return {ident.text: (of_class(response, ident.text),) for tier in response.declaration.tiers for ident in tier}
 
 
-def mentions(module: LoadedModule, scopes: Mapping[str, Scope]) -> tuple[Mention, ...]:
+def columns_of(modules: Sequence[LoadedModule]) -> dict[str, Columns]:
+    """By file, imported ones first, the columns that it knows, each with the files that declare it."""
+    known: dict[str, Columns] = {}
+    for module in modules:
+        found: dict[str, tuple[Target, ...]] = {}
+        given = [known[key] for _, key in module.imports]
+        own = [s.name.text for s in module.module.statements if isinstance(s, tree.Column)]
+        for columns in (*given, {name: (Target("column", module.key, name),) for name in own}):
+            for name, targets in columns.items():
+                found[name] = tuple(dict.fromkeys((*found.get(name, ()), *targets)))
+        known[module.key] = found
+    return known
+
+
+def mentions(module: LoadedModule, scopes: Mapping[str, Scope], columns: Columns) -> tuple[Mention, ...]:
     """Every mention in a file, in the order of the text. Names that mean nothing are left out."""
-    found = _Walk(module, scopes).run()
+    found = _Walk(module, scopes, columns).run()
     return tuple(sorted(found, key=lambda m: (m.span.start, m.span.end)))
 
 
@@ -69,8 +86,8 @@ def mention_at(found: Sequence[Mention], offset: int) -> Mention | None:
 
 
 class _Walk:
-    def __init__(self, module: LoadedModule, scopes: Mapping[str, Scope]) -> None:
-        self.module = module
+    def __init__(self, module: LoadedModule, scopes: Mapping[str, Scope], columns: Columns) -> None:
+        self.module, self.columns = module, columns
         self.scopes = scopes
         self.scope = scopes[module.key]
         self.source: Source = module.module.source
@@ -83,7 +100,17 @@ class _Walk:
                     yield from self._use(statement, files.get(id(statement)))
                 case tree.Edition() | tree.Judge():
                     pass
-                case tree.Prop() | tree.Param():
+                case tree.Column():
+                    yield Mention(statement.name.span, self.columns[statement.name.text], True)
+                case tree.Prop() | tree.Variable():
+                    yield self._declared(statement.name)
+                    for name, span in column_mentions(statement, self.columns):
+                        yield Mention(span, self.columns[name])
+                case tree.Rubric():
+                    yield self._declared(statement.name)
+                    for name, span in column_mentions(asking(statement), self.columns):
+                        yield Mention(span, self.columns[name])
+                case tree.Param():
                     yield self._declared(statement.name)
                 case tree.Group():
                     yield self._declared(statement.name)
@@ -203,6 +230,8 @@ class _Walk:
     def _feature(self, path: tree.Path, classes: Classes) -> Iterator[Mention]:
         if len(path.parts) == 1 and path.text in classes:
             yield Mention(path.span, classes[path.text])
+        elif len(path.parts) > 1 and lookup(self.scope, path) is None:  # a tag of a rubric
+            yield from self._path(tree.Path(path.parts[:-1], path.parts[0].span.to(path.parts[-2].span)))
         else:
             yield from self._path(path)
 
@@ -216,6 +245,9 @@ class _Walk:
                         yield from self._formula(literal)
                 case tree.Expect():
                     yield from _class_names(item.classes, classes)
+                case tree.Cell():
+                    if item.name.text in self.columns:
+                        yield Mention(item.name.span, self.columns[item.name.text])
                 case tree.PromptItem() | tree.CompletionItem():
                     pass
                 case _:
@@ -242,10 +274,23 @@ class _Walk:
             case tree.Comparison():
                 if isinstance(formula.bound, tree.Path):
                     yield from self._path(formula.bound)
+            case tree.Compared():
+                yield from self._path(formula.path)
+                entity = lookup(self.scope, formula.path)
+                choice = (
+                    entity is not None and isinstance(entity.declaration, tree.Variable) and entity.kind == "choice"
+                )
+                if isinstance(formula.bound, tree.Path) and not choice:  # an option is a name of its choice alone
+                    yield from self._path(formula.bound)
             case tree.Quantified():
                 members = formula.members
                 yield from self._paths(members.listed if members.group is None else (members.group,))
-            case tree.Constant() | tree.Super() | tree.TextMeasure():
+            case tree.Ramp():
+                yield from self._paths([end for end in (formula.low, formula.high) if isinstance(end, tree.Path)])
+            case tree.ColumnCheck():
+                if formula.column.text in self.columns:
+                    yield Mention(formula.column.span, self.columns[formula.column.text])
+            case tree.Constant() | tree.Super() | tree.Unreadable() | tree.TextMeasure():
                 pass
             case _:
                 assert_never(formula)

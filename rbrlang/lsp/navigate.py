@@ -9,6 +9,7 @@ from typing import assert_never
 from lsprotocol import types
 
 from rbrlang.lang import syntax as tree
+from rbrlang.lang.meaning.columns import RESERVED
 from rbrlang.lang.reading import grammar
 from rbrlang.lsp.describe import response_of
 from rbrlang.lsp.names import Mention, Target, mention_at
@@ -119,7 +120,10 @@ def rename(workspace: Workspace, document: Document, offset: int, name: str) -> 
         return {}
     for view in views:
         _refuse_unread(view, places)
-        _refuse_taken(view, wanted, places, name)
+        if any(target.kind == "column" for target in wanted):
+            _refuse_column(view, places, name)
+        else:
+            _refuse_taken(view, wanted, places, name)
     return places
 
 
@@ -158,6 +162,13 @@ def _refuse_taken(view: View, wanted: set[Target], places: Mapping[str, object],
                 raise RefusedRename(f"`{found[0].name}` has a class `{name}` already")
 
 
+def _refuse_column(view: View, places: Mapping[str, object], name: str) -> None:
+    if name in RESERVED:
+        raise RefusedRename(f"the column `{name}` has a meaning of its own")
+    if any(name in known for key, known in view.columns.items() if key in places):
+        raise RefusedRename(f"`{name}` is a column already")
+
+
 def _refuse_class(view: View, key: str, name: str) -> None:
     """A proposition must not take the name of a class: in a property or a reward the class would be meant."""
     for entity in view.scopes[key].names.values():
@@ -172,6 +183,7 @@ _SYMBOLS = {
     "group": types.SymbolKind.Struct,
     "parameter": types.SymbolKind.Constant,
     "response type": types.SymbolKind.Enum,
+    "rubric": types.SymbolKind.Number,
 }
 
 
@@ -200,8 +212,16 @@ def _symbol(statement: tree.Statement) -> _Symbol | None:
     match statement:
         case tree.Prop():
             return statement.name.text, statement.statement.value, types.SymbolKind.Variable, statement.name.span, ()
+        case tree.Variable():
+            values = [item.value for item in statement.items if isinstance(item, tree.ValueItem)]
+            options = tuple(value for value in values if isinstance(value, tree.Ident))
+            return statement.name.text, statement.statement.value, types.SymbolKind.Enum, statement.name.span, options
         case tree.Param():
             return statement.name.text, statement.value.span.text, types.SymbolKind.Constant, statement.name.span, ()
+        case tree.Rubric():
+            return statement.name.text, "rubric", types.SymbolKind.Number, statement.name.span, ()
+        case tree.Column():
+            return statement.name.text, "column", types.SymbolKind.Field, statement.name.span, ()
         case tree.Group():
             return statement.name.text, "group", types.SymbolKind.Struct, statement.name.span, ()
         case tree.Assign():

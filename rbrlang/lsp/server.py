@@ -170,7 +170,7 @@ def _reading(server: PolicyServer) -> None:
             ls.files.encoding.range(mention.span),
         )
 
-    @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=[".", "@", "("]))
+    @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=[".", "@", "(", "{"]))
     def _complete(ls: PolicyServer, params: types.CompletionParams) -> types.CompletionList:
         found = ls.at(params.text_document.uri, params.position)
         return types.CompletionList(False, [] if found is None else complete.complete(*found, ls.files.read))

@@ -16,12 +16,13 @@ from pathlib import Path
 
 from pygls.uris import from_fs_path, to_fs_path
 
+from rbrlang.budget import Budget
 from rbrlang.checking import Checked, check
 from rbrlang.diagnostics import Diagnostic
 from rbrlang.lang.load import LoadedModule, load, read_file
 from rbrlang.lang.meaning.scope import Scope, build_scopes
 from rbrlang.lang.reading.reparse import Reparser
-from rbrlang.lsp.names import Mention, mentions
+from rbrlang.lsp.names import Columns, Mention, columns_of, mentions
 from rbrlang.lsp.positions import Encoding
 from rbrlang.source import Source
 
@@ -70,6 +71,11 @@ class View:
         return build_scopes(self.modules)[0]
 
     @cached_property
+    def columns(self) -> dict[str, Columns]:
+        """The columns of rows that each file knows."""
+        return columns_of(self.modules)
+
+    @cached_property
     def files(self) -> dict[Source, str]:
         """The key of each source."""
         return {module.module.source: module.key for module in self.modules}
@@ -77,7 +83,7 @@ class View:
     @cached_property
     def mentions(self) -> dict[str, tuple[Mention, ...]]:
         """The mentions of each file."""
-        return {module.key: mentions(module, self.scopes) for module in self.modules}
+        return {module.key: mentions(module, self.scopes, self.columns[module.key]) for module in self.modules}
 
 
 @dataclass(frozen=True)
@@ -147,11 +153,15 @@ class Workspace:
         return read_file(path) if text is None else text.encode("utf-8", "surrogatepass")
 
     def document(self, key: str) -> Document:
-        """The policy whose own file has this key, checked. Raises OSError when the file cannot be read."""
+        """The policy whose own file has this key, checked; with steps of its own for what is asked of it next.
+
+        Raises OSError when the file cannot be read.
+        """
         found = self._checks.get(key)
         if found is None:
             checked = check(Path(key), read=self.read, parser=self.parser)
             found = self._checks[key] = Document(checked.modules, checked.diagnostics, checked)
+        found.checked.held(Budget())
         return found
 
     def is_checked(self, key: str) -> bool:

@@ -15,11 +15,14 @@ import numpy as np
 import rbrlang
 from rbrlang.grading.questions.specs import GraderError
 from rbrlang.grading.trust.assessment import Assessment, assess
+from rbrlang.grading.trust.values import ValuesJudged, chances_of, judge_values, labels_of, sure
 from rbrlang.learning.judging.behaviour import Behaviour, behaviour, meaning_of
 from rbrlang.learning.judging.cases import Case, cases_of
 from rbrlang.learning.judging.certificates import Certificates, certify
 from rbrlang.learning.judging.coverage import Coverage, coverage, fingerprint_of
 from rbrlang.learning.judging.evaluate import Evaluation, RulesAlone, evaluate
+from rbrlang.learning.judging.people import People, compare_with_people
+from rbrlang.learning.preferences import CLASSES, PairSource
 from rbrlang.learning.sample import ClassSource, sample_rows
 from rbrlang.reward.kept.artefact import Artefact
 from rbrlang.reward.kept.record import ResponseWeights, RidgeSteps, recorded
@@ -50,7 +53,8 @@ class Origin:
 @dataclass(frozen=True, slots=True, eq=False)
 class Findings:
     """All that a report shows. `assessment` is None, and `no_assessment` says why, where labels and answers cannot be
-    compared. `ridges`: what the fit chose its ridge from, None where the artefact does not say. `statements` has those of the policy's propositions, empty where its sources cannot be compiled here."""
+    compared; `values` are the grader's scales and choices. `ridges`: what the fit chose its ridge from, None where the artefact does not say. `people`: what people prefer, None where
+    that was not asked. `statements` has those of the policy's propositions, empty where its sources cannot be compiled here."""
 
     artefact: Artefact
     origin: Origin
@@ -61,8 +65,11 @@ class Findings:
     cases: tuple[tuple[Case, ...], ...]
     weights: tuple[ResponseWeights, ...]
     ridges: RidgeSteps | None
+    people: People | None
+    rows: Sequence[Row]
     assessment: Assessment | None
     no_assessment: str | None
+    values: tuple[ValuesJudged, ...]
     statements: Mapping[str, str]
 
 
@@ -78,14 +85,17 @@ class Given:
     base_reward: str = "base_reward"
     class_source: ClassSource = "auto"
     class_names: Mapping[str, str] | None = None
+    pairs: tuple[PairSource, ...] = CLASSES
+    columns: Mapping[str, str] | None = None
     rules_alone: RulesAlone | None = None
     seed: int = 0
     resamples: int = 1000
     cases: int = 5
+    contradictions: int = 5
 
 
 def gather(artefact: Artefact, rows: Sequence[Row], given: Given) -> Findings:
-    """Everything about `artefact` on `rows` of known class with `probs`.
+    """Everything about `artefact` on `rows` with `probs`, of known class or ordered by people, as `given` says.
 
     Raises `SampleError` and `TooManyComparisons` as `evaluate` does.
     """
@@ -95,15 +105,15 @@ def gather(artefact: Artefact, rows: Sequence[Row], given: Given) -> Findings:
     }  # fmt: skip
     drawn: dict[str, Any] = {"rules_alone": given.rules_alone, "seed": given.seed, "resamples": given.resamples}
     samples = sample_rows(reward, rows, **kept)
-    evaluation = evaluate(reward, rows, **kept, **drawn)
+    evaluation = evaluate(reward, rows, **kept, **drawn, by_class="classes" in given.pairs)
     bases = [base for sample in samples.samples for base in sample.base.tolist()] if samples.has_base else []
-    assessment, why = _assessment(reward, rows, given)
+    assessment, values, why = _assessment(reward, rows, given)
     record = recorded(artefact)
     return Findings(
         artefact=artefact,
         origin=_origin(record.data, rows, given),
         evaluation=evaluation,
-        behaviour=behaviour(reward, rows, samples, meaning_of(circuit), **drawn),
+        behaviour=behaviour(reward, samples, meaning_of(circuit), **drawn),
         certificates=certify(circuit, artefact.weights, (min(bases), max(bases)) if bases else None),
         coverage=coverage(circuit, rows, evaluation),
         cases=tuple(
@@ -112,8 +122,15 @@ def gather(artefact: Artefact, rows: Sequence[Row], given: Given) -> Findings:
         ),
         weights=record.responses,
         ridges=record.ridges,
+        people=None
+        if given.pairs == CLASSES
+        else compare_with_people(
+            reward, rows, given.pairs, **kept, **drawn, columns=given.columns or {}, contradictions=given.contradictions
+        ),
+        rows=rows,
         assessment=assessment,
         no_assessment=why,
+        values=values,
         statements=_statements(artefact),
     )
 
@@ -134,27 +151,38 @@ def _origin(data: str | None, rows: Sequence[Row], given: Given) -> Origin:
     )
 
 
-def _assessment(reward: NumpyReward, rows: Sequence[Row], given: Given) -> tuple[Assessment | None, str | None]:
+def _assessment(
+    reward: NumpyReward, rows: Sequence[Row], given: Given
+) -> tuple[Assessment | None, tuple[ValuesJudged, ...], str | None]:
     if given.grader == "labels":
-        return None, "the grader was the labels themselves"
-    names = reward.circuit.propositions
+        return None, (), "the grader was the labels themselves"
+    circuit = reward.circuit
+    domains = [variable.domain for variable in circuit.variables]
+    answered = np.zeros(len(rows), np.bool_)
+    for domain in domains:
+        answered |= (labels_of(domain, rows) >= 0) & ~np.isnan(chances_of(domain, rows)).any(1)
     both = [
-        row for row in rows
-        if any(row.labels.get(name) is not None and row.probs.get(name) is not None for name in names)
+        row for row, of_values in zip(rows, answered.tolist(), strict=True)
+        if of_values
+        or any(row.labels.get(name) is not None and row.probs.get(name) is not None for name in circuit.propositions)
     ]  # fmt: skip
     if not both:
-        return None, "no row carries both human labels and a grader's answers"
+        return None, (), "no row carries both human labels and a grader's answers"
     _, prompts = np.unique(np.array([row.prompt_key for row in both], np.str_), return_inverse=True)
+    resamples = min(CALIBRATION_RESAMPLES, given.resamples)
+    # Classes follow from truth values: of scales and choices the labelled value, and the likeliest.
+    truth, answers = reward.encode(with_labels_as_probs(both)), reward.encode(both)
+    steps = slice(len(circuit.propositions), circuit.measures.start)
+    answers[:, steps] = reward.encode(sure(circuit, both, by_labels=False))[:, steps]
     found = assess(
-        reward.circuit,
-        reward.encode(with_labels_as_probs(both)).astype(np.float64),
-        reward.encode(both).astype(np.float64),
-        prompts,
-        reward.response_ids(both),
-        seed=given.seed,
-        resamples=min(CALIBRATION_RESAMPLES, given.resamples),
+        circuit, truth.astype(np.float64), answers.astype(np.float64), prompts, reward.response_ids(both),
+        seed=given.seed, resamples=resamples,
+    )  # fmt: skip
+    values = tuple(
+        judge_values(one, labels_of(one, both), chances_of(one, both), prompts, given.seed, resamples)
+        for one in domains
     )
-    return found, None
+    return found, values, None
 
 
 def _statements(artefact: Artefact) -> dict[str, str]:

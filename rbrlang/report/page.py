@@ -22,11 +22,13 @@ from markupsafe import Markup
 
 from rbrlang.grading.trust.agreement import Agreement, TooLittle
 from rbrlang.learning.judging.evaluate import ByReward
+from rbrlang.learning.judging.people import People
+from rbrlang.learning.preferences import counts
 from rbrlang.report import charts, words
 from rbrlang.report.gather import Findings
 from rbrlang.report.highlight import highlighted
 from rbrlang.report.svg import inline_svg
-from rbrlang.report.verdict import outcome, verdict
+from rbrlang.report.verdict import all_pairs, outcome, verdict
 from rbrlang.reward.kept.record import ResponseWeights, Weight
 
 MOST_WEIGHTS = 40
@@ -61,7 +63,8 @@ def render(found: Findings, title: str | None = None) -> str:
         f=found,
         title=title or f"Report on {found.origin.artefact}",
         verdict=verdict(found),
-        outcomes={r.name: outcome(r.error) for r in found.evaluation.responses if r.error is not None},
+        judged=tuple((one, outcome(one.error)) for one in all_pairs(found)),
+        unused=() if found.people is None else tuple(_unused(found.people)),
         errors=_error_pictures(found),
         histograms=_histogram_pictures(found),
         weights={response.name: _weight_picture(at, response) for at, response in enumerate(found.weights)},
@@ -79,6 +82,13 @@ def render(found: Findings, title: str | None = None) -> str:
         most_terms=MOST_TERMS,
         most_plots=MOST_PLOTS,
     )
+
+
+def _unused(people: People) -> Iterator[tuple[str, int]]:
+    """Why what rows say of preference is not used, and how many rows that concerns."""
+    for source, reasons in counts(people.apart).items():
+        for reason, number in reasons.items():
+            yield f"{source}: {reason}", number
 
 
 def _shown(value: Any) -> Any:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rbrlang.learning.judging.behaviour import Rates
-from rbrlang.learning.judging.evaluate import ByReward, ResponseEvaluation
+from rbrlang.learning.judging.evaluate import ByReward
 from rbrlang.learning.judging.resample import Estimate
 from rbrlang.report.gather import Findings
 from rbrlang.report.words import count, listed, percent, spread
@@ -55,17 +55,33 @@ def outcome(error: ByReward) -> Outcome:
     return "hurts" if both.low > base.high else "open"
 
 
+@dataclass(frozen=True, slots=True)
+class OnPairs:
+    """The ranking error of a response type, on the `pairs` of one source; the `name` says which where it is people's."""
+
+    name: str
+    pairs: int
+    error: ByReward
+
+
+def all_pairs(found: Findings) -> tuple[OnPairs, ...]:
+    """All that was compared, classes first."""
+    classes = [OnPairs(r.name, r.pairs, r.error) for r in found.evaluation.responses if r.error is not None]
+    people = () if found.people is None else found.people.orders
+    return (*classes, *(OnPairs(f"{one.name} by {one.source}", one.pairs, one.error) for one in people if one.error))
+
+
 def verdict(found: Findings) -> Verdict:
     """The verdict on what was gathered."""
-    judged = [(r, r.error) for r in found.evaluation.responses if r.error is not None]
+    compared = all_pairs(found)
     claims = (*_claims(found), *_cautions(found))
-    if not judged:
+    if not compared:
         return Verdict("open", "These rows cannot say how good this reward is.", _nothing(found), claims)
-    tone, headline = _headline(judged)
+    tone, headline = _headline(compared)
     if found.origin.fitted_to_these:
         tone = "mixed" if tone == "good" else tone
         headline = f"On the rows that they were fitted to: {headline[0].lower()}{headline[1:]}"
-    return Verdict(tone, headline, _detail(judged), claims)
+    return Verdict(tone, headline, _detail(compared), claims)
 
 
 def _nothing(found: Findings) -> str:
@@ -84,15 +100,15 @@ def _nothing(found: Findings) -> str:
     return f"No row could be used; of {count(number, 'row')} the reason is: {reason}."
 
 
-def _headline(judged: Sequence[tuple[ResponseEvaluation, ByReward]]) -> tuple[Tone, str]:
-    if all(error.base is None for _, error in judged):
-        worst = max(error.both.value for _, error in judged)
+def _headline(compared: Sequence[OnPairs]) -> tuple[Tone, str]:
+    if all(one.error.base is None for one in compared):
+        worst = max(one.error.both.value for one in compared)
         return "open", (
             f"The rules order at least {percent(1 - worst)} of the pairs rightly. "
             "There is no base reward to compare them with."
         )
-    by = {kind: [r.name for r, error in judged if outcome(error) == kind] for kind in ("helps", "hurts", "open")}
-    every = len(judged)
+    by = {kind: [one.name for one in compared if outcome(one.error) == kind] for kind in ("helps", "hurts", "open")}
+    every = len(compared)
     cannot = f"For {listed(by['open'])} these rows cannot tell." if by["open"] else ""
     if by["hurts"]:
         return "bad", f"The rules make the ranking worse for {listed(by['hurts'])}. {cannot}".strip()
@@ -107,9 +123,10 @@ def _headline(judged: Sequence[tuple[ResponseEvaluation, ByReward]]) -> tuple[To
     return "open", "These rows cannot tell whether the rules help."
 
 
-def _detail(judged: Sequence[tuple[ResponseEvaluation, ByReward]]) -> str:
-    response, error = max(judged, key=lambda pair: pair[1].both.value)
-    where = "The" if len(judged) == 1 else f"At worst ({response.name}) the"
+def _detail(compared: Sequence[OnPairs]) -> str:
+    worst = max(compared, key=lambda one: one.error.both.value)
+    error = worst.error
+    where = "The" if len(compared) == 1 else f"At worst ({worst.name}) the"
     text = f"{where} worse of two completions comes first in {_with_spread(error.both)} of the pairs"
     return f"{text}." if error.base is None else f"{text}; with the base reward alone in {_with_spread(error.base)}."
 
@@ -128,8 +145,7 @@ def _claims(found: Findings) -> Iterator[Claim]:
             f"On prompts that the fit did not see the error is at most {percent(worst.both)}{base} "
             f"({name}, {count(worst.pairs, 'pair')} of {count(worst.prompts, 'prompt')})."
         ), "errors")  # fmt: skip
-    judged = any(response.error is not None for response in found.evaluation.responses)
-    picks = found.behaviour.picks if judged else {}
+    picks = found.behaviour.picks if all_pairs(found) else {}
     both, base_picks = picks.get("both"), picks.get("base")
     said: list[str] = []
     for what, name in _PICKED:
@@ -140,6 +156,7 @@ def _claims(found: Findings) -> Iterator[Claim]:
             )
     if said:
         yield Claim("fact", f"Of the completions that it picks as the best of several, {' and '.join(said)}.", "errors")
+    yield from _people(found)
     yield from _proof(found)
     accuracy = None if found.assessment is None else found.assessment.class_accuracy
     if found.assessment is not None and accuracy is not None:
@@ -147,6 +164,23 @@ def _claims(found: Findings) -> Iterator[Claim]:
             f"The grader's answers give {percent(accuracy.value)} of {count(found.assessment.class_rows, 'labelled row')} "
             f"their right class ({100 * accuracy.low:.0f}–{100 * accuracy.high:.0f} %)."
         ), "grader")  # fmt: skip
+
+
+def _people(found: Findings) -> Iterator[Claim]:
+    """Whether the policy's ranks are those of people, where that is least so."""
+    orders = () if found.people is None else found.people.orders
+    told = [(one, one.agree) for one in orders if one.agree is not None]
+    if not told:
+        return
+    one, agree = min(told, key=lambda pair: pair[1].value)
+    mark: Mark = "fact" if agree.low is None or agree.high is None or agree.low > 0.5 else "caution"
+    if agree.high is not None and agree.high < 0.5:
+        mark = "bad"
+    between = spread(agree)
+    yield Claim(mark, (
+        f"Of the pairs to which the policy gives two ranks, {percent(agree.value)}{f' ({between})' if between else ''} are "
+        f"ranked as people do, at least ({one.name}, {one.source})."
+    ), "people")  # fmt: skip
 
 
 def _rate(rates: Rates | None, name: Rate) -> float | None:
@@ -183,10 +217,11 @@ def _cautions(found: Findings) -> Iterator[Claim]:
         yield Claim(
             "caution", "The weights were fitted to these very rows: on others the error will be higher.", "origin"
         )
-    intervals = [r.name for r in found.evaluation.responses if r.error is not None and r.error.both.low is None]
+    intervals = [one.name for one in all_pairs(found) if one.error.both.low is None]
     if intervals and found.evaluation.resamples:
         yield Claim("caution", f"Too few prompts for an interval: {listed(intervals)}.", "errors")
-    nothing = [r.name for r in found.evaluation.responses if r.error is None]
+    compared = {one.name.partition(" ")[0] for one in all_pairs(found)}
+    nothing = [r.name for r in found.evaluation.responses if r.name not in compared]
     if nothing:
         yield Claim("caution", f"Not evaluated, for want of comparable rows: {listed(nothing)}.", "coverage")
     drowned = [r for r in found.evaluation.responses if r.reward_spread is not None and r.reward_spread.drowns]
@@ -201,7 +236,7 @@ def _cautions(found: Findings) -> Iterator[Claim]:
             f"The rules' reward spreads so far that in training the base reward will hardly count beside it: {listed(names)}.",
             "scale",
         )
-    if found.evaluation.class_source == "graded":
+    if found.evaluation.class_source == "graded" and any(r.error is not None for r in found.evaluation.responses):
         yield Claim(
             "caution",
             "Which completion is better was decided by the grader itself: rows with labels would tell more.",

@@ -1,6 +1,6 @@
 """What is a weighted sum of class probabilities, does it depend on an unknown, and between what does it lie?
 
-For values v of the classes of one response type this computes `Σ_c v_c · P(c)`. With v one-hot it is a
+For values v of the classes of a response type this computes `Σ_c v_c · P(c)`. With v one-hot it is a
 class probability, with the weights it is the class part of the reward.
 
 Two meanings of P(c), see `Circuit.class_probability`:
@@ -14,34 +14,32 @@ The sum is undefined where the denominator is 0: every class's product is 0, or 
 rounds to 0. Answers that contradict the axioms are told before, and by logic: see `evaluate.consistent`.
 """
 
+# A column is an array of either library, and has no type that both know.
+# pyright: reportUnknownLambdaType=false
+
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
-from typing import Any, Literal, NamedTuple, assert_never
+from collections.abc import Callable
+from typing import Any, NamedTuple, assert_never
 
-from rbrlang.logic.circuit import Diagram, ProductForm, ResponseCircuit
 from rbrlang.reward.algebra import (
-    Atom,
+    Best,
     Column,
-    Dependence,
-    Engine,
-    Excess,
     Interval,
-    dependence_node,
-    excess_node,
+    Stack,
+    best_node,
+    end_node,
     interval_node,
-    least_mass_node,
+    together,
     value_node,
 )
-
-ClassProbability = Literal["exact", "product"]
+from rbrlang.reward.parts import Mass, Part
 
 TOLERANCE = 1e-5
 """Change of a ratio, relative to the largest class value, that counts as none: float32 rounds at 6e-8."""
 
-BISECTIONS = 26
-"""Halvings of the bracket of a ratio's bound: its width over 2^26, less than float32 resolves."""
+STEP = 2.0**-22
+"""The least step of a quotient's bound towards one that holds, relative to the largest class value."""
 
 
 class Expectation(NamedTuple):
@@ -51,149 +49,154 @@ class Expectation(NamedTuple):
     defined: Column
 
 
-def class_value(
-    engine: Engine,
-    kind: ClassProbability,
-    response: ResponseCircuit,
-    atoms: Mapping[int, Atom],
-    values: Sequence[Column],
-    zero: Column,
-) -> Expectation:
-    """`Σ_c values[c] · P(c)` for one response type; `zero` is a column of zeros [batch]."""
-    match kind:
-        case "exact":
-            return _exact_value(engine, response.diagram, atoms, values, zero)
-        case "product":
-            return _product_value(engine, response.product, atoms, values, zero)
-        case _:
-            assert_never(kind)
-
-
-def class_depends(
-    engine: Engine,
-    kind: ClassProbability,
-    response: ResponseCircuit,
-    atoms: Mapping[int, Atom],
-    values: Sequence[Column],
-    zero: Column,
-) -> Column:
-    """Whether an unknown can change `class_value`, Boolean [batch]. It errs towards yes, see `algebra`."""
-    match kind:
-        case "exact":
-            return _exact_depends(engine, response.diagram, atoms, values, zero)
-        case "product":
-            return _product_depends(engine, response.product, atoms, values, zero)
-        case _:
-            assert_never(kind)
-
-
-def class_interval(
-    engine: Engine,
-    kind: ClassProbability,
-    response: ResponseCircuit,
-    atoms: Mapping[int, Atom],
-    values: Sequence[Column],
-    zero: Column,
-    *,
-    search: bool,
-) -> Interval:
-    """Sound bounds of `class_value` over every way to fill the unknowns, where it is defined at all.
-
-    Those of a quotient have to be searched for; without, they are the least and the largest of the values.
+class Survey(NamedTuple):
+    """What unknowns leave of a sum: its value with all of them at `FILL`, at 0 and at 1, its bounds where it is
+    defined at all, and whether they can change it. Bounds and the last err towards more.
     """
-    match kind:
+
+    middle: Expectation
+    first: Column
+    last: Column
+    bounds: Interval
+    depends: Column
+
+
+def class_value(part: Part, values: Stack) -> Expectation:
+    """`Σ_c values[c] · P(c)`."""
+    xp, engine, zero = part.engine.xp, part.engine, part.zero
+    match part.kind:
         case "exact":
-            if -1 in response.diagram.terminals and not search:
-                xp = engine.xp
-                return Interval(
-                    zero - _largest(xp, [-v + zero for v in values]), zero + _largest(xp, [v + zero for v in values])
-                )
-            return _exact_interval(engine, response.diagram, atoms, values, zero)
+            node = value_node(xp)
+            if not part.excludes:
+                return Expectation(part.fold(values, 0.0, node) + zero, zero == 0.0)
+            weighed = engine.per(lambda v: (v, 1.0), values)
+            total, mass = part.fold(weighed, (0.0, 0.0), together(node, node))
+            return _quotient(xp, total + zero, mass + zero)
         case "product":
-            return _product_interval(engine, response.product, atoms, values, zero)
+            masses = part.masses()
+            total = engine.add(zero, engine.per(lambda v, m: v * m.value, values, masses))
+            return _quotient(xp, total, engine.add(zero, engine.per(lambda m: m.value, masses)))
         case _:
-            assert_never(kind)
+            assert_never(part.kind)
+
+
+def class_survey(part: Part, values: Stack, *, search: bool) -> Survey:
+    """`class_value` and what unknowns make of it.
+
+    The bounds of a quotient have to be searched for; without, they are the least and the largest of the values.
+    """
+    match part.kind:
+        case "exact":
+            return _excluding(part, values, search=search) if part.excludes else _linear(part, values)
+        case "product":
+            return _product(part, values)
+        case _:
+            assert_never(part.kind)
+
+
+def class_depends(part: Part, values: Stack) -> Column:
+    """Whether an unknown can change `class_value`, Boolean [batch]. It errs towards yes."""
+    return class_survey(part, values, search=False).depends
 
 
 # --- exact ------------------------------------------------------------------------------------
 
 
-def _exact_value(
-    engine: Engine, diagram: Diagram, atoms: Mapping[int, Atom], values: Sequence[Column], zero: Column
-) -> Expectation:
-    node = value_node(engine.xp)
-    worth = [values[c] if c >= 0 else 0.0 for c in diagram.terminals]
-    total = engine.fold(diagram, atoms, worth, node) + zero
-    if -1 not in diagram.terminals:
-        return Expectation(total, zero == 0.0)
-    mass = engine.fold(diagram, atoms, [1.0 if c >= 0 else 0.0 for c in diagram.terminals], node) + zero
-    return _quotient(engine.xp, total, mass)
+def _linear(part: Part, values: Stack) -> Survey:
+    """Without axioms: an unknown matters where the bounds differ."""
+    xp, zero = part.engine.xp, part.zero
+    nodes = value_node(xp), end_node(xp, 0), end_node(xp, 1), interval_node(xp)
+    start = part.engine.per(lambda v: (v, v, v, Interval(v, v)), values)
+    middle, first, last, bounds = part.fold(start, (0.0, 0.0, 0.0, Interval(0.0, 0.0)), together(*nodes))
+    bounds = Interval(bounds.lower + zero, bounds.upper + zero)
+    return Survey(
+        Expectation(middle + zero, zero == 0.0), first + zero, last + zero, bounds, bounds.lower != bounds.upper
+    )
 
 
-def _exact_depends(
-    engine: Engine, diagram: Diagram, atoms: Mapping[int, Atom], values: Sequence[Column], zero: Column
-) -> Column:
-    xp, never = engine.xp, zero != 0.0
-    if -1 not in diagram.terminals:
-        plain = [Dependence(values[c], False) for c in diagram.terminals]
-        return engine.fold(diagram, atoms, plain, dependence_node(xp)).matters | never
-    ratio = _exact_value(engine, diagram, atoms, values, zero).value
-    slack = TOLERANCE * _largest(xp, [xp.abs(v) + zero for v in values])
-    least = engine.fold(diagram, atoms, [1.0 if c >= 0 else 0.0 for c in diagram.terminals], least_mass_node(xp))
-    floor = slack * least
-    terminals = [
-        Excess(values[c] - ratio, slack, floor, never) if c >= 0 else Excess(zero, zero, floor, never)
-        for c in diagram.terminals
-    ]
-    return engine.fold(diagram, atoms, terminals, excess_node(xp)).matters | never
+def _excluding(part: Part, values: Stack, *, search: bool) -> Survey:
+    """Under axioms: with one unknown the bounds are those at its ends, which are tight.
 
+    A quotient of two linear functions is monotone. Where an end contradicts the axioms, numerator and
+    denominator both vanish there, so the quotient is constant and is taken from the middle.
 
-def _exact_interval(
-    engine: Engine, diagram: Diagram, atoms: Mapping[int, Atom], values: Sequence[Column], zero: Column
-) -> Interval:
-    def extent(worth: Sequence[Column]) -> Interval:
-        terminals = [Interval(v, v) for v in worth]
-        return engine.fold(diagram, atoms, terminals, interval_node(engine.xp))
-
-    if -1 not in diagram.terminals:
-        interval = extent([values[c] for c in diagram.terminals])
-        return Interval(interval.lower + zero, interval.upper + zero)
-
-    def above(candidate: Column, pick: Callable[[Interval], Column]) -> Column:
-        return pick(extent([values[c] - candidate if c >= 0 else zero for c in diagram.terminals]))
-
-    return _ratio_interval(engine, values, zero, above)
-
-
-def _ratio_interval(
-    engine: Engine,
-    values: Sequence[Column],
-    zero: Column,
-    above: Callable[[Column, Callable[[Interval], Column]], Column],
-) -> Interval:
-    """Bounds of N/M: the least t with N − t·M ≤ 0 for every fill, and the greatest with ≥ 0, by bisection.
-
-    Sound at every step, because the outer end of the bracket is what is returned (the parametric form
-    of Dinkelbach, On nonlinear fractional programming, 1967).
+    Whether an unknown matters is a matter of signs. N/M lies above t for some fill exactly where N − t·M does, whose
+    sign no rounding hides: what has the other sign adds nothing to an extreme that can do without it, however little
+    mass the rest has.
     """
-    xp = engine.xp
-    least = zero - _largest(xp, [-v + zero for v in values])
-    greatest = zero + _largest(xp, [v + zero for v in values])
+    xp, zero, per, top = part.engine.xp, part.zero, part.engine.per, part.engine.top
+    middle = class_value(part, values)
+    slack = TOLERANCE * (zero + top(per(xp.abs, values)))
+    above, below = middle.value + slack, middle.value - slack
+    at_ends = [end_node(xp, 0), end_node(xp, 0), end_node(xp, 1), end_node(xp, 1)]
+    start = per(lambda v: (v, 1.0, v, 1.0, Interval(v - below, v - above), Interval(v, v)), values)
+    nothing = (0.0, 0.0, 0.0, 0.0, Interval(0.0, 0.0), Interval(0.0, 0.0))
+    n0, m0, n1, m1, excess, plain = part.fold(start, nothing, together(*at_ends, interval_node(xp), interval_node(xp)))
+    first, last = (_quotient(xp, n + zero, m + zero) for n, m in ((n0, m0), (n1, m1)))
+    first, last = (xp.where(end.defined, end.value, middle.value) for end in (first, last))
+    ends = Interval(xp.minimum(first, last), xp.maximum(first, last))
+    unknowns = part.class_unknowns
+    bounds = _best(part, values, middle, unknowns > 1.0) if search else _hull(part, values)
+    bounds = where(xp, unknowns == 1.0, ends, bounds)
+    depends = (excess.lower < 0.0) | (excess.upper > 0.0)
+    if part.free is not False:
+        plain = Interval(plain.lower + zero, plain.upper + zero)
+        bounds = where(xp, part.free, plain, bounds)
+        depends = xp.where(part.free, plain.lower != plain.upper, depends)
+    return Survey(middle, first, last, bounds, depends)
 
-    def halve(state: tuple[Column, Column, Column, Column]) -> tuple[Column, Column, Column, Column]:
-        low_out, low_in, high_in, high_out = state
-        low_mid, high_mid = (low_out + low_in) / 2.0, (high_in + high_out) / 2.0
-        low_holds = above(low_mid, lambda i: i.lower) >= 0.0
-        high_holds = above(high_mid, lambda i: i.upper) <= 0.0
+
+def _hull(part: Part, values: Stack) -> Interval:
+    return Interval(
+        part.zero - part.engine.top(part.engine.per(lambda v: -v, values)), part.zero + part.engine.top(values)
+    )
+
+
+def _best(part: Part, values: Stack, middle: Expectation, wanted: Column) -> Interval:
+    """Bounds of N/M over every way to fill the unknowns, in the rows that are `wanted`; elsewhere the middle.
+
+    The parametric form of Dinkelbach (On nonlinear fractional programming, 1967): for a candidate t, the fill of the
+    largest N − t·M says by its sign whether a quotient lies above t, and by its own N/M how far. Three to five passes
+    do; that of the last is what is differentiated. Sound up to rounding, because t is only left where the sign says
+    that nothing lies beyond: where rounding keeps t from moving although the sign says otherwise, it takes a step,
+    twice as long each time, and beyond the outermost value there is nothing.
+    """
+    xp, zero, engine = part.engine.xp, part.zero, part.engine
+    hull = Interval(*map(engine.stop, _hull(part, values)))
+    least = STEP * xp.maximum(xp.abs(hull.lower), xp.abs(hull.upper))
+    start_at = engine.stop(middle.value)
+    wanted = wanted & middle.defined
+
+    still, still_values = part.still(), engine.per(engine.stop, values)
+
+    def extremes(rows: Part, worth: Stack, low: Column, high: Column) -> tuple[Best, Best]:
+        start = engine.per(lambda v: (Best(v - low, v, 1.0), Best(v - high, v, 1.0)), worth)
+        nothing = Best(0.0, 0.0, 0.0)
+        nodes = best_node(xp, largest=False), best_node(xp, largest=True)
+        found = rows.fold(start, (nothing, nothing), together(*nodes))
+        return Best(*(zero + x for x in found[0])), Best(*(zero + x for x in found[1]))
+
+    def step(state: Any) -> Any:
+        low, high, stride, _ = state
+        lower, upper = extremes(still, still_values, low, high)
+        under, over = wanted & (lower.excess < 0.0), wanted & (upper.excess > 0.0)
+        low_next, high_next = xp.minimum(_ratio(xp, lower), low - stride), xp.maximum(_ratio(xp, upper), high + stride)
+        stuck = (under & (low_next == low - stride)) | (over & (high_next == high + stride))
         return (
-            xp.where(low_holds, low_mid, low_out),
-            xp.where(low_holds, low_in, low_mid),
-            xp.where(high_holds, high_in, high_mid),
-            xp.where(high_holds, high_mid, high_out),
+            xp.where(under, xp.maximum(low_next, hull.lower), low),
+            xp.where(over, xp.minimum(high_next, hull.upper), high),
+            xp.where(stuck, 2.0 * stride, stride),
+            ((under & (low > hull.lower)) | (over & (high < hull.upper))).any(),
         )
 
-    lower, _, _, upper = engine.repeat(BISECTIONS, halve, (least, greatest, least, greatest))
-    return Interval(lower, upper)
+    some = (zero == 0.0).any()
+    low, high, _, _ = engine.until(lambda state: ~state[3], step, (start_at, start_at, least, some))
+    lower, upper = extremes(part, values, low, high)
+    return Interval(engine.as_if(low, _ratio(xp, lower)), engine.as_if(high, _ratio(xp, upper)))
+
+
+def _ratio(xp: Any, best: Best) -> Column:
+    return best.numerator / xp.where(best.denominator > 0.0, best.denominator, 1.0)
 
 
 def _quotient(xp: Any, total: Column, mass: Column) -> Expectation:
@@ -205,88 +208,40 @@ def _quotient(xp: Any, total: Column, mass: Column) -> Expectation:
 # --- product ----------------------------------------------------------------------------------
 
 
-class _Step(NamedTuple):
-    value: Column
-    lower: Column
-    upper: Column
-    matters: Column
-
-
-def _product_steps(engine: Engine, form: ProductForm, atoms: Mapping[int, Atom], zero: Column) -> list[_Step]:
-    """Every step's value with unknowns at `FILL`, its interval, and whether an unknown can change it.
-
-    A product depends on an unknown factor unless it is 0: `FILL` is inside (0, 1), so an unknown factor
-    is never 0 by itself.
-    """
-    xp = engine.xp
-    steps: list[_Step] = []
-    for term in form.steps:
-        match term.op:
-            case "atom":
-                a = atoms[term.args[0]]
-                steps.append(_Step(a.p, xp.where(a.unknown, 0.0, a.p), xp.where(a.unknown, 1.0, a.p), a.unknown))
-            case "not":
-                s = steps[term.args[0]]
-                steps.append(_Step(1.0 - s.value, 1.0 - s.upper, 1.0 - s.lower, s.matters))
-            case "product":
-                one = _Step(zero + 1.0, zero + 1.0, zero + 1.0, zero != 0.0)
-                steps.append(reduce(_times, (steps[i] for i in term.args), one))
-            case _:
-                assert_never(term.op)
-    return steps
-
-
-def _times(left: _Step, right: _Step) -> _Step:
-    value = left.value * right.value
-    matters = (left.matters | right.matters) & (value != 0.0)
-    return _Step(value, left.lower * right.lower, left.upper * right.upper, matters)
-
-
-def _product_value(
-    engine: Engine, form: ProductForm, atoms: Mapping[int, Atom], values: Sequence[Column], zero: Column
-) -> Expectation:
-    steps = _product_steps(engine, form, atoms, zero)
-    masses = [steps[i].value for i in form.outputs]
-    total = sum((v * m for v, m in zip(values, masses, strict=True)), zero)
-    return _quotient(engine.xp, total, sum(masses, zero))
-
-
-def _product_depends(
-    engine: Engine, form: ProductForm, atoms: Mapping[int, Atom], values: Sequence[Column], zero: Column
-) -> Column:
-    """A class's mass counts where another class of another value may have some: all others move the mean nowhere."""
-    steps = _product_steps(engine, form, atoms, zero)
-    masses = [steps[i] for i in form.outputs]
-    matters = zero != 0.0
-    for value, mass in zip(values, masses, strict=True):
-        for other, beside in zip(values, masses, strict=True):
-            matters = matters | (mass.matters & (beside.upper > 0.0) & (value != other))
-    return matters
-
-
-def _product_interval(
-    engine: Engine, form: ProductForm, atoms: Mapping[int, Atom], values: Sequence[Column], zero: Column
-) -> Interval:
-    """Range of a weighted mean whose weights lie in a box.
+def _product(part: Part, values: Stack) -> Survey:
+    """Range of a weighted mean whose weights lie in a box, and whether it has one.
 
     The extremes are at corners where every class above some value takes one end of its interval and
-    every class below it the other, so it is enough to try each class's value as that threshold.
+    every class below it the other, so it is enough to try each class's value as that threshold. A class's mass
+    counts where another class of another value may have some: all others move the mean nowhere.
     """
-    xp = engine.xp
-    steps = _product_steps(engine, form, atoms, zero)
-    box = [steps[i] for i in form.outputs]
+    xp, zero, engine = part.engine.xp, part.zero, part.engine
+    masses = part.masses()
+    total = engine.add(zero, engine.per(lambda v, m: v * m.value, values, masses))
+    middle = _quotient(xp, total, engine.add(zero, engine.per(lambda m: m.value, masses)))
 
-    def mean(take_upper: Sequence[Column], otherwise: float) -> Column:
-        masses = [xp.where(t, b.upper, b.lower) for t, b in zip(take_upper, box, strict=True)]
-        mass = sum(masses, zero)
-        total = sum((v * m for v, m in zip(values, masses, strict=True)), zero)
-        return xp.where(mass > 0.0, total / xp.where(mass > 0.0, mass, 1.0), otherwise)
+    def mean(takes_upper: Callable[[Column], Column], otherwise: float) -> Column:
+        def taken(value: Column, mass: Mass) -> Column:
+            return xp.where(takes_upper(value), mass.upper, mass.lower)
+
+        whole = engine.add(zero, engine.per(taken, values, masses))
+        parts = engine.add(zero, engine.per(lambda v, m: v * taken(v, m), values, masses))
+        return xp.where(whole > 0.0, parts / xp.where(whole > 0.0, whole, 1.0), otherwise)
 
     always = zero == 0.0
-    highest = [mean([(v >= k) & always for v in values], -xp.inf) for k in values]
-    lowest = [mean([(v <= k) & always for v in values], xp.inf) for k in values]
-    return Interval(-_largest(xp, [-v for v in lowest]), _largest(xp, highest))
+    highest = engine.top(engine.turn(lambda k: mean(lambda v: (v >= k) & always, -xp.inf), values))
+    lowest = -engine.top(engine.turn(lambda k: -mean(lambda v: (v <= k) & always, xp.inf), values))
+    largest = engine.top(engine.per(lambda v, m: xp.where(m.upper > 0.0, v, -xp.inf), values, masses))
+    smallest = -engine.top(engine.per(lambda v, m: xp.where(m.upper > 0.0, -v, -xp.inf), values, masses))
+
+    def counts(value: Column, mass: Mass) -> Column:
+        beside = (largest != value) | (smallest != value)
+        return xp.where(mass.matters & beside & (largest >= smallest), 1.0, 0.0)
+
+    depends = engine.top(engine.per(counts, values, masses)) > 0.0
+    return Survey(middle, middle.value, middle.value, Interval(lowest, highest), depends)
 
 
-def _largest(xp: Any, columns: Sequence[Column]) -> Column:
-    return reduce(xp.maximum, columns)
+def where(xp: Any, condition: Column, yes: Interval, no: Interval) -> Interval:
+    """The one or the other interval, by row."""
+    return Interval(xp.where(condition, yes.lower, no.lower), xp.where(condition, yes.upper, no.upper))

@@ -11,18 +11,31 @@ That is a rule of thumb, as the two sentences show; the other measures are exact
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import re
+import unicodedata
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Context, Decimal, localcontext
 from functools import lru_cache
-from typing import Protocol, assert_never, cast, get_args
+from typing import Literal, Protocol, assert_never, cast, get_args
 
 import re2
 
-from rbrlang.lang.program import Judged, MeasureKind
+from rbrlang import schema
+from rbrlang.jsontext import JsonError, parse
+from rbrlang.lang.checks import Against
+from rbrlang.lang.program import CHECKS, Judged, MeasureKind
 from rbrlang.logic.circuit import AtomInfo
+from rbrlang.rows.cells import Cell, Unfilled, missing
 from rbrlang.rows.conversation import Conversation
 
 KINDS: tuple[MeasureKind, ...] = get_args(MeasureKind)
+TextKind = Literal["words", "characters", "lines", "sentences", "count", "matches", "contains", "json", "json_schema"]
+TEXT_KINDS: tuple[TextKind, ...] = get_args(TextKind)
 _SENTENCE = r"[\pL\pN][^.!?…。！？]*(?:[.!?…]+[^\s.!?…。！？][^.!?…。！？]*)*"
+_NUMBER = r"[+-]?(?:\d{1,3}(?:,\d{3})+\b|\d+)(?:\.\d+)?(?:[eE][+-]?\d{1,6})?|[+-]?\.\d+(?:[eE][+-]?\d{1,6})?"
+_DIGITS = Context(prec=50, traps=[])  # beyond them numbers are rounded, and nothing is an error
 _MAX_MEMORY = 8 << 20  # bytes that one compiled pattern may use
 
 
@@ -33,6 +46,7 @@ class PatternError(ValueError):
 class _Pattern(Protocol):
     def search(self, text: str) -> object | None: ...
     def findall(self, text: str) -> Sequence[object]: ...
+    def finditer(self, text: str) -> Iterator[re.Match[str]]: ...
 
 
 @lru_cache(maxsize=1024)
@@ -50,14 +64,20 @@ def compile_pattern(pattern: str) -> _Pattern:
         raise PatternError(f"`{pattern}` is not a regular expression that RE2 accepts: {reason}") from refusal
 
 
-def measure(kind: MeasureKind, pattern: str, over: Judged, told: Conversation) -> int:
-    """The count behind a measure of the text `over`; for `matches` and `contains`, 1 or 0.
+def measure(
+    kind: MeasureKind, pattern: str, over: Judged, told: Conversation, cell: Callable[[str], Cell] = missing
+) -> float:
+    """The count behind a measure of the text `over`; for those that hold or do not (`CHECKS`), 1 or 0.
+
+    NaN where it cannot be told: what the row says in a column (`cell`) is no text, or no number, or a value is too large
+    for its schema.
 
     `words` are runs of non-space, `characters` are code points, `lines` are as `str.splitlines` has
     them, `count` is of matches that do not overlap; `steps` are the assistant's turns, `calls` are of tools whose
-    name the pattern is found in, `tool_errors` results that are errors. Raises `PatternError`.
+    name the pattern is found in, `tool_errors` results that are errors. `json`: the whole text is one JSON value as I-JSON
+    has it (RFC 7493: no key twice, no number beyond a float), nested at most `jsontext.MAX_DEPTH` deep. `equals` and
+    `contains_column` compare texts as they are, or folded; `number_equals` the last number of each. Raises `PatternError`.
     """
-    text = told.text(over)
     match kind:
         case "steps":
             return told.steps()
@@ -66,6 +86,17 @@ def measure(kind: MeasureKind, pattern: str, over: Judged, told: Conversation) -
             return sum(wanted.search(_encodable(call.name)) is not None for call in told.calls())
         case "tool_errors":
             return told.tool_errors()
+        case "equals" | "contains_column" | "number_equals":
+            check = Against.read(pattern)
+            said = cell(check.column)
+            return math.nan if isinstance(said, Unfilled) else _alike(kind, told.text(over), said, check)
+        case _:
+            return measure_text(kind, pattern, told.text(over))
+
+
+def measure_text(kind: TextKind, pattern: str, text: str) -> float:
+    """`measure` for what is counted in a text. Raises `PatternError`."""
+    match kind:
         case "words":
             return len(text.split())
         case "characters":
@@ -80,24 +111,77 @@ def measure(kind: MeasureKind, pattern: str, over: Judged, told: Conversation) -
             return int(compile_pattern(pattern).search(_encodable(text)) is not None)
         case "contains":
             return int(pattern in text)
+        case "json":
+            return int(_json(text) is not None)
+        case "json_schema":
+            read = _json(text)
+            held = read is not None and schema.holds(pattern, read[0])
+            return math.nan if held is None else held
         case _:
             assert_never(kind)
 
 
-def measure_atoms(atoms: Sequence[AtomInfo], told: Conversation) -> list[bool]:
-    """Truth of every measure among `atoms`, in their order. Raises `PatternError`."""
-    counts: dict[tuple[str, str, Judged], int] = {}
-    truths: list[bool] = []
+def measure_atoms(atoms: Sequence[AtomInfo], told: Conversation, cell: Callable[[str], Cell] = missing) -> list[float]:
+    """Truth of every measure among `atoms`, in their order, what a ramp is from 0 to 1, and NaN for the features of rubrics and what cannot be told.
+
+    `cell` is what the row says in a column. Raises `PatternError`.
+    """
+    counts: dict[tuple[str, str, Judged], float] = {}
+    truths: list[float] = []
     for atom in atoms:
+        if atom.rubric is not None:
+            truths.append(math.nan)
         if atom.measure is None:
             continue
         kind, pattern, threshold = atom.measure
         key = kind, pattern, atom.over
         if key not in counts:
-            counts[key] = measure(cast(MeasureKind, kind), pattern, atom.over, told)
-        limit = 0 if kind in ("matches", "contains") else threshold
-        truths.append(counts[key] > limit)
+            counts[key] = measure(cast(MeasureKind, kind), pattern, atom.over, told, cell)
+        limit = 0 if kind in CHECKS else threshold
+        if atom.top is not None:
+            truths.append(min(max((counts[key] - limit) / (atom.top - limit), 0.0), 1.0))
+        else:
+            truths.append(math.nan if math.isnan(counts[key]) else counts[key] > limit)
     return truths
+
+
+def _json(text: str) -> tuple[object] | None:
+    """The value of a text, None where it is no JSON."""
+    try:
+        return (parse(text),)
+    except JsonError:
+        return None
+
+
+def _alike(kind: Literal["equals", "contains_column", "number_equals"], text: str, other: str, check: Against) -> float:
+    if kind != "number_equals":
+        said, wanted = _folded(text, check.folds), _folded(other, check.folds)
+        return said == wanted if kind == "equals" else wanted in said
+    right, found = _last_number(other), _last_number(text)
+    if right is None:
+        return math.nan
+    with localcontext(_DIGITS):
+        return found is not None and abs(found - right) <= Decimal(check.within or 0)
+
+
+def _folded(text: str, folds: Sequence[str]) -> str:
+    if "case" in folds:
+        text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+    return " ".join(text.split()) if "space" in folds else text
+
+
+def _last_number(text: str) -> Decimal | None:
+    """The last number of a text: `1,234.5` has commas between thousands, and in `3-4` there is no sign."""
+    text = _encodable(text).replace("\u2212", "-")  # the sign that mathematics is typeset with
+    found = deque(compile_pattern(_NUMBER).finditer(text), maxlen=1)
+    if not found:
+        return None
+    last = found[0]
+    number = last[0].replace(",", "")
+    if number[0] in "+-" and last.start() and text[last.start() - 1].isalnum():
+        number = number[1:]
+    with localcontext(_DIGITS):
+        return Decimal(number)
 
 
 def _encodable(text: str) -> str:

@@ -9,22 +9,27 @@ so a row's reward does not depend on the batch it is in.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rbrlang.logic.circuit import Circuit
-from rbrlang.reward import evaluate, reasons, rows
-from rbrlang.reward.algebra import Engine, each_unit, fold_nodes, repeat_steps, when_true
+from rbrlang.reward import evaluate, reasons, rows, rubrics
+from rbrlang.reward.algebra import NumpyEngine
 from rbrlang.reward.kept.artefact import Artefact
+from rbrlang.reward.parts import reached_by
 from rbrlang.reward.single import SingleRow
+from rbrlang.reward.unrolled import unrolled
 from rbrlang.reward.weights import Weights, checked_weights, default_weights
 
 Floats = NDArray[np.float32]
 _Known = tuple[SingleRow, list[float]]
+_Columns = Callable[[evaluate.Batch, NDArray[np.float64]], Sequence[NDArray[np.float64]]]
 
 _FEW_ROWS = 16
+_AT_ONCE = 2048  # rows of one response type, so that their columns stay in the processor's cache
 
 
 class ShapeError(ValueError):
@@ -44,7 +49,10 @@ class NumpyReward:
         self.circuit = circuit
         self.weights: Weights = table
         self._table: list[list[float]] = table.tolist()
-        self._reached = evaluate.reached(circuit)
+        self._of_rubrics = rubrics.weighed(circuit, table)
+        axioms = {atom for atom, _, _ in circuit.axioms.nodes}
+        self._read = [sorted(reached_by(circuit, response) | axioms) for response in circuit.responses]
+        self._classes = max((len(r.classes) for r in circuit.responses), default=0)
         self._single = [SingleRow(circuit, r, w) for r, w in zip(circuit.responses, self._table, strict=True)]
 
     @classmethod
@@ -66,7 +74,7 @@ class NumpyReward:
         few = self._few(probs, ids)
         if few is not None:
             return np.array([_total(one, b) for one, b in zip(few, base.tolist(), strict=True)], np.float32)
-        return np.asarray(evaluate.rewards(self._batch(probs, ids), base.astype(np.float64)), np.float32)
+        return self._columns(probs, ids, base, lambda batch, base: [evaluate.rewards(batch, base)], 1)[:, 0]
 
     def valid(self, probs: ArrayLike, ids: ArrayLike, base_reward: ArrayLike = 0.0) -> NDArray[np.bool_]:
         """Whether each row has a finite reward [batch]."""
@@ -74,19 +82,20 @@ class NumpyReward:
 
     def class_probs(self, probs: ArrayLike, ids: ArrayLike) -> Floats:
         """P(class) [batch, max classes]; NaN where unknown, 0 beyond the row's classes."""
-        probs, ids, _ = self._arrays(probs, ids, 0.0)
+        probs, ids, base = self._arrays(probs, ids, 0.0)
         few = self._few(probs, ids)
         if few is not None:
-            width = max((len(r.classes) for r in self.circuit.responses), default=0)
             found = [None if one is None else one[0].class_probs(one[1]) for one in few]
             # Where classes are undefined all of them are, also those beyond the row's own.
-            return _padded([None if row is None or any(p != p for p in row) else row for row in found], width)
-        return _stack(evaluate.class_probabilities(self._batch(probs, ids)), len(ids))
+            known = [None if row is None or any(p != p for p in row) else row for row in found]
+            return _padded(known, self._classes)
+        return self._columns(probs, ids, base, lambda batch, _: evaluate.class_probabilities(batch), self._classes)
 
     def features(self, probs: ArrayLike, ids: ArrayLike) -> Floats:
         """φ [batch, max features]; NaN where unknown, 0 beyond the row's features."""
-        probs, ids, _ = self._arrays(probs, ids, 0.0)
-        return _stack(evaluate.feature_values(self._batch(probs, ids)), len(ids))
+        probs, ids, base = self._arrays(probs, ids, 0.0)
+        width = self.weights.shape[1]
+        return self._columns(probs, ids, base, lambda batch, _: evaluate.feature_values(batch), width)
 
     def contributions(self, probs: ArrayLike, ids: ArrayLike, base_reward: ArrayLike = 0.0) -> Floats:
         """Addends of the reward [batch, 1 + max features], base reward first."""
@@ -94,13 +103,37 @@ class NumpyReward:
         few = self._few(probs, ids)
         if few is not None:
             return self._few_addends(few, base)
-        return _stack(evaluate.contributions(self._batch(probs, ids), base.astype(np.float64)), len(ids))
 
-    def bounds(self, probs: ArrayLike, ids: ArrayLike, base_reward: ArrayLike = 0.0) -> tuple[Floats, Floats]:
-        """Lower and upper bound of the reward [batch] over all ways to fill the unknowns."""
+        def addends(batch: evaluate.Batch, base: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+            first, rest = evaluate.contributions(batch, base)
+            return [first, *rest]
+
+        return self._columns(probs, ids, base, addends, 1 + self.weights.shape[1])
+
+    def bounds(
+        self,
+        probs: ArrayLike,
+        ids: ArrayLike,
+        base_reward: ArrayLike = 0.0,
+        spans: NDArray[np.float64] | None = None,
+    ) -> tuple[Floats, Floats]:
+        """Lower and upper bound of the reward [batch] over all ways to fill the unknowns.
+
+        `spans` are those of rubrics that are unknown, see `rubrics.spans`; without them a rubric may be anything that its
+        clip allows.
+        """
         probs, ids, base = self._arrays(probs, ids, base_reward)
-        lower, upper = evaluate.reward_bounds(self._batch(probs, ids), base.astype(np.float64))
-        return np.asarray(lower, np.float32), np.asarray(upper, np.float32)
+        least = most = np.zeros(len(ids))
+        if self.circuit.rubrics:
+            first = len(self.circuit.atoms) - rubrics.size(self.circuit)
+            given = probs[:, first:]
+            found = np.broadcast_to(rubrics.anything(self.circuit), (*given.shape, 2)) if spans is None else spans
+            least, most = rubrics.added(
+                self._of_rubrics, ids, np.where(np.isnan(given)[:, :, None], found, given[:, :, None])
+            )
+            probs = np.concatenate([probs[:, :first], np.zeros_like(given)], 1)
+        lower, upper = self._columns(probs, ids, base, evaluate.reward_bounds, 2, np.float64).T
+        return np.asarray(lower + least, np.float32), np.asarray(upper + most, np.float32)
 
     def reasons(self, probs: ArrayLike, ids: ArrayLike, base_reward: ArrayLike = 0.0) -> list[str | None]:
         """Why each row has no reward, in words; None for a row that has one."""
@@ -165,14 +198,25 @@ class NumpyReward:
             raise ShapeError(f"base rewards have the shape {list(b.shape)}, expected [{len(p)}]")
         return p, i, b if b.ndim else np.full(i.shape, b)
 
-    def _batch(self, probs: Floats, ids: NDArray[np.int32]) -> evaluate.Batch:
-        zero = np.zeros(len(ids))
-        columns = self._columns(probs)
-        engine = Engine(np, self._columns, fold_nodes, each_unit, when_true, repeat_steps)
-        return evaluate.Batch(engine, self.circuit, probs, columns, ids, self._table, zero)
+    def _columns(
+        self, probs: Floats, ids: NDArray[np.int32], base: Floats, found: _Columns, width: int, kind: type = np.float32
+    ) -> NDArray[Any]:
+        """Columns [batch, width] of rows, a response type after the other; NaN for an unknown id."""
+        out = np.full((len(ids), width), np.nan, kind)
+        for number in range(len(self.circuit.responses)):
+            mine = np.flatnonzero(ids == number)
+            for start in range(0, len(mine), _AT_ONCE):
+                rows = mine[start : start + _AT_ONCE]
+                for at, column in enumerate(found(self._batch(probs[rows], number), base[rows].astype(np.float64))):
+                    out[rows, at] = column
+        return out
 
-    def _columns(self, probs: Floats) -> dict[int, NDArray[np.float64]]:
-        return {a: probs[:, a].astype(np.float64) for a in self._reached}
+    def _batch(self, probs: Floats, number: int) -> evaluate.Batch:
+        columns = {a: probs[:, a].astype(np.float64) for a in self._read[number]}
+        ids, zero = np.full(len(probs), number), np.zeros(len(probs))
+        return unrolled(
+            NumpyEngine(), self.circuit, lambda: columns, ids, self._table, zero, remember=True, only=number
+        )
 
 
 def _total(one: _Known | None, base: float) -> float:
@@ -186,7 +230,3 @@ def _padded(table: Sequence[list[float] | None], width: int) -> Floats:
     return np.array(
         [[math.nan] * width if row is None else row + [0.0] * (width - len(row)) for row in table], np.float32
     ).reshape(len(table), width)
-
-
-def _stack(columns: list[NDArray[np.float64]], rows: int) -> Floats:
-    return np.stack(columns, 1).astype(np.float32) if columns else np.zeros((rows, 0), np.float32)

@@ -48,8 +48,8 @@ def excluded(circuit: Circuit, probs: Sequence[float]) -> str | None:
         answer, kept[atom] = kept[atom], math.nan
         if leaves_possible(circuit.axioms, kept):
             kept[atom] = answer
-    facts = [a for a in support if kept[a] in (0.0, 1.0)]
-    return " & ".join(("" if kept[a] else "!") + circuit.atoms[a].name for a in facts) or "true"
+    facts = {a: bool(kept[a]) for a in support if kept[a] in (0.0, 1.0)}
+    return " & ".join(("" if holds else "!") + name for name, holds in circuit.said(facts)) or "true"
 
 
 def undefined(circuit: Circuit, single: SingleRow, probs: Sequence[float]) -> str | None:
@@ -67,7 +67,16 @@ def undefined(circuit: Circuit, single: SingleRow, probs: Sequence[float]) -> st
 def unanswered(circuit: Circuit, single: SingleRow, probs: Sequence[float]) -> Cause:
     """The propositions that the response type reads and that have no answer."""
     unknown = tuple(a for a in single.atoms if math.isnan(probs[a]))
-    return Cause("no answer for " + ", ".join(f"`{circuit.atoms[a].name}`" for a in unknown), unknown)
+    of_text = [circuit.atoms[a] for a in unknown if circuit.atoms[a].measure is not None]
+    reasons = [
+        f"nothing in column `{atom.columns[0]}` to compare with in `{atom.name}`" if atom.columns
+        else f"`{atom.name}` could not be told of this text"
+        for atom in of_text
+    ]  # fmt: skip
+    names = dict.fromkeys(circuit.asked_about(a) for a in unknown if circuit.atoms[a].measure is None)
+    if names:
+        reasons.insert(0, "no answer for " + ", ".join(f"`{name}`" for name in names))
+    return Cause("; ".join(reasons), unknown)
 
 
 def overflow(single: SingleRow, probs: Sequence[float], base: float) -> str:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,69 +26,12 @@ from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
 from rbrlang.logic.circuit import Circuit
-from rbrlang.reward import evaluate, levels, rows
-from rbrlang.reward.algebra import Column, Engine, fold_nodes
+from rbrlang.reward import evaluate, rows, rubrics
+from rbrlang.reward.compiled import keep_programs
 from rbrlang.reward.kept.artefact import Artefact
-from rbrlang.reward.numpy import NumpyReward, ShapeError
+from rbrlang.reward.lowering import Lowered, Static, arguments, cut, lowered
+from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.weights import checked_weights, default_weights
-
-T = TypeVar("T")
-
-
-def _repeat(times: int, step: Callable[[T], T], state: T) -> T:
-    def body(_: Any, s: T) -> T:
-        return step(s)
-
-    return jax.lax.fori_loop(0, times, body, state)
-
-
-def _each(size: int, term: Callable[[Sequence[Column]], Column]) -> list[Column]:
-    """One loop over unit vectors: its columns are computed before they are interleaved as rows.
-
-    Otherwise XLA computes each element of the interleaved result by itself, ten times slower on a CPU.
-    """
-
-    def one(unit: jax.Array) -> Column:
-        return term([unit[j] for j in range(size)])
-
-    if size == 0:
-        return []
-    table = jax.lax.map(one, jnp.eye(size, dtype=jnp.float32))
-    return [table[i] for i in range(size)]
-
-
-def _when(condition: jax.Array, column: Callable[[], Column], otherwise: Column) -> Column:
-    return jax.lax.cond(condition, column, lambda: otherwise)
-
-
-def _engine(circuit: Circuit) -> Engine:
-    reached = evaluate.reached(circuit)
-
-    def columns(probs: jax.Array) -> dict[int, jax.Array]:
-        if not circuit.atoms:
-            return {}
-        # One `split` and not a slice per column: its transpose is one concatenation, where slices become
-        # as many padded arrays of the size of probs (measured on a CPU: 25 times slower to differentiate).
-        parts = jax.lax.split(probs, (1,) * len(circuit.atoms), axis=1)
-        return {a: parts[a][:, 0] for a in reached}
-
-    fold = levels.fold_levels if levels.is_large(circuit) else fold_nodes
-    return Engine(jnp, columns, fold, _each, _when, _repeat)
-
-
-class _Static:
-    """A circuit as static pytree data: equal circuits are equal, and the hash is not computed each call."""
-
-    __slots__ = ("circuit",)
-
-    def __init__(self, circuit: Circuit) -> None:
-        self.circuit = circuit
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Static) and (self.circuit is other.circuit or self.circuit == other.circuit)
-
-    def __hash__(self) -> int:
-        return hash(self.circuit.fingerprint)
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -111,6 +54,7 @@ class RuleReward:
     @classmethod
     def from_circuit(cls, circuit: Circuit, weights: ArrayLike | None = None) -> RuleReward:
         """With the given weights, or the defaults. Raises `WeightError` for weights that do not fit."""
+        keep_programs()
         table = default_weights(circuit) if weights is None else checked_weights(circuit, np.asarray(weights))
         return cls(circuit, jnp.asarray(table))
 
@@ -138,11 +82,11 @@ class RuleReward:
         id is unknown, where class probabilities are undefined (see `classes`), and where base reward or sum are not
         finite. `host.reasons` says which it was.
         """
-        return _reward(self, probs, ids, base_reward)
+        return cut(*_run(_reward, self, probs, ids, base_reward))
 
     def valid(self, probs: ArrayLike, ids: ArrayLike, base_reward: ArrayLike = 0.0) -> jax.Array:
         """Whether each row has a finite reward, bool [batch]."""
-        return _valid(self, probs, ids, base_reward)
+        return cut(*_run(_valid, self, probs, ids, base_reward))
 
     def class_probs(self, probs: ArrayLike, ids: ArrayLike) -> jax.Array:
         """P(class) by rank, float32 [batch, max classes].
@@ -150,36 +94,69 @@ class RuleReward:
         0 beyond the classes of the row's response type, so that a row sums to 1; NaN where an unknown
         can change it or it is undefined; a whole row of NaN for an unknown id and for a contradiction.
         """
-        return _class_probs(self, probs, ids)
+        return cut(*_run(_class_probs, self, probs, ids), self._classes)
 
     def features(self, probs: ArrayLike, ids: ArrayLike) -> jax.Array:
         """φ, float32 [batch, max features], with 0 and NaN as in `class_probs`."""
-        return _features(self, probs, ids)
+        return cut(*_run(_features, self, probs, ids), self.weights.shape[-1])
 
     def contributions(self, probs: ArrayLike, ids: ArrayLike, base_reward: ArrayLike = 0.0) -> jax.Array:
         """Addends of the reward in its units, float32 [batch, 1 + max features]; see `contribution_names`.
 
         They sum to the reward, and are all NaN where it is.
         """
-        return _contributions(self, probs, ids, base_reward)
+        return cut(*_run(_contributions, self, probs, ids, base_reward), 1 + self.weights.shape[-1])
 
     @property
     def contribution_names(self) -> tuple[tuple[str, ...], ...]:
         """For each response type the names of the columns of `contributions` that it uses."""
         return tuple(("base_reward", *(f.name for f in r.features)) for r in self.circuit.responses)
 
-    def bounds(self, probs: ArrayLike, ids: ArrayLike, base_reward: ArrayLike = 0.0) -> tuple[jax.Array, jax.Array]:
+    def bounds(
+        self, probs: ArrayLike, ids: ArrayLike, base_reward: ArrayLike = 0.0, spans: ArrayLike | None = None
+    ) -> tuple[jax.Array, jax.Array]:
         """Lower and upper bound of the reward, float32 [batch], over all ways to fill the unknowns.
 
-        Sound up to float32 rounding; equal to the reward where nothing relevant is unknown; how tight
+        `spans` [batch, features of rubrics, 2] are those of rubrics that are unknown, see `rubrics.spans`; without them a
+        rubric may be anything that its clip allows. Sound up to float32 rounding; equal to the reward where nothing relevant is unknown; how tight
         otherwise is said in `evaluate.reward_bounds`. NaN where no way to fill them gives a reward.
         """
-        return _bounds(self, probs, ids, base_reward)
+        if not self.circuit.rubrics:
+            (lower, upper), rows = _run(_bounds, self, probs, ids, base_reward)
+            return cut(lower, rows), cut(upper, rows)
+        probs, first = jnp.asarray(probs), len(self.circuit.atoms) - rubrics.size(self.circuit)
+        given = probs[:, first:]
+        rules = jnp.concatenate([probs[:, :first], jnp.zeros_like(given)], 1)
+        found = rubrics.anything(self.circuit) if spans is None else spans
+        ends = jnp.where(jnp.isnan(given)[:, :, None], jnp.asarray(found, jnp.float32), given[:, :, None])
+        least, most = _added(self._of_rubrics, jnp.asarray(ids), ends)
+        (lower, upper), rows = _run(_bounds, self, rules, ids, base_reward)
+        return cut(lower, rows) + least, cut(upper, rows) + most
 
     @cached_property
     def host(self) -> NumpyReward:
         """The same policy and weights for callers without JAX; the weights must be concrete."""
         return NumpyReward(self.circuit, np.asarray(self.weights))
+
+    @cached_property
+    def lowered(self) -> Lowered:
+        """The program that evaluates it, with its arguments."""
+        return lowered(self.circuit, self.weights)
+
+    @property
+    def _of_rubrics(self) -> jax.Array:
+        """The weights of rubrics' features [responses, features of rubrics], 0 where a response type has not got one."""
+        first = len(self.circuit.atoms) - rubrics.size(self.circuit)
+        places = np.full((len(self.circuit.responses), rubrics.size(self.circuit)), -1)
+        for number, response in enumerate(self.circuit.responses):
+            for at, feature in enumerate(response.features):
+                if feature.rubric:
+                    places[number, feature.index - first] = at
+        return jnp.where(places >= 0, jnp.take_along_axis(self.weights, jnp.maximum(places, 0), 1), 0.0)
+
+    @property
+    def _classes(self) -> int:
+        return max((len(r.classes) for r in self.circuit.responses), default=0)
 
     def numpy(
         self,
@@ -190,12 +167,12 @@ class RuleReward:
         """`__call__` on the host, microseconds for one row; see `NumpyReward`."""
         return self.host(probs, ids, base_reward)
 
-    def tree_flatten_with_keys(self) -> tuple[tuple[tuple[Any, jax.Array]], _Static]:
+    def tree_flatten_with_keys(self) -> tuple[tuple[tuple[Any, jax.Array]], Static]:
         """JAX's view: the weights are the leaf, the circuit is static."""
-        return ((jax.tree_util.GetAttrKey("weights"), self.weights),), _Static(self.circuit)
+        return ((jax.tree_util.GetAttrKey("weights"), self.weights),), Static(self.circuit)
 
     @classmethod
-    def tree_unflatten(cls, static: _Static, leaves: Sequence[Any]) -> RuleReward:
+    def tree_unflatten(cls, static: Static, leaves: Sequence[Any]) -> RuleReward:
         """Inverse of `tree_flatten_with_keys`, for any kind of leaf."""
         return cls(static.circuit, leaves[0])
 
@@ -203,64 +180,55 @@ class RuleReward:
         return RuleReward, (self.circuit, self.weights)
 
 
-def _inputs(
-    reward: RuleReward, probs: ArrayLike, ids: ArrayLike, base_reward: ArrayLike = 0.0
-) -> tuple[evaluate.Batch, jax.Array]:
-    p, i, base = jnp.asarray(probs, jnp.float32), jnp.asarray(ids), jnp.asarray(base_reward, jnp.float32)
-    circuit, expected = reward.circuit, len(reward.circuit.atoms)
-    if p.ndim != 2 or p.shape[1] != expected:
-        raise ShapeError(f"probs have the shape {list(p.shape)}, this policy needs [batch, {expected}]")
-    if i.shape != p.shape[:1] or not jnp.issubdtype(i.dtype, jnp.integer):
-        raise ShapeError(f"response ids are {i.dtype} {list(i.shape)}, expected integers [{p.shape[0]}]")
-    if base.shape not in ((), i.shape):
-        raise ShapeError(f"base rewards have the shape {list(base.shape)}, expected [{p.shape[0]}]")
-    weights = [
-        [reward.weights[r, j] for j in range(len(response.features))] for r, response in enumerate(circuit.responses)
-    ]
-    zero = jnp.zeros_like(i, jnp.float32)
-    engine = _engine(circuit)
-    return evaluate.Batch(engine, circuit, p, engine.columns(p), i, weights, zero), base
+def _run(
+    program: Callable[..., Any], reward: RuleReward, probs: ArrayLike, ids: ArrayLike, base_reward: ArrayLike = 0.0
+) -> tuple[Any, int]:
+    arrays, rows = arguments(reward.circuit, probs, ids, base_reward)
+    return program(reward.lowered, *arrays), rows
 
 
 @jax.jit
-def _reward(reward: RuleReward, probs: ArrayLike, ids: ArrayLike, base_reward: ArrayLike) -> jax.Array:
-    batch, base = _inputs(reward, probs, ids, base_reward)
-    return evaluate.rewards(batch, base)
+def _reward(program: Lowered, probs: jax.Array, ids: jax.Array, base_reward: jax.Array) -> jax.Array:
+    return evaluate.rewards(program.batch(probs, ids), base_reward)
 
 
 @jax.jit
-def _valid(reward: RuleReward, probs: ArrayLike, ids: ArrayLike, base_reward: ArrayLike) -> jax.Array:
+def _valid(program: Lowered, probs: jax.Array, ids: jax.Array, base_reward: jax.Array) -> jax.Array:
     # Compiled as a whole, so that no NaN leaves it: `jax_debug_nans` looks at results.
-    batch, base = _inputs(reward, probs, ids, base_reward)
-    return jnp.isfinite(evaluate.rewards(batch, base))
+    return jnp.isfinite(evaluate.rewards(program.batch(probs, ids), base_reward))
 
 
 @jax.jit
-def _class_probs(reward: RuleReward, probs: ArrayLike, ids: ArrayLike) -> jax.Array:
-    batch, _ = _inputs(reward, probs, ids)
-    return _table(batch, evaluate.class_probabilities(batch))
+def _class_probs(program: Lowered, probs: jax.Array, ids: jax.Array, base_reward: jax.Array) -> jax.Array:
+    return _table(ids, evaluate.class_probabilities(program.batch(probs, ids)))
 
 
 @jax.jit
-def _features(reward: RuleReward, probs: ArrayLike, ids: ArrayLike) -> jax.Array:
-    batch, _ = _inputs(reward, probs, ids)
-    return _table(batch, evaluate.feature_values(batch))
+def _features(program: Lowered, probs: jax.Array, ids: jax.Array, base_reward: jax.Array) -> jax.Array:
+    return _table(ids, evaluate.feature_values(program.batch(probs, ids)))
 
 
 @jax.jit
-def _contributions(reward: RuleReward, probs: ArrayLike, ids: ArrayLike, base_reward: ArrayLike) -> jax.Array:
-    batch, base = _inputs(reward, probs, ids, base_reward)
-    return _table(batch, evaluate.contributions(batch, base))
+def _contributions(program: Lowered, probs: jax.Array, ids: jax.Array, base_reward: jax.Array) -> jax.Array:
+    first, addends = evaluate.contributions(program.batch(probs, ids), base_reward)
+    return jnp.concatenate([first[:, None], _table(ids, addends)], 1)
 
 
 @jax.jit
-def _bounds(
-    reward: RuleReward, probs: ArrayLike, ids: ArrayLike, base_reward: ArrayLike
-) -> tuple[jax.Array, jax.Array]:
-    batch, base = _inputs(reward, probs, ids, base_reward)
-    lower, upper = evaluate.reward_bounds(batch, base)
+def _bounds(program: Lowered, probs: jax.Array, ids: jax.Array, base_reward: jax.Array) -> tuple[jax.Array, jax.Array]:
+    lower, upper = evaluate.reward_bounds(program.batch(probs, ids), base_reward)
     return lower, upper
 
 
-def _table(batch: evaluate.Batch, columns: list[jax.Array]) -> jax.Array:
-    return jnp.stack(columns, axis=1) if columns else jnp.zeros((batch.zero.shape[0], 0), jnp.float32)
+def _added(weights: jax.Array, ids: jax.Array, ends: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """`rubrics.added` for arrays of JAX."""
+    own = jnp.where((ids >= 0) & (ids < len(weights)), ids, 0)
+    each = weights[own][:, :, None]
+    terms = jnp.where(each == 0.0, 0.0, each * jnp.where(each == 0.0, 0.0, ends))
+    return terms.min(2).sum(1), terms.max(2).sum(1)
+
+
+def _table(ids: jax.Array, columns: Any) -> jax.Array:
+    if not isinstance(columns, list):
+        return columns.T
+    return jnp.stack(columns, axis=1) if columns else jnp.zeros((ids.shape[0], 0), jnp.float32)

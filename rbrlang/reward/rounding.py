@@ -30,16 +30,21 @@ def hides_rules(reward: NumpyReward, ids: ArrayLike, base_reward: ArrayLike) -> 
 
     ids [batch] as for the reward, base_reward [batch], NaN where there is none.
     """
+    return hidden(spreads(reward), ids, base_reward)
+
+
+def hidden(spread: NDArray[np.float64], ids: ArrayLike, base_reward: ArrayLike) -> NDArray[np.bool_]:
+    """`hides_rules` where the `spreads` are known."""
     numbers, base = np.asarray(ids), np.asarray(base_reward, np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         step = np.spacing(np.abs(base).astype(np.float32)).astype(np.float64)
-    of_row = np.append(spreads(reward), np.nan)[numbers]  # −1 is the last
+    of_row = np.append(spread, np.nan)[numbers]  # −1 is the last
     return step > SHARE * of_row  # NaN is never more
 
 
-def said(hidden: int, rows: int) -> str:
+def said(count: int, rows: int) -> str:
     """The sentence on them."""
     return (
-        f"{hidden} of {rows} base rewards {'is' if hidden == 1 else 'are'} so large that 32-bit floats lose what the rules "
+        f"{count} of {rows} base rewards {'is' if count == 1 else 'are'} so large that 32-bit floats lose what the rules "
         "add; scale the reward model's scores down, for instance to a standard deviation of 1"
     )

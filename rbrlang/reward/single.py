@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 from rbrlang.logic.circuit import Circuit, Diagram, ProductForm, ResponseCircuit
-from rbrlang.reward import evaluate
+from rbrlang.reward.parts import class_values, reached_by
 
 
 class SingleRow:
@@ -24,13 +24,13 @@ class SingleRow:
         self._axioms = circuit.axioms
         self.response = response
         self._weights = tuple(weights[: len(response.features)])
-        self._values = evaluate.class_values(response, weights)
+        self._values = class_values(response, weights)
         size = len(response.classes)
         self._units = [[1.0 if c == i else 0.0 for c in range(size)] for i in range(size)]
         terminals = response.diagram.terminals
         self._masses = [1.0 if c >= 0 else 0.0 for c in terminals] if -1 in terminals else None
         self._propositions = [(weights[j], f.index) for j, f in enumerate(response.features) if f.kind == "proposition"]
-        self.atoms = tuple(evaluate.reached_by(circuit, response))
+        self.atoms = tuple(reached_by(circuit, response))
 
     def value(self, probs: list[float]) -> float:
         """The rule part of the reward, NaN where it has none; every one of `atoms` must be known."""

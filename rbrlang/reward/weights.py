@@ -1,7 +1,7 @@
 """Which weights does a policy have before it is fitted, and are these weights acceptable?
 
 Default weights make a policy usable the moment it compiles: classes evenly spaced by rank from +1 (best)
-to −1 (worst), ties equal, propositions 0; a single rank is worth 0. Weights that the author fixed keep
+to −1 (worst), ties equal, propositions 0; a single rank is worth 0, and the feature of a rubric 1. Weights that the author fixed keep
 their value and the others are clipped into the author's bounds.
 
 Worked example: ranks `ideal > {less_good, curt} > unacceptable` give 1, 0, 0, −1.
@@ -35,7 +35,13 @@ def default_weights(circuit: Circuit) -> Weights:
     """Weights before any fit; see the module."""
     rows = [
         [
-            default_weight(f.kind, response.rank_of[f.index] if f.kind == "class" else 0, len(response.ranks), bounds)
+            default_weight(
+                f.kind,
+                response.rank_of[f.index] if f.kind == "class" else 0,
+                len(response.ranks),
+                bounds,
+                rubric=f.rubric,
+            )
             for f, bounds in zip(response.features, response.bounds, strict=True)
         ]
         for response in circuit.responses

@@ -1,10 +1,10 @@
 """Which JSON value is a cell of Parquet or Arrow?
 
 Cells become what JSON has, so that every later step and every output takes them: a moment, a day or a time is ISO
-8601 text (moments with a zone in UTC), a duration ISO text in seconds (`PT1.5S`), a decimal of up to 15 digits a
+8601 text (moments with a zone in UTC; one beyond any calendar is its count, as in `9999999999999 s since 1970-01-01`), a duration ISO text in seconds (`PT1.5S`), a decimal of up to 15 digits a
 number and a longer one text, bytes their text where they are UTF-8 and a `data:` address otherwise. Dictionaries,
 runs and extension types are what they stand for; a cell of a mixed column is its own value. A cell that has none,
-such as text that is not UTF-8, makes its row unusable, and no other.
+such as text that is not UTF-8, is `Broken`. It makes its row unusable where the column is read, and no other row.
 
 Files are read in small batches, so that memory holds few rows at a time.
 """
@@ -14,37 +14,80 @@ from __future__ import annotations
 import gzip
 import io
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO, cast
 
 from rbrlang.jsontext import JsonError, parse_with_constants
 from rbrlang.rows.formats import Broken, DamagedError, RowsError, needed
 from rbrlang.rows.values import json_value, seconds_text
 
-BATCH = 1024
 ENCODED = b"rbrlang.json"
 """Metadata of a column of ours whose cells are JSON text, because no type of Arrow's holds them all."""
 
+_ROWS, _BYTES = 2**13, 2**23
 
-def arrow_rows(name: str, file: BinaryIO, *, parquet: bool) -> Iterator[Any]:
-    """The rows of a Parquet file, or of an Arrow file or stream; `Broken` for one that cannot be told.
+
+def batches(name: str, file: BinaryIO, *, parquet: bool) -> Iterator[Any]:
+    """The record batches of a Parquet file, or of an Arrow file or stream: up to 8192 rows, fewer where rows are large.
 
     Raises `RowsError`, and `DamagedError` where the file breaks off.
     """
     pyarrow = needed(name, "Parquet" if parquet else "Arrow")
     try:
         for batch in (_parquet if parquet else _ipc)(name, _seekable(file)):
-            for at in range(0, batch.num_rows, BATCH):
-                yield from _rows(name, batch.slice(at, BATCH))
+            rows = _fitting(batch.nbytes, batch.num_rows)
+            for at in range(0, batch.num_rows, rows):
+                yield batch.slice(at, rows)
     except pyarrow.ArrowException as error:
         raise DamagedError(str(error).splitlines()[0]) from error
+
+
+def schema(name: str, file: BinaryIO, *, parquet: bool) -> Any:
+    """The schema of a Parquet file, or of an Arrow file or stream. Raises `RowsError`, `DamagedError`."""
+    pyarrow = needed(name, "Parquet" if parquet else "Arrow")
+    source = _seekable(file)
+    try:
+        if parquet:
+            import pyarrow.parquet as parquet_
+
+            return parquet_.read_schema(source).remove_metadata()
+        first = next(_ipc(name, source), None)
+        return None if first is None else first.schema.remove_metadata()
+    except pyarrow.ArrowException as error:
+        raise DamagedError(str(error).splitlines()[0]) from error
+
+
+def sent(batch: Any) -> bytes:
+    """A record batch as bytes for another process: what it shows of a larger one, and no more."""
+    import pyarrow
+
+    sink = pyarrow.BufferOutputStream()
+    with pyarrow.ipc.new_stream(sink, batch.schema) as out:
+        out.write_batch(batch)
+    return sink.getvalue().to_pybytes()
+
+
+def arrived(data: bytes) -> Any:
+    """The batch that was `sent`."""
+    import pyarrow
+
+    with pyarrow.ipc.open_stream(data) as found:
+        return found.read_next_batch()
+
+
+def _fitting(size: int, rows: int) -> int:
+    """How many rows at once, where so many have this size."""
+    return max(1, min(_ROWS, _BYTES * rows // size if size else _ROWS))
 
 
 def _parquet(_: str, source: BinaryIO) -> Iterator[Any]:
     import pyarrow.parquet as parquet
 
-    with parquet.ParquetFile(source) as found:
-        yield from found.iter_batches(batch_size=BATCH)
+    # Pages are read one after the other: a whole group of rows may be larger than all that is held otherwise.
+    with parquet.ParquetFile(source, pre_buffer=False, buffer_size=2**16) as found:
+        groups = [found.metadata.row_group(at) for at in range(found.metadata.num_row_groups)]
+        rows = min((_fitting(group.total_byte_size, group.num_rows) for group in groups), default=_ROWS)
+        yield from found.iter_batches(batch_size=rows, use_threads=False)
 
 
 def _ipc(name: str, source: BinaryIO) -> Iterator[Any]:
@@ -71,7 +114,11 @@ def _seekable(file: BinaryIO) -> BinaryIO:
     return file
 
 
-def _rows(name: str, batch: Any) -> Iterator[Any]:
+def rows_of(name: str, batch: Any, reads: Callable[[str, Mapping[str, Any]], bool]) -> Iterator[Any]:
+    """The rows of a batch as JSON values. Raises `RowsError`.
+
+    A cell that has no such value is `Broken`, and so is its row where it `reads` the column.
+    """
     names = cast("list[str]", batch.schema.names)
     twice = next((column for at, column in enumerate(names) if column in names[:at]), None)
     if twice is not None:
@@ -83,10 +130,10 @@ def _rows(name: str, batch: Any) -> Iterator[Any]:
     if not columns:
         yield from ({} for _ in range(batch.num_rows))
     for row in zip(*columns, strict=True):
-        broken = next((cell for cell in row if isinstance(cell, Broken)), None)
-        if broken is not None:
-            broken = Broken(f"`{names[row.index(broken)]}`: {broken.reason}")
-        yield broken or dict(zip(names, row, strict=True))
+        told = dict(zip(names, row, strict=True))
+        broken = [column for column, cell in told.items() if isinstance(cell, Broken)]
+        lost = next((column for column in broken if reads(column, told)), None)
+        yield told if lost is None else Broken(f"`{lost}`: {told[lost].reason}")
 
 
 def _decoded(texts: list[Any]) -> list[Any]:
@@ -126,9 +173,12 @@ def cells(array: Any) -> list[Any]:
         return _lists(array, compute.list_value_length(array))
     if types.is_timestamp(kind):
         zone = "" if kind.tz is None else "Z"
-        return _each(array.cast(pyarrow.timestamp(kind.unit)).cast(pyarrow.string()).to_pylist(), _moment(zone))
+        texts = array.cast(pyarrow.timestamp(kind.unit)).cast(pyarrow.string()).to_pylist()
+        return _each(texts, _moment(zone, f"{kind.unit} since 1970-01-01"))
     if types.is_date(kind) or types.is_time(kind):
-        return _each(array.cast(pyarrow.string()).to_pylist(), _moment(""))
+        unit = "days" if types.is_date32(kind) else "ms" if types.is_date(kind) else kind.unit
+        since = "since 1970-01-01" if types.is_date(kind) else "since midnight"
+        return _each(array.cast(pyarrow.string()).to_pylist(), _moment("", f"{unit} {since}"))
     if types.is_duration(kind):
         places = {"s": 0, "ms": 3, "us": 6, "ns": 9}[kind.unit]
         return _each(array.cast(pyarrow.int64()).to_pylist(), lambda n: seconds_text(n, places))
@@ -164,10 +214,10 @@ def _value(value: Any) -> Any:
     return json_value(value)
 
 
-def _moment(zone: str) -> Callable[[str], Any]:
-    def of(text: str) -> Any:
-        if text.startswith("<"):
-            return Broken(f"a moment outside of what a calendar has, {text.strip('<>')}")
+def _moment(zone: str, counted: str) -> Callable[[str], str]:
+    def of(text: str) -> str:
+        if text.startswith("<"):  # beyond any calendar; nothing reads it, so it is passed on as it is counted
+            return f"{text.strip('<>').rpartition(' ')[2]} {counted}"
         return (text.rstrip("0").rstrip(".") if "." in text else text).replace(" ", "T", 1) + zone
 
     return of

@@ -24,6 +24,8 @@ def turn_of(role: Role, text: str, marks: Marks) -> Turn:
     if role != "assistant":
         return Turn(role, text)
     said, thought = apart(text, marks)
+    if _OPENING not in said:
+        return Turn(role, said, thought)
     left: list[str] = []
     calls: list[Call] = []
     at = 0

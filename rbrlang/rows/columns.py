@@ -25,7 +25,7 @@ from rbrlang.rows.values import json_value
 
 OWN = (
     "id", "prompt", "completion", "messages", "chosen", "rejected", "response_type", "category", "class", "labels",
-    "probs", "base_reward",
+    "probs", "base_reward", "pair", "preferred", "rank", "score", "margin",
 )  # fmt: skip
 PUBLIC: Mapping[str, tuple[str, ...]] = {
     "prompt": ("instruction", "question", "query", "problem", "input"),
@@ -37,10 +37,15 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
 }
 """Names that the same thing has in public data: Alpaca, Dolly, ShareGPT, question answering, OpenAI's release."""
 SPREAD = ("labels", "probs")
+_OF_PAIRS = ("pair", "preferred", "rank", "score", "margin")  # looked for by who compares, who says what is wrong
+_READ = frozenset({*OWN, "prompt_completion", "features"}) - set(_OF_PAIRS)
+_OWN_OF = {name: own for own, public in PUBLIC.items() for name in public}
 
 _OF_PYTHON = re.compile(r"\[?\{['\"]")
 _OF_TURNS = re.compile(r"\s*\[\{['\"](role|from|content|value)['\"]:")
 _LONGEST = 2**20
+OfValues = tuple[tuple[str, tuple[str, ...]], ...]
+"""Scales and choices, each with the names of what `probs` says of its values."""
 _Plan = tuple[tuple[tuple[str, tuple[str, ...]], ...], tuple[tuple[str, str, str], ...]]
 
 
@@ -57,15 +62,32 @@ def is_missing(value: Any) -> bool:
 class Names:
     """Which column says what. `mapped` are pairs of our name, or `labels.NAME`, and the column that has it.
 
-    An assistant thinks between `marks`.
+    An assistant thinks between `marks`. Of a policy, `criteria` are the columns that its rubrics are read from, `values`
+    its scales and choices, each with the names of what `probs` says of its values, and `declared` those that it names itself,
+    which say nothing else.
     """
 
     mapped: tuple[tuple[str, str], ...] = ()
     marks: Marks = THOUGHT_MARKS
+    criteria: tuple[str, ...] = ()
+    values: OfValues = ()
+    declared: tuple[str, ...] = ()
 
     def column(self, own: str) -> str:
         """The column that says this where nothing but its name tells."""
         return dict(self.mapped).get(own, own)
+
+    def reads(self, column: str, row: Mapping[str, Any]) -> bool:
+        """Whether what a row is follows from this column of it; any other is passed on."""
+        own, _, part = column.partition(".")
+        if column in _READ or (part and own in SPREAD) or any(theirs == column for _, theirs in self.mapped):
+            return True
+        return column in _OWN_OF and column not in self.declared and row.get(_OWN_OF[column]) is None
+
+    def renamed(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The row with the policy's columns under the policy's names; itself where they are not called otherwise."""
+        found = {own: row[column] for own, column in self.mapped if own in self.declared and column in row}
+        return {**row, **found} if found else row
 
     def fields(self, row: dict[str, Any]) -> dict[str, Any]:
         """What a row says, by our names; the row itself where it uses them. Raises `UnusableError`."""
@@ -102,14 +124,14 @@ def gathered(row: dict[str, Any]) -> dict[str, Any]:
     return whole
 
 
-def names_of(pairs: Mapping[str, str], marks: Marks = THOUGHT_MARKS) -> Names:
-    """Names from a mapping of ours to the columns of a file. Raises `RowsError`."""
+def names_of(pairs: Mapping[str, str], marks: Marks = THOUGHT_MARKS, declared: tuple[str, ...] = ()) -> Names:
+    """Names from a mapping of ours, or of those that a policy declares, to the columns of a file. Raises `RowsError`."""
     for own in pairs:
-        if own not in OWN and own.partition(".")[0] not in SPREAD:
-            near = suggest(own, OWN)
-            there = f"did you mean `{near}`?" if near else "there are " + ", ".join(f"`{name}`" for name in OWN)
+        if own not in (*OWN, *declared) and own.partition(".")[0] not in SPREAD:
+            near = suggest(own, (*OWN, *declared))
+            there = f"did you mean `{near}`?" if near else "there are " + ", ".join(f"`{n}`" for n in (*OWN, *declared))
             raise RowsError(f"no column of a row is called `{own}`; {there}")
-    return Names(tuple(sorted(pairs.items())), marks)
+    return Names(tuple(sorted(pairs.items())), marks, declared=declared)
 
 
 @lru_cache(maxsize=64)
@@ -120,7 +142,8 @@ def _plan(names: Names, columns: tuple[str, ...]) -> _Plan:
     aliases = tuple(
         (own, found)
         for own, public in PUBLIC.items()
-        if own not in mapped and (found := tuple(n for n in public if n in columns and n not in taken))
+        if own not in mapped
+        and (found := tuple(n for n in public if n in columns and n not in taken and n not in names.declared))
     )
     spread = [(*own.split(".", 1), column) for own, column in names.mapped if "." in own]
     return aliases, cast("tuple[tuple[str, str, str], ...]", tuple(spread))

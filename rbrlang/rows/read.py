@@ -18,18 +18,25 @@ import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, assert_never, cast
 
-from rbrlang.jsontext import JsonError, parse_with_constants
-from rbrlang.rows.arrow import arrow_rows
-from rbrlang.rows.columns import PUBLIC, Names, UnusableError, gathered, is_missing, names_of
+from rbrlang.jsontext import NotFastError, fast
+from rbrlang.rows import answers, criteria
+from rbrlang.rows.answers import SUM_TOLERANCE, from_text, short, shown, unusable
+from rbrlang.rows.arrow import rows_of
+from rbrlang.rows.cells import Cell, cell, missing
+from rbrlang.rows.columns import PUBLIC, Names, OfValues, UnusableError, gathered, is_missing, names_of
 from rbrlang.rows.conversation import Conversation, Turn, key_of
-from rbrlang.rows.formats import DESCRIBED, MAX_LINE, BadRow, Broken, DamagedError, RowsError, files_of, opened
+from rbrlang.rows.formats import MAX_LINE, BadRow, Broken, RowsError
+from rbrlang.rows.ids import Ids, Packed, Taken, packed
 from rbrlang.rows.pairs import is_pair, pair_rows
+from rbrlang.rows.pieces import Piece, Table, Texts, pieces
 from rbrlang.rows.shapes import ShapeError, conversation, split, transcript
-from rbrlang.rows.texts import Found, csv_rows, json_rows
+from rbrlang.rows.texts import Found, value_of
 from rbrlang.rows.thought import THOUGHT_MARKS, Marks
 
 __all__ = [
@@ -37,23 +44,23 @@ __all__ = [
     "with_labels_as_probs",
 ]  # fmt: skip
 
-_TRUTHS = {"yes": True, "no": False, "true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
 LARGEST_REWARD = 3.4028234663852886e38  # of a 32-bit float
 _PLAIN = Names()
+_AT_ONCE = 1024  # rows of a table whose cells are made values of Python at once
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One completion and all that is known of it.
 
-    `prompt_key` identifies the prompt: rows are compared, split and resampled by it. `klass` is the known
-    class of a synthetic completion (column `class`). `labels` are human truth, None = not labelled;
-    `probs` are P(yes) in [0, 1], None = unknown. `response_type` is snake-cased. `raw` is the row as read.
+    `klass` is the known class of a synthetic completion (column `class`). `labels` are human truth, None = not
+    labelled; `probs` are P(yes) in [0, 1], None = unknown, and under `variable.value` those of a scale's or a choice's values.
+    `response_type` is snake-cased. `raw` is the row as read. `rubrics` are P(met) of the criteria of each rubric, in the order in
+    which the row has them. `value_labels` are human labels of scales and choices: the name of the value.
     """
 
     id: str
     conversation: Conversation
-    prompt_key: str
     response_type: str | None
     category: str | None
     klass: str | None
@@ -61,6 +68,16 @@ class Row:
     probs: Mapping[str, float | None]
     base_reward: float | None
     raw: Mapping[str, Any]
+    rubrics: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict[str, tuple[float | None, ...]])
+    value_labels: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def __reduce__(self) -> tuple[Any, ...]:  # dataclasses' own way takes several times as long
+        return Row, _FIELDS(self)
+
+    @property
+    def prompt_key(self) -> str:
+        """What identifies the prompt: rows are compared, split and resampled by it."""
+        return key_of(self.conversation.context)
 
     @property
     def prompt(self) -> tuple[Turn, ...]:
@@ -77,21 +94,85 @@ class Row:
         """What the assistant says in its last turn, which is what is judged unless a policy says otherwise."""
         return self.conversation.text()
 
+    def cell(self, column: str) -> Cell:
+        """What it says in a column that a policy names."""
+        return cell(column, self.raw[column]) if column in self.raw else missing(column)
+
+
+_FIELDS = attrgetter(*(one.name for one in fields(Row)))
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The usable rows of a file, in order, and the others."""
+    """The usable rows of a file, in order, and the others. `places`: the file and line of each usable row."""
 
-    rows: tuple[Row, ...]
-    bad: tuple[BadRow, ...]
+    rows: Sequence[Row]
+    bad: Sequence[BadRow]
+    places: Sequence[tuple[str, int]]
 
 
+@lru_cache(maxsize=1024)
 def snake(name: str) -> str:
     """A response type as the language spells it: "Hard Refuse" is `hard_refuse`."""
     return re.sub(r"[^a-z0-9_]+", "_", name.strip().lower()).strip("_")
 
 
 # --- reading ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The usable rows of one piece of a file, in order, and the others.
+
+    `lines` and `named` have an entry a row: where it begins, and whether its id is its own and not made from its text.
+    `exact` says that all values are JSON's own, without NaN and halves of surrogate pairs. `columns` are those of the
+    first object; `lacking` are mapped ones that no object has.
+    """
+
+    file: str
+    rows: tuple[Row, ...]
+    lines: tuple[int, ...]
+    named: tuple[bool, ...]
+    bad: tuple[BadRow, ...]
+    exact: bool
+    columns: tuple[str, ...]
+    lacking: frozenset[str]
+
+    @property
+    def places(self) -> list[tuple[str, int]]:
+        """The file and line of each row."""
+        return [(self.file, line) for line in self.lines]
+
+    def ids(self) -> Packed:
+        """The rows' ids."""
+        return packed([row.id for row in self.rows])
+
+    def first(self, count: int) -> Block:
+        """The block of the first usable rows, and what was read before them that cannot be used."""
+        last = self.lines[count - 1]
+        bad = tuple(one for one in self.bad if one.line <= last)
+        return replace(self, rows=self.rows[:count], lines=self.lines[:count], named=self.named[:count], bad=bad)
+
+    def without(self, taken: Mapping[int, Taken]) -> Block:
+        """The block where these rows' ids are those of others: they are refused, or get another name."""
+        if not taken:
+            return self
+        bad = list(self.bad)
+        kept: list[tuple[Row, int, bool]] = []
+        for at, one in enumerate(zip(self.rows, self.lines, self.named, strict=True)):
+            row, line, named = one
+            first = taken.get(at)
+            if first is None:
+                kept.append(one)
+            elif named:
+                where = f"line {first.line}" if first.file == self.file else f"{first.file}:{first.line}"
+                bad.append(BadRow(self.file, line, f"the id `{short(row.id)}` is already that of {where}"))
+            else:
+                raw = {**row.raw, "id": first.name} if "id" in row.raw else row.raw
+                kept.append((replace(row, id=first.name, raw=raw), line, named))
+        rows, lines, names = zip(*kept, strict=True) if kept else ((), (), ())
+        bad.sort(key=lambda one: one.line)
+        return replace(self, rows=rows, lines=lines, named=names, bad=tuple(bad))
 
 
 def read_rows(
@@ -108,89 +189,99 @@ def read_rows(
     thinks between `thought_marks`. With `prompts_only` a row without `completion` is one with an empty completion. Raises `RowsError`, and OSError when
     unreadable.
     """
-    names = names_of(columns, thought_marks)
     rows: list[Row] = []
     bad: list[BadRow] = []
-    seen: dict[str, BadRow] = {}
-    for place, item, named in _items(os.fspath(path), names, prompts_only):
-        if item is None:
-            bad.append(place)
-            continue
-        if item.id in seen:
-            if named:
-                bad.append(
-                    replace(
-                        place, reason=f"the id `{_short(item.id)}` is already that of {_where(seen[item.id], place)}"
-                    )
-                )
-                continue
-            copies = 2  # the same text twice is no mistake
-            while f"{item.id}-{copies}" in seen:
-                copies += 1
-            item = _renamed(item, f"{item.id}-{copies}")
-        seen[item.id] = place
-        rows.append(item)
-        if limit is not None and len(rows) >= limit:
-            break
-    return Rows(tuple(rows), tuple(bad))
+    places: list[tuple[str, int]] = []
+    for block in read_blocks(os.fspath(path), names_of(columns, thought_marks), limit=limit, prompts_only=prompts_only):
+        rows += block.rows
+        bad += block.bad
+        places += block.places
+    return Rows(tuple(rows), tuple(bad), tuple(places))
 
 
-def _where(first: BadRow, second: BadRow) -> str:
-    return f"line {first.line}" if first.file == second.file else f"{first.file}:{first.line}"
+def read_blocks(path: str, names: Names, *, limit: int | None = None, prompts_only: bool = False) -> Iterator[Block]:
+    """The rows of a file block by block, no two of them with the same id. Raises `RowsError`, OSError."""
+    left = limit
+    mapped = Mapped(path, names)
+    with Ids() as ids:
+        for piece in pieces(path, names):
+            for block in blocks(piece, names, prompts_only=prompts_only):
+                mapped.saw(block.columns, block.lacking)
+                kept = block.without(ids.take(block.ids(), block.named, block.file, block.lines))
+                if left is not None and len(kept.rows) >= left:
+                    yield kept.first(left)
+                    return
+                yield kept
+                left = None if left is None else left - len(kept.rows)
+    mapped.check()
 
 
-def _renamed(row: Row, name: str) -> Row:
-    return replace(row, id=name, raw={**row.raw, "id": name} if "id" in row.raw else row.raw)
+class Mapped:
+    """Whether each column that `--column` names is in some row."""
+
+    def __init__(self, path: str, names: Names) -> None:
+        self._path = path
+        self._unseen = frozenset(column for _, column in names.mapped)
+        self._columns: tuple[str, ...] = ()
+
+    def saw(self, columns: tuple[str, ...], lacking: frozenset[str]) -> None:
+        """A block was read, see `Block`."""
+        if self._unseen:
+            self._unseen &= lacking
+            self._columns = self._columns or columns
+
+    def check(self) -> None:
+        """All blocks were read. Raises `RowsError` where a column was in none."""
+        if self._unseen and self._columns:
+            raise RowsError(
+                f"no row of `{self._path}` has the column `{min(self._unseen)}`; the first has {_listed(self._columns)}"
+            )
 
 
-_Item = tuple[BadRow, "Row | None", bool]
+def blocks(piece: Piece, names: Names, *, prompts_only: bool = False) -> Iterator[Block]:
+    """The rows of a piece; those of a large table in several blocks. Raises `RowsError`."""
+    match piece:
+        case Texts(file, found):
+            yield _block(file, found, names, prompts_only, exact=True)
+        case Table(file, first, batch):
+            for at in range(0, batch.num_rows, _AT_ONCE):
+                rows = enumerate(rows_of(file, batch.slice(at, _AT_ONCE), names.reads), first + at)
+                yield _block(file, ((line, 0, row) for line, row in rows), names, prompts_only, exact=False)
+        case _:
+            assert_never(piece)
 
 
-def _items(path: str, names: Names, prompts_only: bool) -> Iterator[_Item]:
-    """Every row with its place, None where it is bad for the reason there, and whether it has an id of its own."""
-    unseen, columns = {column for _, column in names.mapped}, ()
-    for file in files_of(path):
-        for line, element, data in _found(file, names):
-            if isinstance(data, dict) and unseen:
-                unseen, columns = unseen.difference(data), columns or tuple(data)
-            for found in _read(data, names, prompts_only):
-                if isinstance(found, str):
-                    yield BadRow(file, line, f"element {element}: {found}" if element else found), None, False
-                else:
-                    yield BadRow(file, line, ""), *found
-    if unseen and columns:
-        raise RowsError(f"no row of `{path}` has the column `{min(unseen)}`; the first has {_listed(columns)}")
-
-
-def _found(name: str, names: Names) -> Iterator[Found]:
-    """What stands in a file, by line and element of an array."""
-    last, what = 0, ""
-    try:
-        with opened(name) as (kind, file):
-            what = DESCRIBED[kind]
-            match kind:
-                case "lines" | "array":
-                    found = json_rows(file)
-                case "csv" | "tsv":
-                    found = csv_rows(name, file, names, tabs=kind == "tsv")
-                case "parquet" | "arrow":
-                    found = (
-                        (at, 0, row) for at, row in enumerate(arrow_rows(name, file, parquet=kind == "parquet"), 1)
-                    )
-                case _:
-                    assert_never(kind)
-            for one in found:
-                yield one
-                last = one[0]
-    except DamagedError as error:
-        if not last:
-            raise RowsError(f"`{name}` is not readable {what}: {error}") from error
-        yield last + 1, 0, Broken(f"the file is damaged from here on: {error}")
+def _block(file: str, found: Iterable[Found], names: Names, prompts_only: bool, *, exact: bool) -> Block:
+    rows: list[Row] = []
+    lines: list[int] = []
+    named: list[bool] = []
+    bad: list[BadRow] = []
+    lacking, columns = frozenset(column for _, column in names.mapped), tuple[str, ...]()
+    for line, element, data in found:
+        if type(data) is bytes:
+            try:
+                data = fast(data)
+            except NotFastError:
+                data, exact = value_of(data), False
+        elif exact:
+            exact = False
+        if isinstance(data, dict) and (lacking or not columns):
+            lacking, columns = lacking.difference(data), columns or tuple(data)
+        for one in _read(data, names, prompts_only):
+            if isinstance(one, str):
+                bad.append(BadRow(file, line, f"element {element}: {one}" if element else one))
+            else:
+                rows.append(one[0])
+                lines.append(line)
+                named.append(one[1])
+    return Block(file, tuple(rows), tuple(lines), tuple(named), tuple(bad), exact, columns, lacking)
 
 
 def _read(data: Any, names: Names, prompts_only: bool) -> Iterator[tuple[Row, bool] | str]:
     """The rows in one value of a file, each with whether it has an id of its own; a reason in the place of one."""
     match data:
+        case dict():
+            yield from _read_one(data, names, prompts_only)
         case Broken():
             yield data.reason
         case [str(), [*completions]]:
@@ -203,21 +294,41 @@ def _read(data: Any, names: Names, prompts_only: bool) -> Iterator[tuple[Row, bo
 def _read_one(data: Any, names: Names, prompts_only: bool) -> Iterator[tuple[Row, bool] | str]:
     try:
         if not isinstance(data, dict):
-            raise _bad("not an object")
-        row = gathered(cast(dict[str, Any], data))
+            raise unusable("not an object")
+        row = names.renamed(gathered(cast(dict[str, Any], data)))
         fields = names.fields({**row, "completion": ""} if prompts_only and not _says_completion(row, names) else row)
         named = not is_missing(fields.get("id"))
         pair = pair_rows(names, row, fields) if is_pair(fields) else ()
         if not pair:
-            yield _row_of(fields, row, names.marks), named
+            yield _checked(_row_of(fields, row, names.marks, names.values), names), named
     except UnusableError as error:
         yield str(error)
         return
     for one in pair:
         try:
-            yield row_from(one, names.marks), named
+            yield _checked(row_from(one, names.marks, names.values), names), named
         except UnusableError as error:
             yield str(error)
+
+
+def _checked(row: Row, names: Names) -> Row:
+    """The row, whose criteria can be used where it has any, and whose answers to one question sum to 1."""
+    for column in names.criteria:
+        if not is_missing(row.raw.get(column)):
+            try:
+                criteria.read(row.raw, column)
+            except criteria.CriteriaError as error:
+                raise unusable(str(error)) from None
+    for name, values in names.values:
+        others = (said for said in row.probs if said.startswith(f"{name}.") and said not in values)
+        other = next((value for value in others if row.probs[value] is not None), None)
+        if other is not None:
+            there = ", ".join(value.removeprefix(f"{name}.") for value in values)
+            raise unusable(f"`{name}` has no value `{short(other.removeprefix(f'{name}.'))}`; there are {there}")
+        said = [p for value in values if (p := row.probs.get(value)) is not None]
+        if said and not abs(sum(said) - 1.0) <= SUM_TOLERANCE:
+            raise unusable(f"the probabilities of `{name}` sum to {sum(said):.4g}, not to 1")
+    return row
 
 
 def _says_completion(row: Mapping[str, Any], names: Names) -> bool:
@@ -225,31 +336,32 @@ def _says_completion(row: Mapping[str, Any], names: Names) -> bool:
     return any(row.get(form) is not None for form in forms)
 
 
-def row_from(data: Any, marks: Marks = THOUGHT_MARKS) -> Row:
-    """A row from its JSON value; an assistant thinks between `marks`. Raises ValueError with the reason when it cannot be used."""
+def row_from(data: Any, marks: Marks = THOUGHT_MARKS, values: OfValues = ()) -> Row:
+    """A row from its JSON value; an assistant thinks between `marks`, `values` are those of `Names`. Raises ValueError with the reason when it cannot be used."""
     if not isinstance(data, dict):
-        raise _bad("not an object")
+        raise unusable("not an object")
     row = gathered(cast(dict[str, Any], data))
     fields = _PLAIN.fields(row)
     if is_pair(fields):
-        raise _bad("`chosen` and `rejected` are two rows; give each as one with `completion`")
-    return _row_of(fields, row, marks)
+        raise unusable("`chosen` and `rejected` are two rows; give each as one with `completion`")
+    return _row_of(fields, row, marks, values)
 
 
-def _row_of(fields: dict[str, Any], raw: Mapping[str, Any], marks: Marks) -> Row:
-    if is_missing(fields.get("probs")) and _are_probabilities(fields.get("features")):
+def _row_of(fields: dict[str, Any], raw: Mapping[str, Any], marks: Marks, values: OfValues) -> Row:
+    if is_missing(fields.get("probs")) and answers.are_probabilities(fields.get("features")):
         fields = {**fields, "probs": fields["features"]}
     told = _conversation(_conversational(fields), marks)
-    key = key_of(told.context)
     identifier = _identifier(fields.get("id"))
     if identifier is None:
-        identifier = key_of(told.completion, key)
+        identifier = key_of(told.completion, key_of(told.context))
     response_type = _text(fields, "response_type")
+    labels, value_labels = answers.labels(fields.get("labels"), values)
     return Row(
-        id=identifier, conversation=told, prompt_key=key,
+        id=identifier, conversation=told,
         response_type=None if response_type is None else snake(response_type), category=_text(fields, "category"),
-        klass=_text(fields, "class"), labels=_labels(fields.get("labels")), probs=_probs(fields.get("probs")),
-        base_reward=_base_reward(fields.get("base_reward")), raw=raw,
+        klass=_text(fields, "class"), labels=labels, probs=answers.probs(fields.get("probs")),
+        base_reward=_base_reward(fields.get("base_reward")), raw=raw, rubrics=answers.rubrics(fields),
+        value_labels=value_labels,
     )  # fmt: skip
 
 
@@ -260,25 +372,16 @@ def _conversational(fields: dict[str, Any]) -> dict[str, Any]:
         if type(value) is float and math.isnan(value):
             fields = {**fields, name: None}
         elif type(value) is str and name not in ("prompt", "completion"):
-            fields = {**fields, name: _from_text(value, name)}
+            fields = {**fields, name: from_text(value, name)}
     if all(fields.get(name) is None for name in ("completion", "messages", "prompt_completion")):
         empty = [name for name in ("completion", "messages") if name in fields]
         if empty:
-            raise _bad(f"there is no `completion`: `{empty[0]}` is null")
-        raise _bad(
+            raise unusable(f"there is no `completion`: `{empty[0]}` is null")
+        raise unusable(
             f"there is no `completion`; the columns are {_listed(tuple(fields))}, and `--column completion=…` says "
             "which it is"
         )
     return fields
-
-
-def _from_text(text: str, name: str) -> Any:
-    if not text:
-        return None
-    try:
-        return parse_with_constants(text)
-    except JsonError as error:
-        raise _bad(f"`{name}` is a text that is {error}") from None
 
 
 def _identifier(value: Any) -> str | None:
@@ -287,7 +390,7 @@ def _identifier(value: Any) -> str | None:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))  # a table with a gap makes floats of whole numbers
     if not isinstance(value, (str, int)) or isinstance(value, bool):
-        raise _bad("`id` is neither text nor a whole number")
+        raise unusable("`id` is neither text nor a whole number")
     return str(value)
 
 
@@ -295,36 +398,15 @@ def _base_reward(value: Any) -> float | None:
     if is_missing(value):
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < math.inf:
-        raise _bad(f"`base_reward` is {_shown(value)}, not a finite number")
+        raise unusable(f"`base_reward` is {shown(value)}, not a finite number")
     if abs(value) > LARGEST_REWARD:
-        raise _bad(f"`base_reward` is {_shown(value)}, more than the 32-bit floats hold that rewards are")
+        raise unusable(f"`base_reward` is {shown(value)}, more than the 32-bit floats hold that rewards are")
     return float(value)
 
 
 def _listed(columns: Sequence[str]) -> str:
-    named = ", ".join(f"`{_short(column)}`" for column in columns[:8])
+    named = ", ".join(f"`{short(column)}`" for column in columns[:8])
     return (named or "none") + (f" and {len(columns) - 8} more" if len(columns) > 8 else "")
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return f"a number of {len(text)} digits" if isinstance(value, int) and len(text) > 40 else _short(text)
-
-
-def _are_probabilities(value: Any) -> bool:
-    """Whether a column `features` is that of the release; any other one is somebody's own and passes through."""
-    return isinstance(value, dict) and all(
-        isinstance(p, (int, float)) and not isinstance(p, bool) and 0.0 <= p <= 1.0
-        for p in cast(dict[str, Any], value).values()
-    )
-
-
-def _bad(reason: str) -> UnusableError:
-    return UnusableError(reason)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 40 else text[:37] + "…"
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str | None:
@@ -333,7 +415,7 @@ def _text(fields: Mapping[str, Any], name: str) -> str | None:
         return None
     if isinstance(value, str):
         return value
-    raise _bad(f"`{name}` is not text")
+    raise unusable(f"`{name}` is not text")
 
 
 def _conversation(fields: Mapping[str, Any], marks: Marks) -> Conversation:
@@ -347,56 +429,22 @@ def _conversation(fields: Mapping[str, Any], marks: Marks) -> Conversation:
             case [str() as asked, str() as answered]:
                 return Conversation(transcript(asked, "user", marks), transcript(answered, "assistant", marks))
             case _:
-                raise _bad("there is no `completion`")
+                raise unusable("there is no `completion`")
     except ShapeError as error:
-        raise _bad(str(error)) from None
-
-
-def _labels(value: Any) -> Mapping[str, bool | None]:
-    return {name: _label(name, label) for name, label in _object(value, "labels").items()}
-
-
-def _label(name: str, value: Any) -> bool | None:
-    if isinstance(value, bool):
-        return value
-    if is_missing(value):
-        return None
-    if isinstance(value, (int, float)) and value in (0, 1):
-        return value == 1
-    found = _TRUTHS.get(value.strip().lower()) if isinstance(value, str) else None
-    if found is None:
-        raise _bad(f"the label of `{_short(name)}` is {_shown(value)}, not true, false or null (nor yes, no, 1 or 0)")
-    return found
-
-
-def _probs(value: Any) -> Mapping[str, float | None]:
-    found: dict[str, float | None] = {}
-    for name, p in _object(value, "probs").items():
-        number = isinstance(p, (int, float)) and not isinstance(p, bool)
-        # NaN is a grader's failure here, not a cell that somebody left empty.
-        if p is not None and p != "" and not (number and 0.0 <= p <= 1.0):
-            raise _bad(f"P(yes) of `{_short(name)}` is {_shown(p)}, not a number from 0 to 1 or null")
-        found[name] = None if p is None or p == "" else float(p)
-    return found
-
-
-def _object(value: Any, name: str) -> Mapping[str, Any]:
-    if is_missing(value):
-        return {}
-    if isinstance(value, str):
-        value = _from_text(value, name)
-    if not isinstance(value, dict):
-        raise _bad(f"`{name}` is not an object")
-    return cast(dict[str, Any], value)
+        raise unusable(str(error)) from None
 
 
 # --- changing -------------------------------------------------------------------------------
 
 
 def with_labels_as_probs(rows: Iterable[Row]) -> tuple[Row, ...]:
-    """Rows graded by their human labels: true is 1, false is 0, not labelled stays unknown."""
+    """Rows graded by their human labels: true is 1, false is 0, not labelled stays unknown; a labelled value has all of it."""
     return tuple(
-        replace(row, probs={name: None if label is None else float(label) for name, label in row.labels.items()})
+        replace(
+            row,
+            probs={name: None if label is None else float(label) for name, label in row.labels.items()}
+            | {f"{name}.{value}": 1.0 for name, value in row.value_labels.items()},
+        )
         for row in rows
     )
 
@@ -416,7 +464,9 @@ def filled_in(rows: Iterable[Row], others: Iterable[Row]) -> tuple[tuple[Row, ..
             row = replace(
                 row,
                 labels={**other.labels, **row.labels},
+                value_labels={**other.value_labels, **row.value_labels},
                 probs={**other.probs, **row.probs},
+                rubrics={**other.rubrics, **row.rubrics},
                 base_reward=other.base_reward if row.base_reward is None else row.base_reward,
             )
         out.append(row)

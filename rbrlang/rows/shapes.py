@@ -26,7 +26,7 @@ from rbrlang.rows.called import call_of, dumped, function_of, turn_of
 from rbrlang.rows.conversation import Call, Conversation, Role, Turn, joined
 from rbrlang.rows.thought import THOUGHT_MARKS, Marks
 
-_ROLES: dict[str, Role] = {
+ROLES: dict[str, Role] = {
     "system": "system", "developer": "developer", "user": "user", "human": "user", "assistant": "assistant",
     "model": "assistant", "ai": "assistant", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant",
     "tool": "tool", "function": "tool", "observation": "tool", "function_response": "tool", "ipython": "tool",
@@ -84,7 +84,7 @@ def transcript(text: str, role: Role, marks: Marks = THOUGHT_MARKS) -> tuple[Tur
     parts = _SPEAKER.split(text)
     if len(parts) < 3 or parts[0]:
         return (turn_of(role, text, marks),)
-    speakers: list[Role] = [_ROLES[name.lower()] for name in parts[1::2]]
+    speakers: list[Role] = [ROLES[name.lower()] for name in parts[1::2]]
     return tuple(turn_of(who, said, marks) for who, said in zip(speakers, parts[2::2], strict=True))
 
 
@@ -156,10 +156,11 @@ class _Reader:
 
     def _message(self, fields: Mapping[str, Any], *, typed: bool) -> None:
         said = next((fields[key] for key in ("role", "from", "type") if fields.get(key) is not None), None)
-        role = _ROLES.get(said.lower()) if isinstance(said, str) else None
+        role = ROLES.get(said.lower()) if isinstance(said, str) else None
         if role is None:
             known = "system, developer, user, assistant or tool"
-            raise ShapeError(f"`{self.name}` holds a message without a role of {known}")
+            found = f"of the role `{str(said)[:40]}`, which is none" if said is not None else "without a role"
+            raise ShapeError(f"`{self.name}` holds a message {found} of {known}")
         if not any(
             key in fields for key in ("content", "value", "parts", "text", "tool_calls", "function_call", "refusal")
         ):

@@ -1,7 +1,8 @@
 """How are rows told apart in JSON and in CSV, and at which line does each begin?
 
-Every reader yields `(line, element, value)`: the line where the row begins, its number in an array (0 elsewhere),
-and its JSON value, or `Broken` where there is none. What follows a broken row is still read.
+Every reader yields `(line, element, value)`: the line where the row begins, its number in an array (0 elsewhere), and
+its JSON value, or `Broken` where there is none. What follows a broken row is still read. Lines of JSON are not read yet:
+they are given as their bytes, and `value_of` says what they hold.
 
 A text that begins with `[` is an array, unless its first line is whole and another follows: OpenAI's release has
 comparisons as lines of their own, `["text of the prompt", [row, row, …]]`.
@@ -44,10 +45,8 @@ def json_rows(file: BinaryIO) -> Iterator[Found]:
             yield from _array(b"".join((head, *following, file.read())), number)
             return
     for at, line in enumerate(_lines(file, [head, *following]), number):
-        if isinstance(line, Broken):
+        if isinstance(line, Broken) or line.strip():
             yield at, 0, line
-        elif line.strip():
-            yield at, 0, _value(line)
 
 
 def _lines(file: BinaryIO, first: list[bytes]) -> Iterator[bytes | Broken]:
@@ -64,7 +63,8 @@ def _lines(file: BinaryIO, first: list[bytes]) -> Iterator[bytes | Broken]:
         yield line
 
 
-def _value(line: bytes) -> Any:
+def value_of(line: bytes) -> Any:
+    """What a line of JSON says; `Broken` where it says nothing that can be used."""
     try:
         return parse_with_constants(line.decode())
     except UnicodeDecodeError as error:
@@ -78,7 +78,7 @@ def _is_array(head: bytes, following: bytes) -> bool:
         return True
     whole = _is_whole(head)
     if not following:
-        match _value(head):
+        match value_of(head):
             case [str(), [*_]]:
                 return False
             case _:

@@ -27,6 +27,11 @@ def apart(text: str, marks: Marks = THOUGHT_MARKS) -> tuple[str, str]:
     >>> apart("No <think>or")
     ('No', 'or')
     """
+    for opening_mark, closing_mark in marks:
+        if opening_mark in text or closing_mark in text:
+            break
+    else:
+        return text, ""
     closing_of = {opening: closing for opening, closing in marks if opening and closing}
     if not any(mark in text for pair in closing_of.items() for mark in pair):
         return text, ""

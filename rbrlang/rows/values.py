@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import datetime
-import math
 import re
 from collections.abc import Mapping
 from decimal import Decimal
@@ -55,20 +54,6 @@ def decimal_text(number: Decimal) -> str:
 def seconds_text(count: int, places: int) -> str:
     """A duration of `count` parts of a second, of which there are 10 to the power `places`: `PT1.5S`."""
     return f"PT{decimal_text(Decimal(count).scaleb(-places))}S"
-
-
-def without_nan(value: Any) -> Any:
-    """The value with null in the place of NaN and infinities; itself where it has none."""
-    match value:
-        case float():
-            return value if math.isfinite(value) else None
-        case list():
-            return _same_or([without_nan(one) for one in cast("list[Any]", value)], value)
-        case dict():
-            inside = cast("dict[str, Any]", value)
-            return _same_or({name: without_nan(one) for name, one in inside.items()}, inside)
-        case _:
-            return value
 
 
 def without_halves(value: Any) -> Any:

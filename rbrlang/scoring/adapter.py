@@ -20,7 +20,7 @@ from typing import ClassVar
 from rbrlang.grading.judge import Judge
 from rbrlang.grading.questions.options import GraderOptions
 from rbrlang.reward.kept.artefact import Artefact
-from rbrlang.scoring.columns import Columns, check_every
+from rbrlang.scoring.columns import Columns, of_policy
 from rbrlang.scoring.invalid import OnInvalid, Trainer, checked
 from rbrlang.scoring.score import Scorer
 
@@ -59,5 +59,4 @@ class Adapter:
         self.__name__ = name
         self.on_invalid: OnInvalid = checked(self.trainer.words[0] if on_invalid is None else on_invalid, self.trainer)
         self.scorer = Scorer(artefact, grader, require_key=require_key, **options)
-        self.columns = Columns() if columns is None else columns
-        check_every(self.columns, self.scorer.circuit)
+        self.columns = of_policy(Columns() if columns is None else columns, self.scorer.circuit)

@@ -34,7 +34,8 @@ class Columns:
     added to; without it the reward is the rules' alone. `prompt` is the plain request: where the data has
     it, it is graded in the place of what the trainer hands over, which may be wrapped in a chat template.
     `messages` is the whole conversation, for trainers that hand over decoded text only. An assistant thinks between
-    `thought_marks`, pairs of an opening and a closing text.
+    `thought_marks`, pairs of an opening and a closing text. `named` are the columns that the policy's questions name, which
+    whoever knows the policy fills in: see `of_policy`.
     """
 
     response_type: str | None = "response_type"
@@ -44,6 +45,7 @@ class Columns:
     every: str | None = None
     messages: str | None = "messages"
     thought_marks: Marks = THOUGHT_MARKS
+    named: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raises `ColumnsError` where `thought_marks` are no pairs of texts; a pair of empty ones is none."""
@@ -72,10 +74,13 @@ _NO_LETTERS = re.compile(r"\[[a-z][a-z0-9_ -]{0,30}\]|[\W_]")
 _DEEP = "`{}` is nested too deep, or holds itself"
 
 
-def check_every(columns: Columns, circuit: Circuit) -> None:
-    """Raises `ColumnsError` where `every` is no response type of the policy."""
+def of_policy(columns: Columns, circuit: Circuit) -> Columns:
+    """The columns with those that the policy's questions name.
+
+    Raises `ColumnsError` where `every` is no response type of the policy.
+    """
     if columns.every is None or columns.every in circuit.response_names:
-        return
+        return replace(columns, named=circuit.columns)
     near = suggest(columns.every, circuit.response_names)
     raise ColumnsError(
         f"the policy has no response type `{columns.every}`; "
@@ -198,7 +203,8 @@ def _columns(given: Mapping[str, Any], columns: Columns, size: int) -> dict[str,
             )
     if columns.base_reward is not None:
         read["base_reward"] = _column(given, columns.base_reward, size)
-    return read
+    # Where there is none, that is the reason why no question about it is asked, and no mistake of the others.
+    return {name: _column(given, name, size) for name in columns.named if name in given} | read
 
 
 def _column(given: Mapping[str, Any], name: str, size: int) -> list[object]:
@@ -207,7 +213,14 @@ def _column(given: Mapping[str, Any], name: str, size: int) -> list[object]:
     values = given[name]
     if isinstance(values, (str, bytes)) or len(values) != size:
         raise ColumnsError(f"the column `{name}` is not a list of {size} values, one for each completion")
-    return [plain(value) for value in values]
+    return [_shallow(value) for value in values]
+
+
+def _shallow(value: object) -> object:
+    try:
+        return plain(value)
+    except RecursionError:
+        return []  # whatever it is, it is no text and no number
 
 
 def _rollout(fields: dict[str, object], marks: Marks, *, needs_base: bool) -> Rollout:

@@ -32,8 +32,9 @@ from rbrlang.grading.questions.specs import (
     parse_grader,
 )
 from rbrlang.grading.results import GradeItem
-from rbrlang.grading.sight import WAYS_OUT, WHY, asked_of_types, named, sight
+from rbrlang.grading.sight import OTHERS, WAYS_OUT, WHY, asked_of_types, beyond, named, sight, yes_no
 from rbrlang.grading.trust.calibrate import CalibratedGrader, Calibration, CalibrationError, from_json, read
+from rbrlang.grading.unfilled import filling
 from rbrlang.lang.carried import CarriedError
 from rbrlang.logic.circuit import Circuit
 from rbrlang.policy import Policy
@@ -66,10 +67,13 @@ def grader_of(
     """
     policy = policy_of(artefact)
     spec = parse_grader(name, os.environ, options.base_url)
+    unknown = beyond(spec, artefact.circuit, asked_of_types(artefact.circuit))
+    if unknown is not None and not options.allow_abstain:
+        raise GraderError(f"{unknown}; {OTHERS}; `allow_abstain` goes on with what rows say of them")
     match spec:
         case EmbeddedSpec() | PythonSpec():
             try:
-                grader = reading_grader(spec, policy.program.propositions, options.heads)
+                grader = reading_grader(spec, policy.program.questions, options.heads)
             except OSError as error:
                 raise _unreadable(options.heads, error) from error
             check_sight(grader, artefact.circuit, options.allow_abstain)
@@ -81,8 +85,9 @@ def grader_of(
             )
         case _:
             assert_never(spec)
+    grader = filling(grader, artefact.circuit, yes_no=yes_no(spec))
     calibration = _calibration(grader.identity, artefact, options)
-    return grader if calibration is None else CalibratedGrader(grader, calibration, artefact.circuit.propositions)
+    return grader if calibration is None else CalibratedGrader(grader, calibration, artefact.circuit.questions)
 
 
 def _endpoint(
@@ -131,7 +136,7 @@ def _calibration(identity: str, artefact: Artefact, options: GraderOptions) -> C
         return None
     try:
         found = from_json(artefact.calibration)
-    except (KeyError, TypeError, ValueError) as error:
+    except CalibrationError as error:
         raise GraderError(f"the artefact's calibration cannot be used: {error}") from error
     if found.grader == identity:
         return found

@@ -7,7 +7,9 @@ The same names in every trainer:
 | `rbr/<proposition>/p` | mean P(yes) over the completions that were asked it |
 | `rbr/class/<class>` | share of the class: mean P(class) over the completions whose classes are known |
 | `rbr/invalid_rate` | share of completions without a reward |
-| `rbr/answer_mass/min` | the smallest share that the grader gave to any form of yes or no |
+| `rbr/<scale>/mean` | mean of a scale's mean level |
+| `rbr/<choice>/<option>` | mean probability of an option |
+| `rbr/answer_mass/min` | the smallest share that the grader gave to any form of an answer |
 | `rbr/reward/mean`, `rbr/rules/mean` | over valid completions: the reward, and its part by the rules |
 | `rbr/contribution/<response type>/<feature>` | mean of weight × feature over the valid completions of this response type |
 
@@ -44,6 +46,14 @@ def one_metrics(scores: Scores, at: int) -> dict[str, float]:
 def _all(scores: Scores) -> dict[str, float]:
     circuit, valid = scores.circuit, ~scores.invalid
     found = {f"rbr/{name}/p": _mean(scores.probs[:, i]) for i, name in enumerate(circuit.propositions)}
+    for domain in (variable.domain for variable in circuit.variables):
+        known = [of[domain.name] for of in scores.values if domain.name in of]
+        if domain.kind == "scale":
+            means = [sum(int(level) * p for level, p in of.items()) / sum(of.values()) for of in known]
+            found[f"rbr/{domain.name}/mean"] = _mean(np.array(means))
+        else:
+            shares = {value: np.array([of.get(value, 0.0) for of in known]) for value in domain.values}
+            found |= {f"rbr/{domain.name}/{value}": _mean(p) for value, p in shares.items()}
     table = class_table(scores)
     found |= {f"rbr/class/{name}": _mean(table[:, i]) for i, name in enumerate(class_names(circuit))}
     found["rbr/invalid_rate"] = float(np.mean(~valid)) if len(scores) else math.nan

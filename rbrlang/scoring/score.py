@@ -11,7 +11,7 @@ import logging
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, assert_never
 
@@ -19,11 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rbrlang.grading.boundary import Bounded
+from rbrlang.grading.criteria import criteria, probabilities
 from rbrlang.grading.judge import Bench, Judge
+from rbrlang.grading.questions.layout import wanted
 from rbrlang.grading.questions.options import GraderOptions
 from rbrlang.grading.questions.specs import GraderError
-from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, Value
+from rbrlang.grading.results import Abstained, Answer, Distribution, GradeItem, Invalid, Value
+from rbrlang.grading.unfilled import FillingGrader
 from rbrlang.logic.circuit import Circuit
+from rbrlang.reward import rubrics
 from rbrlang.reward.kept.artefact import Artefact, read_artefact
 from rbrlang.reward.kept.signature import required_key
 from rbrlang.reward.measure import measure_atoms
@@ -31,6 +35,8 @@ from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.reasons import Cause
 from rbrlang.reward.rounding import hides_rules, said
 from rbrlang.reward.rows import response_ids
+from rbrlang.reward.shares import DistributionError, fill
+from rbrlang.rows.cells import cells
 from rbrlang.rows.conversation import Conversation
 from rbrlang.rows.read import Row
 from rbrlang.scoring.columns import Rollout, Unusable, unknown_response
@@ -48,8 +54,9 @@ class Scores:
     `rewards` [batch] is NaN exactly where `reasons` says why. `responses` [batch] are response type ids,
     −1 where unknown; `probs` [batch, propositions] is NaN where not asked or not answered; `class_probs`
     [batch, max classes] and `contributions` [batch, 1 + max features] are as in `NumpyReward`. `masses`
-    [batch] is the smallest share that the grader gave to any form of yes or no, NaN where it gave no
-    answer.
+    [batch] is the smallest share that the grader gave to any form of an answer, NaN where it gave no
+    answer. `met` has P(met) of each criterion by rubric, for each completion; `values` how likely each value of a scale or a choice
+    is, by its name, of those that are known.
     """
 
     circuit: Circuit
@@ -60,6 +67,8 @@ class Scores:
     class_probs: Floats
     contributions: Floats
     masses: Floats
+    met: tuple[Mapping[str, tuple[float | None, ...]], ...]
+    values: tuple[Mapping[str, Mapping[str, float]], ...]
 
     def __len__(self) -> int:
         return len(self.reasons)
@@ -71,16 +80,15 @@ class Scores:
 
     def part(self, start: int, stop: int) -> Scores:
         """The scores of the completions from `start` to before `stop`."""
-        return self._of(slice(start, stop), self.reasons[start:stop])
+        return self.taken(range(start, min(stop, len(self))))
 
     def taken(self, at: Sequence[int]) -> Scores:
         """The scores of these completions."""
-        return self._of(np.array(at, np.intp), tuple(self.reasons[i] for i in at))
-
-    def _of(self, some: slice | NDArray[np.intp], reasons: tuple[str | None, ...]) -> Scores:
+        some = np.array(at, np.intp)
         return Scores(
-            self.circuit, self.rewards[some], reasons, self.responses[some], self.probs[some],
-            self.class_probs[some], self.contributions[some], self.masses[some],
+            self.circuit, self.rewards[some], tuple(self.reasons[i] for i in at), self.responses[some], self.probs[some],
+            self.class_probs[some], self.contributions[some], self.masses[some], tuple(self.met[i] for i in at),
+            tuple(self.values[i] for i in at),
         )  # fmt: skip
 
 
@@ -97,6 +105,8 @@ def joined(parts: Sequence[Scores]) -> Scores:
         np.concatenate([part.class_probs for part in parts]),
         np.concatenate([part.contributions for part in parts]),
         np.concatenate([part.masses for part in parts]),
+        tuple(met for part in parts for met in part.met),
+        tuple(values for part in parts for values in part.values),
     )
 
 
@@ -130,7 +140,8 @@ class Scorer:
     @cached_property
     def _judge(self) -> Judge:
         if not isinstance(self._grader, str):
-            return Bounded(self._grader)
+            judge = Bounded(self._grader)
+            return FillingGrader("", judge, self.circuit).answers if self.circuit.columns else judge
         return grader_of(self._grader, self.artefact, self._options).answers
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -141,10 +152,16 @@ class Scorer:
         """Grade and score. Whatever goes wrong with a completion is a reason; only programs' mistakes raise."""
         rows = [_EMPTY if isinstance(r, Unusable) else r for r in rollouts]
         ids = response_ids(self.circuit, rows)
-        items = tuple(GradeItem(r.id, r.conversation, int(i)) for r, i in zip(rows, ids, strict=True))
-        answers = Bench(self.reward, self._judge).ask(items)
+        items = tuple(
+            GradeItem(r.id, r.conversation, int(i), cells=cells(r.raw, self.circuit.columns))
+            for r, i in zip(rows, ids, strict=True)
+        )
+        asked = criteria(self.circuit, rows, items)
+        bench = Bench(self.reward, self._judge)
+        answers = bench.answer((*items, *asked.items), (*wanted(self.circuit, items), *asked.wanted))
+        met = [probabilities(one) for one in asked.met(answers[len(items) :])]
         self._note_hidden_rules(rows, ids)
-        return scored(self.reward, rollouts, ids, answers)
+        return scored(self.reward, rollouts, ids, answers[: len(items)], met)
 
     def _note_hidden_rules(self, rows: Sequence[Row], ids: NDArray[np.int32]) -> None:
         """Say in the log, the first time it happens, that base rewards leave nothing of the rules."""
@@ -166,39 +183,84 @@ def _read(artefact: str | os.PathLike[str] | Artefact, require_key: str | os.Pat
 
 
 def scored(
-    reward: NumpyReward, rollouts: Sequence[Rollout], ids: NDArray[np.int32], answers: Sequence[Mapping[int, Answer]]
+    reward: NumpyReward,
+    rollouts: Sequence[Rollout],
+    ids: NDArray[np.int32],
+    answers: Sequence[Mapping[int, Answer]],
+    met: Sequence[Mapping[str, tuple[float | None, ...]]] = (),
 ) -> Scores:
-    """The scores of rollouts that were graded: `answers[i]` to those propositions that rollout `i` was asked."""
+    """The scores of rollouts that were graded: `answers[i]` to those propositions that rollout `i` was asked.
+
+    `met[i]` is P(met) of each criterion, by rubric.
+    """
+    given_met = met or ({},) * len(rollouts)
+    rollouts = [
+        replace(one, rubrics=of) if isinstance(one, Row) and of else one
+        for one, of in zip(rollouts, given_met, strict=True)
+    ]
     circuit, size = reward.circuit, len(rollouts)
     count = len(circuit.propositions)
     atoms = np.full((size, len(circuit.atoms)), np.nan, np.float32)
     masses = np.full(size, np.nan, np.float32)
     base = np.zeros(size)
+    broken = [""] * size
+    values: list[Mapping[str, Mapping[str, float]]] = [{}] * size
     for i, (rollout, given) in enumerate(zip(rollouts, answers, strict=True)):
         if isinstance(rollout, Unusable):
             continue
-        values = {p: a for p, a in given.items() if isinstance(a, Value)}
-        for p, answer in values.items():
-            atoms[i, p] = answer.p
-        if values:
-            masses[i] = min(a.mass for a in values.values())
-        atoms[i, count:] = measure_atoms(circuit.atoms, rollout.conversation)
+        answered = {p: a for p, a in given.items() if isinstance(a, Value | Distribution)}
+        for p, answer in answered.items():
+            if isinstance(answer, Value):
+                atoms[i, p] = answer.p
+        if answered:
+            masses[i] = min(a.mass for a in answered.values())
+        atoms[i, circuit.measures] = measure_atoms(circuit.atoms[circuit.measures], rollout.conversation, rollout.cell)
         base[i] = 0.0 if rollout.base_reward is None else rollout.base_reward
+        values[i], broken[i] = _values(circuit, rollout, given, atoms[i : i + 1])
+    if circuit.rubrics:
+        atoms[:, -rubrics.size(circuit) :] = rubrics.values(circuit, rollouts)
     rewards = reward(atoms, ids, base)
     causes = reward.causes(atoms, ids, base)
     return Scores(
         circuit,
         rewards,
         tuple(
-            None if cause is None else _reason(circuit, rollout, given, cause)
-            for rollout, given, cause in zip(rollouts, answers, causes, strict=True)
+            None if cause is None else "; ".join(filter(None, (_reason(circuit, rollout, given, cause), wrong)))
+            for rollout, given, cause, wrong in zip(rollouts, answers, causes, broken, strict=True)
         ),
         ids,
         atoms[:, :count],
         reward.class_probs(atoms, ids),
         reward.contributions(atoms, ids, base),
         masses,
+        tuple(given_met),
+        tuple(values),
     )
+
+
+def _values(
+    circuit: Circuit, row: Row, answers: Mapping[int, Answer], atoms: NDArray[np.float32]
+) -> tuple[Mapping[str, Mapping[str, float]], str]:
+    """How likely each value of scales and choices is, filled into `atoms` [1, atoms]; and what is wrong with what the row says.
+
+    It is the grader's answer, or what the row says itself where there is none and it was not to have one.
+    """
+    found: dict[str, Mapping[str, float]] = {}
+    for question, domain in circuit.asked_domains.items():
+        answer = answers.get(question)
+        if isinstance(answer, Distribution):
+            found[domain.name] = answer.p
+        elif answer is None or isinstance(answer, Abstained):
+            own = {value: row.probs.get(f"{domain.name}.{value}") for value in domain.values}
+            own = {value: p for value, p in own.items() if p is not None}
+            if own:
+                found[domain.name] = own
+    given = {f"{name}.{value}": np.array([p], np.float64) for name, of in found.items() for value, p in of.items()}
+    try:
+        fill(circuit, atoms, given)
+    except DistributionError as error:
+        return {}, str(error).removeprefix("row 0 ")
+    return found, ""
 
 
 def _reason(circuit: Circuit, rollout: Rollout, answers: Mapping[int, Answer], cause: Cause) -> str:
@@ -211,14 +273,20 @@ def _reason(circuit: Circuit, rollout: Rollout, answers: Mapping[int, Answer], c
         case _:
             assert_never(rollout)
     failed = [(p, a) for p, a in answers.items() if isinstance(a, (Abstained, Invalid))]
-    missing = [(p, a) for p, a in failed if p in cause.unanswered]
+    unanswered = {circuit.question_of(atom) for atom in cause.unanswered}
+    missing = [(p, a) for p, a in failed if p in unanswered]
     worst = next((m for m in missing if isinstance(m[1], Invalid)), next(iter(missing), None))
-    said = [cause.reason] if worst is None else [cause.reason, f"`{circuit.propositions[worst[0]]}`: {worst[1].reason}"]
+    of_rubrics = rubrics.reasons(circuit, int(response_ids(circuit, [rollout])[0]), rollout)
+    said = (
+        [cause.reason, *of_rubrics]
+        if worst is None
+        else [cause.reason, f"`{circuit.questions[worst[0]]}`: {worst[1].reason}"]
+    )
     return "; ".join(filter(None, (*said, rollout.conversation.silence())))
 
 
 _EMPTY = Row(
-    id="", conversation=Conversation((), ()), prompt_key="", response_type=None, category=None, klass=None,
+    id="", conversation=Conversation((), ()), response_type=None, category=None, klass=None,
     labels={}, probs={}, base_reward=None, raw={},
 )  # fmt: skip
 

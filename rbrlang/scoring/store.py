@@ -11,7 +11,8 @@ reader, or a run that was killed, never meets half of one. `read_rows` reads the
 | `run`, `step` | a name drawn when the store was opened, and the caller's number |
 | `prompt`, `completion` | chat messages, with thoughts as `reasoning_content` and calls of tools as `tool_calls` |
 | `response_type`, `category`, `base_reward` | as the rollout said, null where it did not |
-| `probs` | P(yes) of every proposition that was answered |
+| each column that questions name | what the row said there, null where it had no text |
+| `probs` | P(yes) of every proposition that was answered, and under `variable.value` how likely the values of scales and choices are |
 | `grader`, `fingerprint` | who answered, and under which policy |
 | `reward`, `rule_reward`, `likely_class`, `valid`, `reason` | what the policy of that time said |
 
@@ -28,13 +29,14 @@ import logging
 import math
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import rbrlang
 from rbrlang.logic.circuit import Circuit
+from rbrlang.rows.cells import cells
 from rbrlang.rows.conversation import Call, Turn
 from rbrlang.rows.read import Row
 from rbrlang.scoring.columns import Rollout, Unusable
@@ -83,6 +85,8 @@ class RolloutStore:
                 ("response_type", text), ("category", text), ("base_reward", number),
                 ("probs", pyarrow.map_(text, number)), ("grader", text), ("fingerprint", text), ("reward", number),
                 ("rule_reward", number), ("likely_class", text), ("valid", pyarrow.bool_()), ("reason", text),
+                *((name, text) for name in circuit.columns),
+                *([("rubric_probs", text)] if circuit.rubrics else []),
             ],
             metadata={"rbrlang": rbrlang.__version__},
         )  # fmt: skip
@@ -142,7 +146,8 @@ class RolloutStore:
 
     def _row(self, step: int, row: Row, scores: Scores, at: int) -> dict[str, Any]:
         self._count += 1
-        probs = zip(self._circuit.propositions, scores.probs[at].tolist(), strict=True)
+        probs = [*zip(self._circuit.propositions, scores.probs[at].tolist(), strict=True)]
+        probs += [(f"{name}.{value}", p) for name, of in scores.values[at].items() for value, p in of.items()]
         return {
             "id": f"{self.run}-{self._count}",
             "run": self.run,
@@ -160,7 +165,25 @@ class RolloutStore:
             "likely_class": likely_class(scores, at),
             "valid": scores.reasons[at] is None,
             "reason": _said(scores.reasons[at]),
+            **{
+                name: _said(cell) if isinstance(cell, str) else None
+                for name, cell in cells(row.raw, self._circuit.columns)
+            },
+            **_criteria(row, scores.met[at], self._circuit),
         }
+
+
+def _criteria(row: Row, met: Mapping[str, Sequence[float | None]], circuit: Circuit) -> dict[str, str | None]:
+    """What a row says of rubrics, as JSON in columns of text: that is read back as it was."""
+    if not circuit.rubrics:
+        return {}
+    told = {rubric.column: row.raw.get(rubric.column) for rubric in circuit.rubrics}
+    found = {name: value if isinstance(value, str) else _json(value) for name, value in told.items()}
+    return {name: _said(text) for name, text in found.items()} | {"rubric_probs": _json(dict(met)) if met else None}
+
+
+def _json(value: object) -> str | None:
+    return None if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _message(turn: Turn) -> dict[str, Any]:

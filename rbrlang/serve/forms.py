@@ -20,8 +20,8 @@ from typing import Any, cast
 from rbrlang.adapters.nemo_gym import read_body, verified
 from rbrlang.adapters.openrlhf import read_query
 from rbrlang.logic.circuit import Circuit
+from rbrlang.rows.columns import OfValues
 from rbrlang.rows.read import row_from
-from rbrlang.rows.thought import Marks
 from rbrlang.scoring.columns import Columns, ColumnsError, Rollout, Unusable
 from rbrlang.scoring.invalid import numbers
 from rbrlang.scoring.metrics import likely_class
@@ -41,13 +41,14 @@ class Reading:
     """How completions are read: the columns of trainers' data, marks that end a completion, the longest text.
 
     `longest` counts the characters of prompt and completion together. `unscored` is the number that the
-    trainers' forms give a completion without a reward; None says so instead.
+    trainers' forms give a completion without a reward; None says so instead. `values` are the policy's scales and choices.
     """
 
     columns: Columns = field(default_factory=Columns)
     ends: tuple[str, ...] = ()
     longest: int = 200_000
     unscored: float | None = None
+    values: OfValues = ()
 
 
 # --- rows -------------------------------------------------------------------------------------
@@ -56,7 +57,7 @@ class Reading:
 def read_score(body: object, reading: Reading) -> list[Rollout]:
     """The completions of a body of `/score`. Raises `FormError`."""
     rows = _list(_object(body), "rows")
-    return [_bounded(_row(row, reading.columns.thought_marks), reading.longest) for row in rows]
+    return [_bounded(_row(row, reading), reading.longest) for row in rows]
 
 
 def say_score(rollouts: Sequence[Rollout], scores: Scores) -> dict[str, Any]:
@@ -64,9 +65,9 @@ def say_score(rollouts: Sequence[Rollout], scores: Scores) -> dict[str, Any]:
     return {"rows": [_scored(rollout, scores, at) for at, rollout in enumerate(rollouts)]}
 
 
-def _row(row: object, marks: Marks) -> Rollout:
+def _row(row: object, reading: Reading) -> Rollout:
     try:
-        return row_from(row, marks)
+        return row_from(row, reading.columns.thought_marks, reading.values)
     except ValueError as error:
         return Unusable(str(error))
 
@@ -81,7 +82,9 @@ def _scored(rollout: Rollout, scores: Scores, at: int) -> dict[str, Any]:
         "rule_reward": _number(scores.contributions[at, 1:].sum()),
         "class_probs": {name: _number(p) for name, p in zip(classes, scores.class_probs[at].tolist(), strict=False)},
         "class": likely_class(scores, at),
-        "probs": {name: p for name, p in zip(scores.circuit.propositions, probs, strict=True) if math.isfinite(p)},
+        "probs": {name: p for name, p in zip(scores.circuit.propositions, probs, strict=True) if math.isfinite(p)}
+        | {name: dict(p) for name, p in scores.values[at].items()},
+        **({"rubric_probs": {n: list(p) for n, p in scores.met[at].items()}} if scores.circuit.rubrics else {}),
         "valid": scores.reasons[at] is None,
         "reason": scores.reasons[at],
     }

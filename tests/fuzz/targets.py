@@ -24,11 +24,12 @@ from rbrlang.grading.questions.specs import Secret
 from rbrlang.grading.results import Answer, GradeItem, Value, certain
 from rbrlang.mend import mend
 from rbrlang.policy import Policy, check, check_text, loads
-from rbrlang.reward.classes import ClassProbability
 from rbrlang.reward.kept.artefact import MANIFEST, Artefact, ArtefactError, artefact_bytes, read_artefact
 from rbrlang.reward.kept.codec import Json
 from rbrlang.reward.kept.container import pack, unpack
 from rbrlang.reward.numpy import NumpyReward
+from rbrlang.reward.parts import ClassProbability
+from rbrlang.reward.shares import DistributionError
 from rbrlang.reward.weights import default_weights
 from rbrlang.rows.read import RowsError, read_rows
 from rbrlang.scoring.score import Scorer
@@ -92,12 +93,17 @@ def policy(data: bytes) -> None:
 
 
 def policies() -> list[bytes]:
-    """The policies of the checkout, and what was found."""
-    files = [*(ROOT / "stdlib_rules").rglob("*.rbr"), *(ROOT / "examples").rglob("*.rbr")]
-    return [*(path.read_bytes() for path in sorted(files)), *kept("policy")]
+    """The policies of the checkout, those that show each finding, and what was found."""
+    places = (ROOT / "stdlib_rules", ROOT / "examples", ROOT / "tests" / "golden")
+    return [*(path.read_bytes() for place in places for path in sorted(place.rglob("*.rbr"))), *kept("policy")]
 
 
 # --- rows -----------------------------------------------------------------------------------------
+
+
+@cache
+def rewards() -> NumpyReward:
+    return NumpyReward(small().circuit)
 
 
 def rows(data: bytes) -> None:
@@ -106,8 +112,11 @@ def rows(data: bytes) -> None:
         found = read_rows(written("rows.jsonl", data))
     except RowsError:
         return
-    reward = NumpyReward(small().circuit)
-    probs, ids = reward.encode(found.rows), reward.response_ids(found.rows)
+    reward = rewards()
+    try:
+        probs, ids = reward.encode(found.rows), reward.response_ids(found.rows)
+    except DistributionError:  # the commands read with the policy's names, and set such a row apart
+        return
     base = [0.0 if row.base_reward is None else row.base_reward for row in found.rows]
     values, reasons = reward(probs, ids, base), reward.reasons(probs, ids, base)
     for value, reason in zip(values.tolist(), reasons, strict=True):
@@ -189,15 +198,23 @@ def judge(items: Sequence[GradeItem], asked: Sequence[Sequence[int]]) -> list[di
 
 
 @cache
-def served() -> Any:
-    """The server's application."""
-    return application(Service(small().circuit, Scorer(made("exact"), judge), "fuzz"))
+def served() -> tuple[asyncio.Runner, Any, Any]:
+    """The loop of the server's application, the application, and the lifespan in which it was started."""
+    app, runner = application(Service(small().circuit, Scorer(made("exact"), judge), "fuzz")), asyncio.Runner()
+    lifespan = app.router.lifespan_context(app)
+    runner.run(lifespan.__aenter__())
+    return runner, app, lifespan
 
 
 def server(data: bytes) -> None:
     """A body of each route: scored, or refused with an error in words; never a failure of the server's own."""
+    runner, app, _ = served()
     for path in PATHS:
-        status, body = asyncio.run(_post(path, data))
+        try:
+            status, body = runner.run(_post(app, path, data))
+        except BaseException:
+            served.cache_clear()  # what is left of it may hold the next input up
+            raise
         said = json.loads(body)
         assert status == 200 or status in REFUSALS, f"{path} answered {status}: {said}"
         if status != 200:
@@ -207,7 +224,7 @@ def server(data: bytes) -> None:
                 assert (row["reward"] is None) == (row["reason"] is not None), row
 
 
-async def _post(path: str, data: bytes) -> tuple[int, bytes]:
+async def _post(app: Any, path: str, data: bytes) -> tuple[int, bytes]:
     """The application's answer to one request, without a network between."""
     messages = [{"type": "http.request", "body": data, "more_body": False}]
     status, body = 0, b""
@@ -222,15 +239,13 @@ async def _post(path: str, data: bytes) -> tuple[int, bytes]:
         else:
             body += message.get("body", b"")
 
-    app = served()
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http",
         "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "", "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 8000),
         "headers": [(b"content-type", b"application/json"), (b"host", b"127.0.0.1:8000")],
     }  # fmt: skip
-    async with app.router.lifespan_context(app):
-        await app(scope, receive, send)
+    await app(scope, receive, send)
     return status, body
 
 

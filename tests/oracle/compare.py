@@ -290,9 +290,7 @@ class _Row:
             inside = low <= min(self.defined) + close and max(self.defined) <= high + close
             found.check(inside, f"{where}: bounds {low} to {high} do not hold {self._span()}")
         if math.isnan(value):
-            # Under axioms bounds are a quotient's, which is searched only where bounds are asked for.
-            settled = low >= high and not (self.kind == "exact" and self.truth.policy.axioms)
-            found.check(not settled, f"{where}: no reward though its bounds are equal, {low}")
+            found.check(low < high, f"{where}: no reward though its bounds are equal, {low}")
             found.counts["withheld, though settled"] += (
                 bool(self.defined) and max(self.defined) - min(self.defined) <= close
             )

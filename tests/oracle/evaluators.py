@@ -7,7 +7,9 @@ some of the policies only.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +17,11 @@ from numpy.typing import NDArray
 
 from rbrlang.grading.results import Answer, Value
 from rbrlang.logic.circuit import Circuit
+from rbrlang.reward import lowering
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.reward import RuleReward
 from rbrlang.rows.read import row_from
+from rbrlang.scoring.rewarding import Rewarded, Rewarding
 from rbrlang.scoring.score import scored
 from rbrlang.serve.forms import say_score
 
@@ -66,6 +70,18 @@ def one_by_one(question: Question) -> Said:
     )
 
 
+def in_blocks(question: Question) -> Said:
+    """As `rbrc score` computes a block, where rows whose answers are all known are apart."""
+    found = in_a_block(question)
+    return Said(found.total, found.classes, (found.low, found.high))
+
+
+def in_a_block(question: Question) -> Rewarded:
+    """All that `rbrc score` computes of rows."""
+    reward = NumpyReward(question.circuit, question.weights)
+    return Rewarding(reward, bounds=True)(question.probs, question.ids, question.base.astype(np.float64))
+
+
 def as_served(question: Question) -> Said:
     """What the server says of graded rows, read back from its JSON."""
     circuit = question.circuit
@@ -92,8 +108,31 @@ def as_served(question: Question) -> Said:
     )
 
 
+def unrolled(question: Question) -> Said:
+    """JAX, compiled for this policy, as small ones are."""
+    with lowered_by(sys.maxsize):
+        return under_jax(question)
+
+
+def tables(question: Question) -> Said:
+    """JAX, in which this policy is data, as large ones are."""
+    with lowered_by(-1):
+        return under_jax(question)
+
+
+@contextmanager
+def lowered_by(nodes: int) -> Generator[None]:
+    """Circuits of more nodes than that are data."""
+    before = lowering.UNROLLED_NODES
+    lowering.UNROLLED_NODES = nodes
+    try:
+        yield
+    finally:
+        lowering.UNROLLED_NODES = before
+
+
 def under_jax(question: Question) -> Said:
-    """JAX, compiled for this policy."""
+    """What JAX says, the lowering chosen by size."""
     reward = RuleReward.from_circuit(question.circuit, question.weights)
     arrays = question.probs, question.ids
     low, high = reward.bounds(*arrays, question.base)
@@ -112,7 +151,9 @@ def _padded(values: list[float | None], width: int) -> list[float]:
 EVALUATORS: dict[str, Callable[[Question], Said]] = {
     "numpy": in_a_batch,
     "rows": one_by_one,
+    "blocks": in_blocks,
     "served": as_served,
-    "jax": under_jax,
+    "unrolled": unrolled,
+    "tables": tables,
 }
-SLOW = ("jax",)
+SLOW = ("unrolled", "tables")

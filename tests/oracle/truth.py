@@ -261,8 +261,10 @@ class Products:
             case "<=>":
                 left, right = self.key(rest[0], replaced), self.key(rest[1], replaced)
                 return _any([_times([left, right]), _times([_not(left), _not(right)])])
-            case "count" | "text":
-                return ("measure", measured(tree, self.truth.text))
+            case "text":
+                return ("measure", tree, measured(tree, self.truth.text))
+            case "count":
+                return self.compared(tree)
             case _:
                 k, members = rest
                 atoms = self.truth.policy.groups[members] if isinstance(members, int) else members
@@ -282,12 +284,33 @@ class Products:
                         least = _at_least(k, keys) if k else ("times",)
                         return _times([least, _not(_at_least(k + 1, keys))]) if k < len(keys) else least
 
+    def compared(self, tree: Tree) -> Tree:
+        """A comparison of a count as what it says of whole numbers: every measure asks whether there are more than k."""
+        _, quantity, relation, limit = tree
+
+        def above(k: int) -> Tree:
+            of = ("count", quantity, ">", k)
+            return ("times",) if k < 0 else ("measure", of, measured(of, self.truth.text))
+
+        match relation:
+            case ">":
+                return above(limit)
+            case ">=":
+                return above(limit - 1)
+            case "<":
+                return _not(above(limit - 1))
+            case "<=":
+                return _not(above(limit))
+            case _:
+                equal = _times([above(limit - 1), _not(above(limit))])
+                return equal if relation == "==" else _not(equal)
+
     def value(self, key: Tree) -> float:
         match key[0]:
             case "prop":
                 return self.p[key[1]]
             case "measure":
-                return float(key[1])
+                return float(key[2])
             case "not":
                 return 1.0 - self.value(key[1])
             case _:

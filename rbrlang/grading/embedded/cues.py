@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rbrlang.grading.embedded.evidence import PatternSet
-from rbrlang.grading.embedded.folding import claims, folded
-from rbrlang.grading.results import GradeItem
+from rbrlang.grading.embedded.folding import Text
 
 NEUTRAL = 0.45
 SLOPE = 6.0
@@ -43,11 +42,11 @@ class CueReader:
         has_yes = np.array([any(answer for answer, _ in own) for own in cues], bool)
         self._silent = np.where(has_yes, 0.0, NEUTRAL)
 
-    def scores(self, items: Sequence[GradeItem]) -> NDArray[np.float32]:
-        """Scores, float32 [items, propositions], each 0, 0.45 or 1."""
-        found = np.zeros((2, len(items), len(self._silent)), bool)
-        for row, item in enumerate(items):
-            for hit in self._patterns.present(claims(folded(item.completion))):
+    def scores(self, texts: Sequence[Text]) -> NDArray[np.float32]:
+        """Scores, float32 [texts, propositions], each 0, 0.45 or 1."""
+        found = np.zeros((2, len(texts), len(self._silent)), bool)
+        for row, text in enumerate(texts):
+            for hit in self._patterns.present(text.claimed):
                 number, answer = self._of[hit]
                 found[int(answer), row, number] = True
         no, yes = found

@@ -2,7 +2,7 @@
 
 `observe` turns conversations into two arrays: **traits**, one named column each (concepts of the lexicon
 that the completion or the request holds, overlap between the two, lengths, shapes), and **grams**, hashed
-counts of the completion's character 3- to 5-grams. Both depend on the texts alone, never on a policy, so
+counts of the completion's character n-grams (`grams`). Both depend on the texts alone, never on a policy, so
 they are computed once for all propositions.
 
     >>> from rbrlang.rows.conversation import Turn, spoken
@@ -14,7 +14,6 @@ they are computed once for all propositions.
 A text is read up to a bound, so that a completion of a million characters costs no more than one of ten
 thousand: of a completion the first 6,000 and the last 2,000 characters, of the last user message the first
 and last 1,000, of the whole prompt the first 1,000 and the last 2,000. What lies between is not seen.
-Hashing is FNV-like on 32 bits and does not depend on the process or the platform.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Protocol, cast
@@ -31,14 +30,13 @@ import numpy as np
 import re2
 from numpy.typing import NDArray
 
-from rbrlang.grading.embedded.folding import HEAD, TAIL, claims, folded
+from rbrlang.grading.embedded.folding import HEAD, TAIL, Text, folded, text_of
+from rbrlang.grading.embedded.grams import BUCKETS, SIZES, Grams, grams, squeezed
 from rbrlang.grading.embedded.lexicon import FILLER, REQUEST, STOP
 from rbrlang.grading.embedded.lexicon_response import RESPONSE
 from rbrlang.grading.results import GradeItem
 from rbrlang.rows.conversation import Turn
 
-BUCKETS = 8192
-_GRAMS = (3, 4, 5)
 _VERSION = 2
 
 _OPENING = 140  # characters in which an answer shows what it is going to be
@@ -49,15 +47,21 @@ _AT_START = (
 _AT_END = ("seek_pro", "remember", "have_you", "more_q", "good_luck")
 _IN_CONTEXT = ("sex", "suicide", "crime", "hate", "minor", "illegal", "weapon", "drugs")
 _HARMFUL = ("sex", "suicide", "crime", "hate", "weapon", "drugs", "illegal")
-_SHAPES = (
+_OVERLAPS = (
     "request_covered", "response_from_request", "response_from_prompt", "new_words", "shared_words", "no_overlap",
+)  # fmt: skip
+_ANSWER = (
     "words", "words_over_55", "empty", "short", "long", "sentences", "lines", "questions", "asks", "ends_asking",
     "question_share", "exclamations", "quotation_marks", "you_share", "i_share", "apologies", "starts_lower",
-    "request_words", "request_questions", "request_quotes", "request_ends", "turns", "length_ratio",
-    "plain_words", "plain_sentences", "plain_share", "sentence_off_topic", "first_sentence_overlap",
-    "best_sentence_overlap", "plain_after_harm", "plain_after_sex", "plain_after_suicide", "plain_after_crime",
-    "plain_after_minor_sex", "plain_after_illegal",
 )  # fmt: skip
+_ASKED = ("request_words", "request_questions", "request_quotes", "request_ends", "turns")
+_PLAIN = ("plain_words", "plain_sentences", "plain_share")
+_SENTENCES = ("sentence_off_topic", "first_sentence_overlap", "best_sentence_overlap")
+_PLAIN_AFTER = (
+    "plain_after_harm", "plain_after_sex", "plain_after_suicide", "plain_after_crime", "plain_after_minor_sex",
+    "plain_after_illegal",
+)  # fmt: skip
+_SHAPES = (*_OVERLAPS, *_ANSWER, *_ASKED, "length_ratio", *_PLAIN, *_SENTENCES, *_PLAIN_AFTER)
 
 TRAITS: tuple[str, ...] = (
     *(f"response:{name}" for name in RESPONSE),
@@ -69,7 +73,11 @@ TRAITS: tuple[str, ...] = (
 )
 """Names of the columns of `Evidence.traits`."""
 
-_PLAIN = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-"})
+_ANSWERS = len(RESPONSE) + len(_AT_START) + len(_AT_END)
+_OF_REQUEST = slice(_ANSWERS, _ANSWERS + len(REQUEST) + len(_IN_CONTEXT))
+_I = frozenset(("i", "i'm", "i'd", "i've", "i'll"))
+
+_STRAIGHT = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-"})
 # Bytes of words stay; what ends a sentence becomes a line break, except that `?` stays to be told apart.
 _WORDS = bytes(
     b if chr(b) in "abcdefghijklmnopqrstuvwxyz0123456789'?" else ord("\n") if chr(b) in ".!\n" else ord(" ")
@@ -113,15 +121,15 @@ class PatternSet:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was seen: `traits` float32 [items, traits], `grams` float32 [items, buckets], log2(1 + count)."""
+    """What was seen: `traits` float32 [items, traits], and the n-grams."""
 
     traits: NDArray[np.float32]
-    grams: NDArray[np.float32]
+    grams: Grams
 
 
 def plain(text: str) -> str:
     """The form in which the lexicon reads a folded text."""
-    return text.translate(_PLAIN).lower()
+    return (text if text.isascii() else text.translate(_STRAIGHT)).lower()
 
 
 def request(prompt: Sequence[Turn]) -> str:
@@ -132,23 +140,33 @@ def request(prompt: Sequence[Turn]) -> str:
 
 @cache
 def fingerprint() -> str:
-    """Hash of everything that decides what `observe` returns. Heads learned from other evidence do not fit."""
-    settings = [_VERSION, BUCKETS, _GRAMS, HEAD, TAIL, _OPENING, TRAITS, sorted(STOP), sorted(FILLER)]
+    """Hash of everything that decides what is seen. Heads learned from other evidence do not fit."""
+    settings = [_VERSION, BUCKETS, SIZES, HEAD, TAIL, _OPENING, TRAITS, sorted(STOP), sorted(FILLER)]
     text = json.dumps([settings, dict(RESPONSE), dict(REQUEST)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def observe(items: Sequence[GradeItem]) -> Evidence:
-    """The evidence in each conversation. Deterministic; about 0.5 ms an item."""
-    traits = np.zeros((len(items), len(TRAITS)), np.float32)
-    grams = np.zeros((len(items), BUCKETS), np.float32)
-    for row, item in enumerate(items):
-        answer = plain(folded(item.completion))
-        traits[row] = _traits(item, answer)
-        counts = gram_counts(answer)
-        present = counts.nonzero()[0]
-        grams[row, present] = np.log2(1.0 + counts[present])
-    return Evidence(traits, grams)
+    """The evidence in each conversation. Deterministic."""
+    return seen([text_of(item.completion) for item in items], [asked(item.prompt) for item in items])
+
+
+def seen(texts: Sequence[Text], requests: Sequence[Asked]) -> Evidence:
+    """The evidence in each text, which answers the request beside it."""
+    traits = np.zeros((len(texts), len(TRAITS)), np.float32)
+    found: list[int] = []
+    shapes: list[tuple[float, ...]] = []
+    words: list[str] = []
+    for row, (text, request) in enumerate(zip(texts, requests, strict=True)):
+        answer = plain(text.read)
+        words.append(squeezed(answer))
+        found += [row * len(TRAITS) + column for column in _found(answer if text.claims_all else plain(text.claimed))]
+        shapes.append(_shapes(text, answer, words[-1], request))
+    traits.ravel()[found] = 1.0
+    if texts:
+        traits[:, _OF_REQUEST] = [request.columns for request in requests]
+        traits[:, -len(_SHAPES) :] = shapes
+    return Evidence(traits, grams(words))
 
 
 # --- traits -----------------------------------------------------------------------------------
@@ -165,7 +183,30 @@ def _sets() -> tuple[PatternSet, PatternSet, PatternSet, PatternSet, PatternSet]
     )
 
 
-@lru_cache(maxsize=1 << 15)
+def _found(claimed: str) -> list[int]:
+    """Columns of the concepts that an answer holds, at all, in its opening and in its close."""
+    whole, opening, closing, _, _ = _sets()
+    return [
+        *whole.present(claimed),
+        *(whole.size + n for n in opening.present(claimed[:_OPENING])),
+        *(whole.size + opening.size + n for n in closing.present(_last_sentence(claimed))),
+    ]
+
+
+class _Stems(dict[str, str]):
+    """Stems of words, as they were asked for; "" for a word that says nothing of what a text is about."""
+
+    def __missing__(self, word: str) -> str:
+        if len(self) >= _MOST_STEMS:
+            self.clear()
+        found = self[word] = "" if len(word) <= 2 or word in STOP else _stem(word)
+        return found
+
+
+_STEMS = _Stems()
+_MOST_STEMS = 1 << 15
+
+
 def _stem(word: str) -> str:
     for ending in ("ing", "ies", "ed", "es", "'s", "s", "ly"):
         if word.endswith(ending) and len(word) - len(ending) >= 3:
@@ -180,157 +221,128 @@ def sentences(text: str) -> list[list[str]]:
 
 
 def _content(words: Iterable[str]) -> set[str]:
-    return {_stem(word) for word in words if len(word) > 2 and word not in STOP}
+    found = set(map(_STEMS.__getitem__, words))
+    found.discard("")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """What is seen of a prompt: columns of its topics, content words of the request and of all, shapes."""
+class Asked:
+    """What is seen of a prompt: columns of its topics, content words of the request and of all, shapes.
 
-    columns: tuple[float, ...]
+    `weights` are what plain sentences count for behind such a request, in the order of `_PLAIN_AFTER`.
+    """
+
+    columns: NDArray[np.float32]
     said: frozenset[str]
     prompt: frozenset[str]
-    shapes: Mapping[str, float]
+    shapes: tuple[float, ...]
+    weights: tuple[float, ...]
 
 
 @lru_cache(maxsize=512)
-def _asked(prompt: tuple[Turn, ...]) -> _Asked:
-    """Many completions, and the paragraphs of one, have a prompt in common."""
+def asked(prompt: tuple[Turn, ...]) -> Asked:
+    """Many completions have a prompt in common."""
     said = plain(folded(request(prompt), 1_000, 1_000))
     whole = plain(folded("\n".join(m.text for m in prompt), 1_000, 2_000))
-    _, _, _, asked, context = _sets()
-    columns = (*_columns(asked, said), *_columns(context, whole))
-    return _Asked(columns, frozenset(_bag(said)), frozenset(_bag(whole)), _request_shapes(said, len(prompt)))
+    _, _, _, of_request, context = _sets()
+    columns = np.zeros(of_request.size + context.size, np.float32)
+    columns[[*of_request.present(said), *(of_request.size + n for n in context.present(whole))]] = 1.0
+    topic = dict(zip(REQUEST, columns.tolist(), strict=False))
+    weights = (
+        min(2.0, sum(topic[name] for name in _HARMFUL)),
+        *(topic[name] for name in ("sex", "suicide", "crime")),
+        topic["sex"] * topic["minor"],
+        topic["illegal"],
+    )
+    return Asked(columns, _bag(said), _bag(whole), _request_shapes(said, len(prompt)), weights)
 
 
-def _columns(patterns: PatternSet, text: str) -> list[float]:
-    columns = [0.0] * patterns.size
-    for number in patterns.present(text):
-        columns[number] = 1.0
-    return columns
-
-
-def _traits(item: GradeItem, answer: str) -> list[float]:
-    whole, opening, closing, _, _ = _sets()
-    asked = _asked(item.prompt)
-    spoken = sentences(answer)
-    claimed = claims(answer)
-    columns = [
-        *_columns(whole, claimed),
-        *_columns(opening, claimed[:_OPENING]),
-        *_columns(closing, _last_sentence(claimed)),
-        *asked.columns,
-    ]
-    topics = dict(zip(TRAITS, columns, strict=False))
-    shapes = {**_answer_shapes(answer, item.completion), **asked.shapes}
-    shapes |= _overlaps(spoken, asked.said, asked.prompt)
-    shapes |= _plain_shapes(spoken, shapes["words"], topics)
-    shapes["length_ratio"] = shapes["words"] - shapes["request_words"]
-    return columns + [shapes[name] for name in _SHAPES]
-
-
-def _bag(text: str) -> set[str]:
-    return _content(text.encode().translate(_WORDS).replace(b"?", b" ").decode().split())
+def _bag(text: str) -> frozenset[str]:
+    return frozenset(_content(text.encode().translate(_WORDS).replace(b"?", b" ").decode().split()))
 
 
 def _last_sentence(answer: str) -> str:
     """From the last end of a sentence that has text after it."""
-    trimmed = answer[-600:].rstrip(".!?\n \"'*)")
-    return answer[-600:][max(trimmed.rfind(mark) for mark in ".!?\n") + 1 :]
+    end = answer[-600:]
+    trimmed = end.rstrip(".!?\n \"'*)")
+    return end[max(map(trimmed.rfind, ".!?\n")) + 1 :]
 
 
-def _answer_shapes(answer: str, raw: str) -> dict[str, float]:
-    words = answer.split()
-    n, log = len(words), math.log1p
-    sentences = max(1, sum(answer.count(mark) for mark in ".!?"))
-    asks = answer.count("?")
-    return {
-        "words": log(n),
-        "words_over_55": max(0.0, log(n) - 4),
-        "empty": float(n == 0),
-        "short": float(n < 25),
-        "long": float(n > 120),
-        "sentences": log(sentences),
-        "lines": log(answer.count("\n")),
-        "questions": log(asks),
-        "asks": float(asks > 0),
-        "ends_asking": float(answer.rstrip().endswith("?")),
-        "question_share": asks / (sentences + 1),
-        "exclamations": log(answer.count("!")),
-        "quotation_marks": log(answer.count('"')),
-        "you_share": sum(w.startswith("you") for w in words) / (n + 5),
-        "i_share": sum(w in ("i", "i'm", "i'd", "i've", "i'll") for w in words) / (n + 5),
-        "apologies": log(answer.count("sorry") + answer.count("apolog")),
-        "starts_lower": float(raw[:1].islower()),
-    }
+def _shapes(text: Text, answer: str, words: str, request: Asked) -> tuple[float, ...]:
+    """The columns `_SHAPES` of an answer in plain form; `words` is the same `squeezed`."""
+    spoken = sentences(answer)
+    overlap, of_sentences = _overlaps(spoken, request)
+    shape = _answer_shapes(answer, words, text.raw)
+    log_words, amount = shape[0], _plain_shapes(spoken, shape[0])
+    return (
+        *overlap, *shape, *request.shapes, log_words - request.shapes[0], *amount, *of_sentences,
+        *(amount[0] * weight for weight in request.weights),
+    )  # fmt: skip
 
 
-def _request_shapes(said: str, turns: int) -> dict[str, float]:
-    return {
-        "request_words": math.log1p(len(said.split())),
-        "request_questions": math.log1p(said.count("?")),
-        "request_quotes": float('"' in said),
-        "request_ends": float(said.rstrip().endswith((".", "?", "!", '"'))),
-        "turns": math.log1p(turns),
-    }
+def _answer_shapes(answer: str, words: str, raw: str) -> tuple[float, ...]:
+    said, log, count = words.split(), math.log1p, answer.count
+    n, asks, exclaims = len(said), count("?"), count("!")
+    sentences = max(1, count(".") + exclaims + asks)
+    return (
+        log(n),
+        max(0.0, log(n) - 4),
+        float(n == 0),
+        float(n < 25),
+        float(n > 120),
+        log(sentences),
+        log(count("\n")),
+        log(asks),
+        float(asks > 0),
+        float(answer.rstrip().endswith("?")),
+        asks / (sentences + 1),
+        log(exclaims),
+        log(count('"')),
+        words.count(" you") / (n + 5),
+        sum(map(_I.__contains__, said)) / (n + 5),
+        log(count("sorry") + count("apolog")),
+        float(raw[:1].islower()),
+    )
 
 
-def _overlaps(spoken: Sequence[Sequence[str]], said: frozenset[str], prompt: frozenset[str]) -> dict[str, float]:
-    contents = [_content(words) for words in spoken]
+def _request_shapes(said: str, turns: int) -> tuple[float, ...]:
+    return (
+        math.log1p(len(said.split())),
+        math.log1p(said.count("?")),
+        float('"' in said),
+        float(said.rstrip().endswith((".", "?", "!", '"'))),
+        math.log1p(turns),
+    )
+
+
+def _overlaps(spoken: Sequence[Sequence[str]], request: Asked) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The columns `_OVERLAPS` and `_SENTENCES`."""
+    said, prompt = request.said, request.prompt
+    contents = list(map(_content, spoken))
     each = [len(content & said) for content in contents]
     answer: set[str] = set().union(*contents)
-    shared = len(answer & said)
-    return {
-        "request_covered": shared / (len(said) + 2),
-        "response_from_request": shared / (len(answer) + 2),
-        "response_from_prompt": len(answer & prompt) / (len(answer) + 2),
-        "new_words": math.log1p(len(answer - prompt)),
-        "shared_words": math.log1p(shared),
-        "no_overlap": float(shared == 0),
-        "sentence_off_topic": float(0 in each),
-        "first_sentence_overlap": math.log1p(each[0]) if each else 0.0,
-        "best_sentence_overlap": math.log1p(max(each, default=0)),
-    }
+    shared, size = len(answer & said), len(answer)
+    known = len(answer & prompt)
+    return (
+        shared / (len(said) + 2),
+        shared / (size + 2),
+        known / (size + 2),
+        math.log1p(size - known),
+        math.log1p(shared),
+        float(shared == 0),
+    ), (
+        float(0 in each),
+        math.log1p(each[0]) if each else 0.0,
+        math.log1p(max(each, default=0)),
+    )
 
 
-def _plain_shapes(spoken: Sequence[Sequence[str]], log_words: float, topics: Mapping[str, float]) -> dict[str, float]:
+def _plain_shapes(spoken: Sequence[Sequence[str]], log_words: float) -> tuple[float, ...]:
     """How much of the answer is neither question nor filler: what a request for content would get."""
     total = count = 0
     for words in spoken:
         if words[-1] != "?" and sum(map(FILLER.__contains__, words)) <= 0.12 * len(words):
             total += len(words)
             count += 1
-    amount = math.log1p(total)
-    harm = min(2.0, sum(topics[f"request:{name}"] for name in _HARMFUL))
-    sex = topics["request:sex"]
-    return {
-        "plain_words": amount,
-        "plain_sentences": math.log1p(count),
-        "plain_share": total / (math.expm1(log_words) + 5),
-        "plain_after_harm": amount * harm,
-        "plain_after_sex": amount * sex,
-        "plain_after_suicide": amount * topics["request:suicide"],
-        "plain_after_crime": amount * topics["request:crime"],
-        "plain_after_minor_sex": amount * sex * topics["request:minor"],
-        "plain_after_illegal": amount * topics["request:illegal"],
-    }
-
-
-# --- hashed character n-grams -------------------------------------------------------------------
-
-
-def gram_counts(answer: str) -> NDArray[np.int64]:
-    """How often each bucket's n-grams occur in the UTF-8 bytes; runs of white space count as one space."""
-    text = np.frombuffer(f" {' '.join(answer.split())} ".encode(), np.uint8).astype(np.uint32)
-    hashed = np.full(len(text), 2166136261, np.uint32)
-    codes: list[NDArray[np.uint32]] = []
-    for length in range(1, max(_GRAMS) + 1):
-        usable = len(text) - length + 1
-        if usable <= 0:
-            break
-        hashed = (hashed[:usable] ^ text[length - 1 :]) * np.uint32(16777619)
-        if length in _GRAMS:
-            codes.append((hashed ^ (hashed >> np.uint32(15))) % np.uint32(BUCKETS))
-    if not codes:
-        return np.zeros(BUCKETS, np.int64)
-    return np.bincount(np.concatenate(codes), minlength=BUCKETS)
+    return math.log1p(total), math.log1p(count), total / (math.expm1(log_words) + 5)

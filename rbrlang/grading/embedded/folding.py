@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import dataclass
 from functools import lru_cache
 
 import re2
@@ -38,6 +39,7 @@ _UNSEEN = re.compile(
     "\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"
     "\U000e0000-\U000e0fff]+"
 )
+_UNSEEN_BYTES = bytes(b for b in range(128) if _UNSEEN.match(chr(b)))
 _JOINERS = re.compile("(?<![^\x00-\u024f])[\u200c\u200d]+|[\u200c\u200d]+(?![^\x00-\u024f])")
 _MARKS = re.compile("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]+")
 _STACKED = re.compile(_MARKS.pattern[:-1] + "{3,}")  # no spelling; and sorting them is quadratic
@@ -119,7 +121,35 @@ def claims(text: str) -> str:
     return _JUDGED.sub("", text) if ":" in text else text
 
 
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text as it came, as it is read (`folded`), and what of that is asserted (`claims`)."""
+
+    raw: str
+    read: str
+    claimed: str
+
+    @property
+    def claims_all(self) -> bool:
+        """Whether all that is read is asserted."""
+        return len(self.claimed) == len(self.read)
+
+    def paragraphs(self) -> tuple[Text, ...]:
+        """Each paragraph as a text of its own; one, where there are no more."""
+        if "\n" not in self.read:
+            return (self,)
+        return tuple(map(text_of, paragraphs(self.read)))
+
+
+def text_of(raw: str) -> Text:
+    """How a text is read."""
+    read = folded(raw)
+    return Text(raw, read, claims(read))
+
+
 def _visible(text: str) -> str:
+    if text.isascii():
+        return text.encode().translate(None, _UNSEEN_BYTES).decode()
     text = _UNSEEN.sub("", text)
     return text if text.isascii() else _STACKED.sub("", _JOINERS.sub("", text))
 

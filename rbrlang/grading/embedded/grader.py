@@ -9,6 +9,8 @@ For each proposition the best that is at hand is used, and said (`Standing`):
 4. likeness to its **few-shots** alone, weaker;
 5. nothing: the grader abstains.
 
+What a question names of the row's columns it does not see: its evidence is of the judged text alone.
+
 It is deterministic, in process, numpy only, and costs about half a millisecond a completion. It sees words,
 not meaning: read what each head was worth before trusting it, and prefer a language model where one can be
 had. Its mistakes are found by looking (`rbrc agree`), its blind spots by attacking it (`rbrc probe`).
@@ -21,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
+from math import isnan
 from typing import assert_never, get_args
 
 import numpy as np
@@ -28,9 +31,9 @@ from numpy.typing import NDArray
 
 from rbrlang.grading.embedded import evidence
 from rbrlang.grading.embedded.cues import CuePatterns, CueReader, log_odds
-from rbrlang.grading.embedded.directions import Directions, Sparse, sparse
-from rbrlang.grading.embedded.evidence import Evidence, observe
-from rbrlang.grading.embedded.folding import folded, paragraphs
+from rbrlang.grading.embedded.evidence import Asked, Evidence, asked, seen
+from rbrlang.grading.embedded.folding import Text, text_of
+from rbrlang.grading.embedded.grams import Directions
 from rbrlang.grading.embedded.heads import (
     HeadInfo,
     Heads,
@@ -122,7 +125,6 @@ class _Read:
     """What was read of some completions: evidence, and cue scores and likeness [completions, propositions]."""
 
     seen: Evidence
-    grams: Sparse
     scores: NDArray[np.float32]
     likeness: NDArray[np.float32]
 
@@ -149,6 +151,13 @@ class EmbeddedGrader:
         self._parts = [part for part in parts if part is not None]
         self._cues = CueReader([_cues_of(p, s) for p, s in zip(self._propositions, self.standings, strict=True)])
         self._shots = ShotReader(self._propositions)
+        by_paragraph = {i for part in self._parts if part.reading != "whole" for i in part.columns.tolist()}
+        self._apart = CueReader(
+            [
+                _cues_of(p, s) if i in by_paragraph else ()
+                for i, (p, s) in enumerate(zip(self._propositions, self.standings, strict=True))
+            ]
+        )
         prior = np.clip([p.prior for p in self._propositions], 0.02, 0.98)
         self._prior = np.log(prior / (1 - prior)).astype(np.float32)
 
@@ -187,24 +196,30 @@ class EmbeddedGrader:
                 out[start : start + len(batch), mine] = self._batch(batch)[:, mine]
         return out
 
-    def _read(self, items: Sequence[GradeItem]) -> _Read:
-        seen = observe(items)
-        grams = sparse(seen.grams)
-        return _Read(seen, grams, self._cues.scores(items), self._shots.likeness(grams))
+    def _read(self, texts: Sequence[Text], requests: Sequence[Asked], cues: CueReader) -> _Read:
+        found = seen(texts, requests)
+        return _Read(found, cues.scores(texts), self._shots.likeness(found.grams))
 
     def _batch(self, items: Sequence[GradeItem]) -> NDArray[np.float32]:
         z = np.full((len(items), len(self._propositions)), np.nan, np.float32)
-        whole = self._read(items)
+        texts, requests = [text_of(item.completion) for item in items], [asked(item.prompt) for item in items]
+        whole = self._read(texts, requests, self._cues)
         for part in self._parts:
             z[:, part.columns] = _logits(part, whole)
-        split = _by_paragraph(items) if any(part.reading != "whole" for part in self._parts) else _Split([], [], [])
-        if split.pieces:
-            apart = self._read(split.pieces)
-            for part in self._parts:
-                if part.reading != "whole":
-                    best = np.maximum.reduceat(_logits(part, apart), split.starts, axis=0)
-                    at = np.array(split.items)[:, None], part.columns
-                    z[at] = best if part.reading == "any" else np.minimum(best, z[at])
+        by_paragraph = [part for part in self._parts if part.reading != "whole"]
+        pieces = [text.paragraphs() if by_paragraph else (text,) for text in texts]
+        split = [i for i, found in enumerate(pieces) if len(found) > 1]
+        if split:
+            apart = self._read(
+                [piece for i in split for piece in pieces[i]],
+                [requests[i] for i in split for _ in pieces[i]],
+                self._apart,
+            )
+            starts = np.cumsum([0, *(len(pieces[i]) for i in split[:-1])])
+            for part in by_paragraph:
+                best = np.maximum.reduceat(_logits(part, apart), starts, axis=0)
+                at = np.array(split)[:, None], part.columns
+                z[at] = best if part.reading == "any" else np.minimum(best, z[at])
         by_cue = [i for i, s in enumerate(self.standings) if isinstance(s, CuesOnly)]
         z[:, by_cue] = log_odds(whole.scores)[:, by_cue] + self._prior[by_cue]
         by_shot = [i for i, s in enumerate(self.standings) if isinstance(s, ShotsOnly)]
@@ -214,15 +229,11 @@ class EmbeddedGrader:
     def answers(self, items: Sequence[GradeItem], wanted: Sequence[Sequence[int]]) -> tuple[Mapping[int, Answer], ...]:
         """For each item the answer to each proposition in `wanted` (numbers), in the order of the items."""
         notes = [describe(standing) for standing in self.standings]
-        out: list[Mapping[int, Answer]] = []
-        for row, asked in zip(self.probabilities(items), wanted, strict=True):
-            out.append(
-                {
-                    i: Abstained(notes[i]) if np.isnan(row[i]) else certain(float(row[i]), "evidence", notes[i])
-                    for i in asked
-                }
-            )
-        return tuple(out)
+        rows = self.probabilities(items).tolist()
+        return tuple(
+            {i: Abstained(notes[i]) if isnan(row[i]) else certain(row[i], "evidence", notes[i]) for i in numbers}
+            for row, numbers in zip(rows, wanted, strict=True)
+        )
 
 
 def _logits(part: _Part, read: _Read) -> NDArray[np.float32]:
@@ -230,32 +241,9 @@ def _logits(part: _Part, read: _Read) -> NDArray[np.float32]:
         part.weights,
         part.directions,
         read.seen,
-        read.grams,
         read.scores[:, part.columns],
         read.likeness[:, part.columns],
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Split:
-    """Completions of several paragraphs: their numbers, each paragraph as a completion, where each one's begin."""
-
-    items: Sequence[int]
-    pieces: Sequence[GradeItem]
-    starts: Sequence[int]
-
-
-def _by_paragraph(items: Sequence[GradeItem]) -> _Split:
-    numbers: list[int] = []
-    pieces: list[GradeItem] = []
-    starts: list[int] = []
-    for number, item in enumerate(items):
-        found = paragraphs(folded(item.completion)) if "\n" in item.completion else ()
-        if len(found) > 1:
-            numbers.append(number)
-            starts.append(len(pieces))
-            pieces += [item.saying(text) for text in found]
-    return _Split(numbers, pieces, starts)
 
 
 @cache

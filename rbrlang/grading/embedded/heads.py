@@ -32,9 +32,10 @@ from safetensors.numpy import load, save
 
 from rbrlang.grading.embedded import evidence
 from rbrlang.grading.embedded.cues import NEUTRAL, CuePatterns, log_odds
-from rbrlang.grading.embedded.directions import Directions, Sparse
-from rbrlang.grading.embedded.evidence import BUCKETS, TRAITS, Evidence
+from rbrlang.grading.embedded.evidence import TRAITS, Evidence
+from rbrlang.grading.embedded.grams import BUCKETS, Directions
 from rbrlang.grading.trust.agreement import FEWEST_OF_EACH, Measured
+from rbrlang.lang.braces import plain
 from rbrlang.lang.program import Proposition
 from rbrlang.writing import write_bytes
 
@@ -140,11 +141,17 @@ def definition(proposition: Proposition) -> str:
 
     White space in the texts does not count, and which text of a completion is judged only where it is not the final one.
     """
-    said = [proposition.name, *map(_squeezed, (proposition.statement, proposition.question))]
+    named = proposition.columns
+    said = [
+        proposition.name,
+        *(_squeezed(plain(text, named)) for text in (proposition.statement, proposition.question)),
+    ]
     for shot in proposition.shots:
-        said += [str(shot.answer), *(f"{m.role} {_squeezed(m.content)}" for m in shot.messages), shot.because or ""]
+        turns = (f"{m.role} {_squeezed(plain(m.content, named))}" for m in shot.messages)
+        said += [str(shot.answer), *turns, plain(shot.because or "", named)]
     said += [f"{cue.answer} {cue.pattern}" for cue in proposition.cues]
     said += [] if proposition.over == "final" else [f"over {proposition.over}"]
+    said += [f"columns {' '.join(named)}"] if named else []
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
 
@@ -187,18 +194,16 @@ def gram_directions(weights: Weights) -> Directions:
     return Directions(weights.grams * weights.gram_weight)
 
 
-def logits(
-    weights: Weights, directions: Directions, seen: Evidence, grams: Sparse, scores: Floats, likeness: Floats
-) -> Floats:
+def logits(weights: Weights, directions: Directions, seen: Evidence, scores: Floats, likeness: Floats) -> Floats:
     """Log-odds of yes, float32 [items, P].
 
-    Arguments as for `own_evidence`; besides, the `gram_directions` of the weights, and `grams`, those of `seen`.
+    Arguments as for `own_evidence`, and the `gram_directions` of the weights.
     """
     own = own_evidence(seen, scores, likeness)
     own = np.clip((own - weights.own_mean[:, None]) / weights.own_scale[:, None], -4, 4)
     total = np.einsum("id,pd->ip", standardised(weights, seen.traits), weights.traits)
-    length = np.sqrt(np.einsum("ib,ib,b->i", seen.grams, seen.grams, weights.gram_weight**2))[:, None]
-    total += directions.products(grams) / (length + np.float32(1e-6))
+    length = seen.grams.lengths(weights.gram_weight**2)
+    total += directions.products(seen.grams) / (length + np.float32(1e-6))
     total += np.einsum("pik,pk->ip", own, weights.own) + weights.bias + log_odds(scores)
     return (weights.slope * total).astype(np.float32)
 

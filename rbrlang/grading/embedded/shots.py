@@ -12,9 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rbrlang.grading.embedded.directions import Directions, Sparse
-from rbrlang.grading.embedded.evidence import BUCKETS, gram_counts, plain
+from rbrlang.grading.embedded.evidence import plain
 from rbrlang.grading.embedded.folding import folded
+from rbrlang.grading.embedded.grams import Directions, Grams, grams, squeezed
+from rbrlang.lang.braces import bare
 from rbrlang.lang.program import Proposition, Shot
 
 
@@ -27,18 +28,18 @@ class ShotReader:
         self._size = len(propositions)
         self._columns = [column for column, p in enumerate(propositions) if both_sides(p)]
         sides = [
-            [s for s in propositions[column].shots if s.answer is answer]
+            [_said(s, propositions[column].columns) for s in propositions[column].shots if s.answer is answer]
             for column in self._columns
             for answer in (True, False)
         ]
         self._starts = np.cumsum([0, *map(len, sides)])[:-1]
-        self._directions = Directions(_directions([shot for side in sides for shot in side]))
+        self._directions = Directions(_directions([text for side in sides for text in side]))
 
-    def likeness(self, grams: Sparse) -> NDArray[np.float32]:
+    def likeness(self, grams: Grams) -> NDArray[np.float32]:
         """Float32 [items, propositions]."""
-        out = np.zeros((len(grams.items), self._size), np.float32)
+        out = np.zeros((len(grams), self._size), np.float32)
         if self._columns:
-            length = np.sqrt([np.einsum("k,k", held, held) for _, held in grams.items])[:, None] + np.float32(1e-6)
+            length = np.sqrt([np.einsum("k,k", held, held) for _, held in grams])[:, None] + np.float32(1e-6)
             nearest = np.maximum.reduceat(self._directions.products(grams) / length, self._starts, axis=1)
             out[:, self._columns] = nearest[:, ::2] - nearest[:, 1::2]
         return out
@@ -49,8 +50,11 @@ def both_sides(proposition: Proposition) -> bool:
     return len({shot.answer for shot in proposition.shots}) == 2
 
 
-def _directions(shots: Sequence[Shot]) -> NDArray[np.float32]:
-    rows = np.zeros((len(shots), BUCKETS), np.float32)
-    for row, shot in zip(rows, shots, strict=True):
-        row[:] = np.log2(1.0 + gram_counts(plain(folded(shot.messages[-1].content if shot.messages else ""))))
+def _said(shot: Shot, columns: Sequence[str]) -> str:
+    """What an example answers, without the places that columns of a row fill: they are another's words each time."""
+    return bare(shot.messages[-1].content, columns) if shot.messages else ""
+
+
+def _directions(said: Sequence[str]) -> NDArray[np.float32]:
+    rows = grams([squeezed(plain(folded(text))) for text in said]).dense()
     return rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 1e-6)

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from rbrlang.grading.embedded import evidence
 from rbrlang.grading.embedded.cues import CuePatterns, CueReader, log_odds
-from rbrlang.grading.embedded.directions import sparse
-from rbrlang.grading.embedded.evidence import Evidence, observe
+from rbrlang.grading.embedded.evidence import asked, seen
+from rbrlang.grading.embedded.folding import text_of
 from rbrlang.grading.embedded.grader import EmbeddedGrader, starting_cues
 from rbrlang.grading.embedded.heads import (
     Floats,
@@ -80,12 +80,13 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """Labelled rows: evidence, own evidence [P, n, K], offsets and labels [P, n] (NaN = not labelled).
+    """Labelled rows: traits [n, D] and grams [n, H], own evidence [P, n, K], offsets and labels [P, n].
 
-    `core` [n] marks the rows whose kind the heads are for.
+    Labels are NaN where there are none. `core` [n] marks the rows whose kind the heads are for.
     """
 
-    seen: Evidence
+    traits: Floats
+    grams: Floats
     own: Floats
     offset: Floats
     labels: Floats
@@ -242,12 +243,16 @@ def _read(
     labels: NDArray[np.floating],
     cues: Sequence[CuePatterns],
 ) -> _Rows:
-    seen = observe(items)
-    scores = CueReader(cues).scores(items)
-    own = own_evidence(seen, scores, ShotReader(propositions).likeness(sparse(seen.grams)))
+    texts = [text_of(item.completion) for item in items]
+    evidence = seen(texts, [asked(item.prompt) for item in items])
+    scores = CueReader(cues).scores(texts)
+    own = own_evidence(evidence, scores, ShotReader(propositions).likeness(evidence.grams))
     numbers: dict[object, int] = {}
     prompts = np.array([numbers.setdefault(item.conversation.context, len(numbers)) for item in items])
-    return _Rows(seen, own, log_odds(scores).T, labels.T.astype(np.float32), prompts, np.ones(len(items), bool))
+    known = labels.T.astype(np.float32)
+    return _Rows(
+        evidence.traits, evidence.grams.dense(), own, log_odds(scores).T, known, prompts, np.ones(len(items), bool)
+    )
 
 
 # --- the solver ---------------------------------------------------------------------------------
@@ -307,7 +312,7 @@ def _label_weights(labels: Floats, used: NDArray[np.bool_]) -> Floats:
 
 def _weights(rows: _Rows, used: NDArray[np.bool_], priors: Priors) -> Weights:
     """Heads from the used rows [n]; statistics, too, come from those alone, of the core."""
-    grams, traits, own = rows.seen.grams, rows.seen.traits, rows.own
+    grams, traits, own = rows.grams, rows.traits, rows.own
     usual = used & rows.core
     trait_mean, trait_scale = traits[usual].mean(axis=0), traits[usual].std(axis=0) + 0.05
     own_mean, own_scale = own[:, usual].mean(axis=1), own[:, usual].std(axis=1) + 0.05
@@ -365,8 +370,8 @@ def _with_slope(weights: Weights, slope: Floats) -> Weights:
 
 def _predict(weights: Weights, rows: _Rows, which: NDArray[np.bool_]) -> Floats:
     """Log-odds [P, chosen rows]."""
-    z = np.clip((rows.seen.traits[which] - weights.trait_mean) / weights.trait_scale, -4, 4)
-    g = weighted_grams(weights.gram_weight, rows.seen.grams[which])
+    z = np.clip((rows.traits[which] - weights.trait_mean) / weights.trait_scale, -4, 4)
+    g = weighted_grams(weights.gram_weight, rows.grams[which])
     o = np.clip((rows.own[:, which] - weights.own_mean[:, None]) / weights.own_scale[:, None], -4, 4)
     linear = weights.traits @ z.T + weights.grams @ g.T + np.einsum("pnk,pk->pn", o, weights.own)
     return linear + weights.bias[:, None] + rows.offset[:, which]

@@ -163,7 +163,7 @@ def estimate(
 ) -> Estimate:
     """What grading would take, without sending anything."""
     requests = known = tokens = 0
-    for group in remote.groups(limited(wanted, limit)):
+    for group in remote.groups(limited(wanted, limit), items):
         for ask in group:
             for body in remote.bodies(ask, items[ask.item]):
                 requests += 1

@@ -11,6 +11,7 @@ vLLM: `GET /version`, `POST /tokenize`, `logprob_token_ids`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -24,30 +25,30 @@ _LLAMA_TOP = 200
 _SECONDS = 10.0
 
 
-def discovered(options: ChatOptions, key: Secret) -> ChatOptions:
+def discovered(options: ChatOptions, key: Secret, more: Sequence[str] = ()) -> ChatOptions:
     """The options with what this server offers; unchanged where it does not answer.
 
-    Sends up to fourteen small requests, none to a model. Sampled answers need none of it, and OpenAI's own
+    Sends up to fourteen small requests, none to a model, and one for each of the forms `more` than yes and no. Sampled answers need none of it, and OpenAI's own
     servers offer nothing of it.
     """
-    return options if options.samples or options.hosted else waited(partial(_discovered, options, key))
+    return options if options.samples or options.hosted else waited(partial(_discovered, options, key, more))
 
 
-async def _discovered(options: ChatOptions, key: Secret) -> ChatOptions:
+async def _discovered(options: ChatOptions, key: Secret, more: Sequence[str]) -> ChatOptions:
     root = options.base_url.rstrip("/").removesuffix("/v1")
     (http,) = clients(1)
     async with http:
         version = _field(await get(http, f"{root}/version", key, _SECONDS), "version")
         if isinstance(version, str):
             ids: list[tuple[str, int]] = []
-            for form in FORMS:
+            for form in (*FORMS, *more):
                 asked = encoded({"model": options.model, "prompt": form, "add_special_tokens": False})
                 reply = await post(http, f"{root}/tokenize", key, asked, _SECONDS)
                 tokens = listed(_field(reply, "tokens"))
                 # A form that the vocabulary splits has no token of its own; its first piece is ambiguous.
                 if len(tokens) == 1 and isinstance(tokens[0], int) and tokens[0] not in dict(ids).values():
                     ids.append((form, tokens[0]))
-            both = {form.strip().lower() for form, _ in ids} == {"yes", "no"}
+            both = {form.strip().lower() for form, _ in ids} >= {"yes", "no"}
             return replace(options, token_ids=tuple(ids)) if both else options
         settings = _field(await get(http, f"{root}/props", key, _SECONDS), "default_generation_settings")
         return replace(options, top_logprobs=max(options.top_logprobs, _LLAMA_TOP)) if settings else options

@@ -1,6 +1,6 @@
-"""How is an OpenAI-compatible chat server asked for P(yes), and how is its reply read?
+"""How is an OpenAI-compatible chat server asked for P(yes), or for the value of a scale or a choice, and how is its reply read?
 
-One request a proposition: one user message, one answer token, temperature 0, log-probabilities of the
+One request a question: one user message, one answer token, temperature 0, log-probabilities of the
 20 most probable first tokens, raw and unconstrained (log-probabilities of generated tokens, since those
 of the prompt bypass prefix caches). vLLM also returns the log-probability of given token ids, which
 leaves nothing to bound. Works with vLLM, SGLang, llama.cpp, TGI, OpenAI.
@@ -19,12 +19,33 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from rbrlang.grading.endpoint.remote import Answered, Garbled, Reading, at, encoded, listed, mapping, parsed, whole
-from rbrlang.grading.questions.forms import Limits, Token, read_tokens, tally, thinking, vote
+from rbrlang.grading.questions.forms import (
+    FORMS,
+    Limits,
+    Token,
+    read_signs,
+    read_tokens,
+    sign_forms,
+    sign_tally,
+    sign_vote,
+    tally,
+    thinking,
+    vote,
+)
 from rbrlang.grading.questions.layout import Ask, Plan
-from rbrlang.grading.questions.prompt import PROMPT_VERSION, Layout, Prompt, Question, assemble, item_text, question
+from rbrlang.grading.questions.prompt import (
+    PROMPT_VERSION,
+    Layout,
+    Prompt,
+    Question,
+    assemble,
+    item_text,
+    question,
+    signs,
+)
 from rbrlang.grading.questions.specs import OPENAI_URL, Secret
-from rbrlang.grading.results import Answer, GradeItem, Invalid, Json, Usage
-from rbrlang.lang.program import Proposition
+from rbrlang.grading.results import Answer, Distribution, GradeItem, Invalid, Json, Usage, Value
+from rbrlang.lang.program import Proposition, Variable
 
 THINKING_OFF = (("enable_thinking", False), ("thinking", False))
 _READING_VERSION = "1"
@@ -38,7 +59,7 @@ class ChatOptions:
     `token_ids` are the surface forms with their ids in the server's vocabulary, where it accepts them
     (`discovered` finds out). `template` goes to the chat template; the default turns thinking off under the
     two names in use. OpenAI's own servers refuse the field: see `for_host`. `layout` is the one of every
-    prompt, None the cheaper one for each proposition.
+    prompt, None the cheaper one for each proposition. `order` is that in which options are shown, see `prompt.signs`.
     """
 
     model: str
@@ -50,6 +71,7 @@ class ChatOptions:
     token_ids: tuple[tuple[str, int], ...] = ()
     template: tuple[tuple[str, bool], ...] = THINKING_OFF
     layout: Layout | None = None
+    order: int = 0
 
     @property
     def hosted(self) -> bool:
@@ -70,6 +92,7 @@ class ChatOptions:
             + (f" template {template}" if self.template not in (THINKING_OFF, ()) else "")
             + (f" layout {self.layout}" if self.layout else "")
             + (f" samples {self.samples} seed {self.seed}" if self.samples else "")
+            + (f" order {self.order}" if self.order else "")
         )
 
     def for_host(self) -> ChatOptions:
@@ -84,7 +107,8 @@ class ChatEndpoint:
     options: ChatOptions
     key: Secret
     plan: Plan
-    questions: tuple[Question, ...]
+    propositions: tuple[Proposition | Variable, ...]
+    questions: tuple[Question | None, ...]
 
     @property
     def identity(self) -> str:
@@ -93,12 +117,13 @@ class ChatEndpoint:
 
     @property
     def reading(self) -> str:
-        """From which numbers P(yes) is read."""
+        """From which numbers answers are read."""
         o = self.options
         if o.samples:
             return f"{o.samples} sampled answers"
         if o.token_ids:
-            return f"the log-probabilities of {len(o.token_ids)} forms of yes and no, by token id"
+            what = "yes and no" if all(form in FORMS for form, _ in o.token_ids) else "the answers"
+            return f"the log-probabilities of {len(o.token_ids)} forms of {what}, by token id"
         return f"the {o.top_logprobs} most probable tokens"
 
     @property
@@ -106,14 +131,14 @@ class ChatEndpoint:
         """The chat-completions endpoint below the base URL."""
         return self.options.base_url.rstrip("/") + "/chat/completions"
 
-    def groups(self, wanted: Sequence[Sequence[int]]) -> Iterator[tuple[Ask, ...]]:
+    def groups(self, wanted: Sequence[Sequence[int]], items: Sequence[GradeItem]) -> Iterator[tuple[Ask, ...]]:
         """In the order of the plan."""
-        return self.plan.groups(wanted)
+        return self.plan.groups(wanted, items)
 
     def prompt(self, ask: Ask, item: GradeItem) -> Prompt:
         """The content of the one user message."""
         (p,) = ask.propositions
-        asked = self.questions[p]
+        asked = self.questions[p] or question(self.propositions[p], item, self.options.order)
         return assemble(asked, item_text(item.seen(asked.over)), ask.layout)
 
     def bodies(self, ask: Ask, item: GradeItem) -> tuple[bytes, ...]:
@@ -128,12 +153,39 @@ class ChatEndpoint:
         if o.samples:
             return tuple(encoded(common | {"temperature": 1, "seed": o.seed + k} | extra) for k in range(o.samples))
         reading: dict[str, Json] = {"temperature": 0, "logprobs": True, "top_logprobs": o.top_logprobs}
-        if o.token_ids:
-            reading["logprob_token_ids"] = [number for _, number in o.token_ids]
+        ids = self._ids(ask)
+        if ids:
+            reading["logprob_token_ids"] = list(ids.values())
         return (encoded(common | reading | extra),)
 
+    def _ids(self, ask: Ask) -> dict[str, int]:
+        """The forms of this question's answers with their token ids; empty where an answer has none."""
+        known = self._signs(ask)
+        forms = FORMS if known is None else sign_forms(known)
+        found = {form: at for form, at in self.options.token_ids if form in forms}
+        lacking = known is not None and not set(known) <= {form.strip().upper() for form in found}
+        return {} if lacking else found
+
+    def _signs(self, ask: Ask) -> dict[str, str] | None:
+        """The values by their signs of a question for one; None for yes and no."""
+        asked = self.propositions[ask.propositions[0]]
+        return signs(asked, self.options.order) if isinstance(asked, Variable) else None
+
+    def fits(self, ask: Ask, answers: Sequence[Answer]) -> bool:
+        """Whether kept answers can be those to this ask: one, and of its values where it asks for one."""
+        known = self._signs(ask)
+        match tuple(answers):
+            case (Value(),):
+                return known is None
+            case (Distribution() as one,):
+                return known is not None and set(one.p) == set(known.values())
+            case (_,):
+                return True
+            case _:
+                return False
+
     def read(self, ask: Ask, reply: bytes) -> Reading:
-        """P(yes) from the first token's log-probabilities, or one sampled vote."""
+        """The answer from the first token's log-probabilities, or one sampled vote."""
         plain = parsed(reply)
         if isinstance(plain, Garbled):
             return plain
@@ -143,30 +195,40 @@ class ChatEndpoint:
         message = mapping(choice.get("message"))
         if message is None:
             return Garbled("the server's reply has no `message` in its first choice")
-        return Answered((self._answer(choice, message),), usage_of(plain))
+        return Answered((self._answer(ask, choice, message),), usage_of(plain))
 
-    def _answer(self, choice: Mapping[str, object], message: Mapping[str, object]) -> Answer:
+    def _answer(self, ask: Ask, choice: Mapping[str, object], message: Mapping[str, object]) -> Answer:
         said = message.get("content")
         thought = message.get("reasoning_content") or message.get("reasoning")
         if thought and not said:
             return thinking()
+        known = self._signs(ask)
         if self.options.samples:
-            return vote(said if isinstance(said, str) else "")
+            word = said if isinstance(said, str) else ""
+            return vote(word) if known is None else sign_vote(word, known)
         tokens = _tokens(choice.get("logprobs"))
         if isinstance(tokens, Invalid):
             return tokens
-        return read_tokens(tokens, self.options.limits, [form for form, _ in self.options.token_ids])
+        limits, ids = self.options.limits, self._ids(ask)
+        return read_tokens(tokens, limits, ids) if known is None else read_signs(tokens, known, limits, ids)
 
-    def combine(self, readings: Sequence[tuple[Answer, ...]]) -> tuple[Answer, ...]:
+    def combine(self, ask: Ask, readings: Sequence[tuple[Answer, ...]]) -> tuple[Answer, ...]:
         """The one reading, or the posterior over the samples."""
         if not self.options.samples:
             return readings[0]
-        return (tally([reading[0] for reading in readings], self.options.limits),)
+        votes, known = [reading[0] for reading in readings], self._signs(ask)
+        limits = self.options.limits
+        return (tally(votes, limits) if known is None else sign_tally(votes, tuple(known.values()), limits),)
 
 
-def chat_endpoint(propositions: Sequence[Proposition], plan: Plan, options: ChatOptions, key: Secret) -> ChatEndpoint:
-    """A grader over the propositions of a program, in the layouts of a plan for them."""
-    return ChatEndpoint(options, key, plan, tuple(question(p) for p in propositions))
+def chat_endpoint(
+    propositions: Sequence[Proposition | Variable], plan: Plan, options: ChatOptions, key: Secret
+) -> ChatEndpoint:
+    """A grader over the questions of a program, in the layouts of a plan for them."""
+    every = tuple(propositions)
+    # Those that are the same for every row are put in words once.
+    worded = tuple(None if p.columns else question(p, order=options.order) for p in every)
+    return ChatEndpoint(options, key, plan, every, worded)
 
 
 # --- reading ----------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, TypeVar
@@ -65,7 +64,7 @@ class Sender:
 
     def patience(self) -> Patience:
         """The patience of an ask that begins now."""
-        return Patience(self._options.patience, time.monotonic())
+        return Patience(self._options.patience, _now())
 
     async def exchange(
         self, http: httpx.AsyncClient, body: bytes, read: Callable[[bytes], R | Garbled], patience: Patience
@@ -86,7 +85,7 @@ class Sender:
             await self._turn(body_tokens(body), patience)
             if self.stopped is not None:
                 return failure
-            left = patience.left(time.monotonic())
+            left = patience.left(_now())
             if left <= 0:
                 return _late(failure, attempt)
             self.sent += 1
@@ -103,10 +102,10 @@ class Sender:
             wait = backoff(attempt, options.first_wait, options.longest_wait, self._random)
             if isinstance(reply, Reply) and reply.wait is not None:
                 wait = max(wait, reply.wait)
-                if wait > max(options.longest_wait, patience.left(time.monotonic())):
+                if wait > max(options.longest_wait, patience.left(_now())):
                     return Invalid(failure.kind, f"{failure.reason} (and asks to wait {reply.wait:.0f} s)")
-                self._pace.hold(time.monotonic() + wait)
-            if attempt + 1 < options.attempts and wait < patience.left(time.monotonic()):
+                self._pace.hold(_now() + wait)
+            if attempt + 1 < options.attempts and wait < patience.left(_now()):
                 await self._sleep(wait)
             else:
                 return Invalid(failure.kind, f"{failure.reason} (tried {attempt + 1} times)")
@@ -126,11 +125,11 @@ class Sender:
 
     async def _turn(self, tokens: int, patience: Patience) -> None:
         """Wait for this request's place in the minute, and, while patience lasts, for whatever holds everybody back."""
-        now = time.monotonic()
+        now = _now()
         own = self._pace.reserve(now, tokens) - now
         patience.give_back(own)
         await self._sleep(own)
-        while (wait := min(self._pace.held(now := time.monotonic()), patience.left(now))) > 0 and self.stopped is None:
+        while (wait := min(self._pace.held(now := _now()), patience.left(now))) > 0 and self.stopped is None:
             await self._sleep(wait)
 
     async def _sleep(self, seconds: float) -> None:
@@ -138,6 +137,11 @@ class Sender:
         if seconds > 0 and self.stopped is None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), seconds)
+
+
+def _now() -> float:
+    """Seconds on the clock of the loop that waits: whatever limits a wait counts as the wait itself does."""
+    return asyncio.get_running_loop().time()
 
 
 def _late(failure: Invalid, attempts: int) -> Invalid:

@@ -58,7 +58,7 @@ class Remote(Protocol):
         """The bearer token; empty for none."""
         ...
 
-    def groups(self, wanted: Sequence[Sequence[int]]) -> Iterator[tuple[Ask, ...]]:
+    def groups(self, wanted: Sequence[Sequence[int]], items: Sequence[GradeItem]) -> Iterator[tuple[Ask, ...]]:
         """The asks in order; the first of each group warms the server's cache for the rest."""
         ...
 
@@ -70,7 +70,11 @@ class Remote(Protocol):
         """What a reply with status 200 says."""
         ...
 
-    def combine(self, readings: Sequence[tuple[Answer, ...]]) -> tuple[Answer, ...]:
+    def fits(self, ask: Ask, answers: Sequence[Answer]) -> bool:
+        """Whether answers that were kept can be those to an exchange of this ask; a cache may be anybody's."""
+        ...
+
+    def combine(self, ask: Ask, readings: Sequence[tuple[Answer, ...]]) -> tuple[Answer, ...]:
         """One answer for each proposition of the ask, from those of its exchanges."""
         ...
 

@@ -28,7 +28,7 @@ from rbrlang.grading.endpoint.pace import Pace, Patience
 from rbrlang.grading.endpoint.remote import Remote
 from rbrlang.grading.endpoint.wire import clients, waited
 from rbrlang.grading.questions.layout import Ask
-from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, InvalidKind, Usage, Value
+from rbrlang.grading.results import Abstained, Answer, Distribution, GradeItem, Invalid, InvalidKind, Usage, Value
 
 if TYPE_CHECKING:
     import httpx
@@ -167,8 +167,8 @@ class _Run:
         self.remote, self.items, self.cache, self.options = remote, items, cache, options
         self.price, self.on_progress = price, on_progress
         self.answers: list[dict[int, Answer]] = [{} for _ in items]
-        self.groups = remote.groups(wanted)
-        self.total = sum(len(group) for group in remote.groups(wanted))
+        self.groups = remote.groups(wanted, items)
+        self.total = sum(len(group) for group in remote.groups(wanted, items))
         self.ready: deque[Ask] = deque()
         self.following: dict[Ask, tuple[Ask, ...]] = {}
         self.waited: dict[Ask, Patience] = {}  # those that waited in vain for the first of their group
@@ -216,7 +216,7 @@ class _Run:
         for body in self.remote.bodies(ask, self.items[ask.item]):
             key = cache_key(self.remote.identity, body)
             known = self.cache.get(key)
-            if known is not None and len(known.answers) == len(ask.propositions):
+            if known is not None and self.remote.fits(ask, known.answers):
                 self.counts.reused += known.usage
                 readings.append(known.answers)
                 continue
@@ -229,7 +229,7 @@ class _Run:
             if not any(isinstance(a, Invalid) and a.kind not in _KEPT for a in outcome.answers):
                 self.cache.put(key, outcome)
             readings.append(outcome.answers)
-        self._finish(ask, self.remote.combine(readings), cached)
+        self._finish(ask, self.remote.combine(ask, readings), cached)
         return True
 
     def _finish(self, ask: Ask, answers: Sequence[Answer], cached: bool) -> None:
@@ -288,7 +288,7 @@ class _Run:
                 from_cache=counts.from_cache,
                 sent=self.sender.sent,
                 retried=self.sender.retried,
-                values=sum(isinstance(answer, Value) for answer in every),
+                values=sum(isinstance(answer, Value | Distribution) for answer in every),
                 abstained=sum(isinstance(answer, Abstained) for answer in every),
                 invalid=invalid,
                 usage=counts.usage,

@@ -7,34 +7,41 @@ Needs the extra `endpoint`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import assert_never
+from pathlib import Path
+from typing import assert_never, cast
 
+from rbrlang.grading.endpoint.cache import AnswerCache, CacheError, cache_key
 from rbrlang.grading.endpoint.discover import discovered
 from rbrlang.grading.endpoint.endpoint import THINKING_OFF, ChatOptions, chat_endpoint
 from rbrlang.grading.endpoint.remote import Remote
 from rbrlang.grading.endpoint.systemone import SystemOne
-from rbrlang.grading.questions.forms import Limits
+from rbrlang.grading.questions.forms import Limits, sign_forms
 from rbrlang.grading.questions.layout import estimated_tokens, plan
 from rbrlang.grading.questions.options import GraderOptions
+from rbrlang.grading.questions.prompt import signs
 from rbrlang.grading.questions.specs import OpenAISpec, RemoteSpec, Secret, SystemOneSpec
 from rbrlang.grading.results import GradeItem
+from rbrlang.lang.program import Proposition
 from rbrlang.policy import Policy
 
 
 def remote(spec: RemoteSpec, policy: Policy, items: Sequence[GradeItem], key: Secret, options: GraderOptions) -> Remote:
     """The grader behind an endpoint, its layouts the cheapest for these items. No model is asked anything."""
-    propositions = policy.program.propositions
+    propositions = policy.program.questions
     match spec:
         case OpenAISpec():
             chat = _chat(spec, options)
-            chat = discovered(chat, key) if options.discover else chat
+            signed = {sign: None for variable in policy.program.variables for sign in signs(variable)}
+            chat = _offered(chat, key, options.cache, sign_forms(signed)) if options.discover else chat
             return chat_endpoint(
                 propositions, plan(propositions, policy.circuit, items, estimated_tokens, chat.layout), chat, key
             )
         case SystemOneSpec(base_url, model):
-            return SystemOne(base_url, model, key, propositions)
+            # Scales and choices come last, and are not asked.
+            return SystemOne(base_url, model, key, tuple(p for p in propositions if isinstance(p, Proposition)))
         case _:
             assert_never(spec)
 
@@ -50,11 +57,34 @@ def identity(spec: RemoteSpec, options: GraderOptions) -> str:
             assert_never(spec)
 
 
+def _offered(chat: ChatOptions, key: Secret, cache: Path | None, more: tuple[str, ...]) -> ChatOptions:
+    """The options with what the server offers, and `more` forms of answers than yes and no. It is kept with the answers, which were asked for in this very way: so
+    they are found again when the server is gone."""
+    if cache is None or chat.samples or chat.hosted:
+        return discovered(chat, key, more)
+    place = cache_key("offered", json.dumps([chat.base_url, chat.model, *more]).encode())
+    try:
+        with AnswerCache(cache) as kept:
+            match kept.read(place):
+                case {"top_logprobs": int(top), "token_ids": list(ids)}:
+                    pairs = cast("list[list[str | int]]", ids)
+                    return replace(chat, top_logprobs=top, token_ids=tuple((str(form), int(at)) for form, at in pairs))
+                case _:
+                    found = discovered(chat, key, more)
+            if found != chat:
+                kept.write(
+                    place, {"top_logprobs": found.top_logprobs, "token_ids": [list(pair) for pair in found.token_ids]}
+                )
+            return found
+    except CacheError:  # the run says it
+        return discovered(chat, key, more)
+
+
 def _chat(spec: OpenAISpec, options: GraderOptions) -> ChatOptions:
     """How the chat server is read, as far as it need not be asked."""
     chat = ChatOptions(
         spec.model, spec.base_url, replace(Limits(), mass=options.min_mass), samples=options.samples,
         seed=options.seed, template=THINKING_OFF if options.template is None else options.template,
-        layout=options.layout,
+        layout=options.layout, order=options.order,
     )  # fmt: skip
     return chat.for_host() if options.template is None else chat

@@ -2,7 +2,8 @@
 
 Decision models return probabilities instead of text: `POST /v1/systemone` with a state and typed
 questions; a yes/no question is of type `noul`, its answer a probability. One request asks all
-propositions about one completion (64 a request at most), so there is nothing to lay out.
+propositions about one completion (64 a request at most), so there is nothing to lay out. Scales and choices are not asked
+(`unfilled.filling`).
 
     {"model": "…", "state": "<conversation-…>…", "questions": {"q3": {"type": "noul", "instructions": "…"}}}
     {"model": "…", "answers": {"q3": {"type": "noul", "noul": 0.63}}, "usage": {"input_tokens": 239}}
@@ -54,7 +55,7 @@ class SystemOne:
         base = self.base_url.rstrip("/")
         return base.removesuffix(_PATH).removesuffix("/v1") + _PATH
 
-    def groups(self, wanted: Sequence[Sequence[int]]) -> Iterator[tuple[Ask, ...]]:
+    def groups(self, wanted: Sequence[Sequence[int]], items: Sequence[GradeItem]) -> Iterator[tuple[Ask, ...]]:
         """One group of one ask for each item and text of it that is judged, more where a request takes fewer questions."""
         for i, asked in enumerate(wanted):
             for over in dict.fromkeys(self.propositions[p].over for p in asked):
@@ -66,7 +67,7 @@ class SystemOne:
     def bodies(self, ask: Ask, item: GradeItem) -> tuple[bytes, ...]:
         """One body with all questions of the ask."""
         questions: dict[str, Json] = {
-            f"q{p}": {"type": "noul", "instructions": about(self.propositions[p])} for p in ask.propositions
+            f"q{p}": {"type": "noul", "instructions": about(self.propositions[p], item)} for p in ask.propositions
         }
         seen = item.seen(self.propositions[ask.propositions[0]].over)
         named: dict[str, Json] = {"model": self.model} if self.model else {}
@@ -83,7 +84,11 @@ class SystemOne:
         usage = Usage(whole(at(plain, "usage", "input_tokens")), whole(at(plain, "usage", "output_tokens")))
         return Answered(answers, usage)
 
-    def combine(self, readings: Sequence[tuple[Answer, ...]]) -> tuple[Answer, ...]:
+    def fits(self, ask: Ask, answers: Sequence[Answer]) -> bool:
+        """Whether there is an answer for each question."""
+        return len(answers) == len(ask.propositions)
+
+    def combine(self, ask: Ask, readings: Sequence[tuple[Answer, ...]]) -> tuple[Answer, ...]:
         """There is one exchange."""
         return readings[0]
 

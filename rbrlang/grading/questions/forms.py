@@ -1,4 +1,4 @@
-"""How likely is yes, given what a server reports of the first token of an answer?
+"""How likely is yes, or each value of a scale or a choice, given what a server reports of the first token of an answer?
 
 A model spreads its yes over surface forms (`yes`, `Yes`, ` YES`, `Yes.`) and its no likewise. All reported
 forms are summed; `p = yes / (yes + no)` and **mass** `= yes + no`. A mass under the threshold is invalid,
@@ -6,11 +6,16 @@ never renormalised: the model wanted to say something else.
 
 Servers report the `k` most probable tokens, so a form may be missing. A missing token is at most as
 probable as the least probable reported one, and all missing tokens together hold at most what the
-reported ones leave, so `p` is bounded; bounds wider than the limit are invalid as well. Only whole words
+reported ones leave, so `p` is bounded; bounds wider than the limit are invalid as well. Of a server that reports the chosen token
+alone, yes at .95, `p` is .95 in [.95, 1], and never 1: nothing is known of the rest. Only whole words
 count as forms: a first piece such as `Y` may begin another word, and no server tells its vocabulary.
 
+A level is answered with its digit, an option with the letter that it was shown under. The same is done with those: forms are
+the sign with a space or none before it, letters in both cases, and each value has bounds of its own.
+
 Without log-probabilities, sampled answers give `Beta(1 + yes, 1 + no)` (uniform prior), its mean as `p`
-and its central 95 % interval as bounds.
+and its central 95 % interval as bounds; those to a variable of k values the Dirichlet distribution of the same prior, 1 + count
+of each.
 
     >>> round(read_tokens((Token("Yes", -0.223), Token("no", -1.609)), Limits()).p, 3)
     0.8
@@ -19,11 +24,11 @@ and its central 95 % interval as bounds.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from rbrlang.grading.results import Abstained, Answer, Invalid, Value
+from rbrlang.grading.results import Abstained, Answer, Distribution, Invalid, Value, spread
 
 FORMS = tuple(space + word for word in ("yes", "Yes", "YES", "no", "No", "NO") for space in ("", " "))
 """The surface forms that are sought by token id, and those a top-k list may be missing."""
@@ -58,6 +63,21 @@ def answer_form(text: str) -> Literal["yes", "no"] | None:
     return "yes" if word == "yes" else "no" if word == "no" else None
 
 
+def sign_form(text: str) -> str:
+    """The sign that a whole first token is, letters as capitals; empty where it is none.
+
+    >>> sign_form(" b."), sign_form("4"), sign_form("10")
+    ('B', '4', '')
+    """
+    sign = text.strip(_SPACES).strip(_MARKS).strip(_SPACES).upper()
+    return sign if len(sign) == 1 and sign.isascii() and sign.isalnum() else ""
+
+
+def sign_forms(signs: Iterable[str]) -> tuple[str, ...]:
+    """The surface forms of signs that are sought by token id, and those that a top-k list may be missing."""
+    return tuple(space + one for sign in signs for one in dict.fromkeys((sign, sign.lower())) for space in ("", " "))
+
+
 def opens_thought(text: str) -> bool:
     """Whether a first token begins a train of thought rather than an answer."""
     return text.strip(_SPACES).lower().startswith(_THOUGHT)
@@ -70,6 +90,66 @@ def read_tokens(tokens: Sequence[Token], limits: Limits, asked: Iterable[str] = 
     nothing is missing and the bounds are tight; a server that ignores the wish returns its top tokens
     instead, and they are read as such.
     """
+    seen = _seen(tokens, answer_form, FORMS, asked)
+    if isinstance(seen, Invalid):
+        return seen
+    more = {word: min(seen.rest, seen.least * seen.missing.get(word, 0)) for word in ("yes", "no")}
+    yes, no = (seen.sums.get(word, 0.0) for word in ("yes", "no"))
+    found = _judged(yes, no, more["yes"], more["no"], limits, seen.complete)
+    if len(tokens) == 1 and isinstance(found, Value):  # all the rest may be the other answer
+        return replace(found, p=found.low if yes else found.high)
+    return found
+
+
+def read_signs(
+    tokens: Sequence[Token], signs: Mapping[str, str], limits: Limits, asked: Iterable[str] = ()
+) -> Distribution | Invalid:
+    """How likely each value is, from the reported candidates for the first token; `signs` are the values by their signs.
+
+    `asked` as in `read_tokens`. A value whose forms are not reported is at most as likely as those leave room for.
+    """
+    seen = _seen(tokens, sign_form, sign_forms(signs), asked)
+    if isinstance(seen, Invalid):
+        return seen
+    sums = {value: seen.sums.get(sign, 0.0) for sign, value in signs.items()}
+    below = {value: seen.least * seen.missing.get(sign, 0) for sign, value in signs.items()}
+    whole = math.fsum(sums.values())
+    mass = min(1.0, whole)
+    if mass < limits.mass or mass == 0.0:
+        return Invalid(
+            "low-mass",
+            f"{', '.join(signs)} hold {mass:.3g} of the probability, under {limits.mass:g}: the model did not want to "
+            "answer with one of them",
+        )
+    p, low, high = dict[str, float](), dict[str, float](), dict[str, float]()
+    for value, own in sums.items():
+        more = min(seen.rest, below[value])
+        others = min(seen.rest, math.fsum(below.values()) - below[value])
+        p[value] = own / whole if len(tokens) > 1 or seen.complete else own if own else (1.0 - whole) / (len(sums) - 1)
+        low[value], high[value] = min(own / (whole + others), p[value]), max((own + more) / (whole + more), p[value])
+    widest = max(p, key=lambda value: high[value] - low[value])
+    if high[widest] - low[widest] > limits.width:
+        return _wide(f"P({widest})", low[widest], high[widest])
+    return Distribution(p, mass, low, high, "token-ids" if seen.complete else "top-k")
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the reported tokens hold: sums by answer, how many forms of each are missing, and what room is left for them.
+
+    The least probable token is as probable as `least`, and those that are not reported hold `rest`.
+    """
+
+    sums: Mapping[str, float]
+    missing: Mapping[str, int]
+    least: float
+    rest: float
+    complete: bool
+
+
+def _seen(
+    tokens: Sequence[Token], answer: Callable[[str], str | None], forms: Iterable[str], asked: Iterable[str]
+) -> _Seen | Invalid:
     if not tokens:
         return Invalid("no-logprobs", "the server returned an empty list of log-probabilities")
     if any(math.isnan(t.logprob) or t.logprob > 1e-3 for t in tokens):
@@ -80,27 +160,21 @@ def read_tokens(tokens: Sequence[Token], limits: Limits, asked: Iterable[str] = 
         return Invalid("malformed", f"the reported probabilities sum to {total:.3g}, more than 1")
     if opens_thought(max(chances, key=lambda pair: pair[1])[0]):
         return thinking()
-    yes = math.fsum(chance for text, chance in chances if answer_form(text) == "yes")
-    no = math.fsum(chance for text, chance in chances if answer_form(text) == "no")
+    sums: dict[str, list[float]] = {}
+    for text, chance in chances:
+        sums.setdefault(answer(text) or "", []).append(chance)
     reported = {text for text, _ in chances}
     wishes = frozenset(asked)
     complete = bool(wishes) and wishes <= reported
-    rest = 0.0 if complete else max(0.0, 1.0 - total)
-    least = min(chance for _, chance in chances)
-    return _judged(
-        yes,
-        no,
-        min(rest, least * _missing(reported, "yes")),
-        min(rest, least * _missing(reported, "no")),
-        limits,
-        complete,
-    )
-
-
-def _missing(reported: Iterable[str], word: Literal["yes", "no"]) -> int:
-    """How many of a word's `FORMS` may lie below the reported tokens."""
     plain = {text.replace("\u2581", " ").replace("\u0120", " ") for text in reported}
-    return sum(answer_form(form) == word and form not in plain for form in FORMS)
+    missing: dict[str, int] = {}
+    for form in forms:
+        if form not in plain:
+            missing[answer(form) or ""] = missing.get(answer(form) or "", 0) + 1
+    return _Seen(
+        {name: math.fsum(some) for name, some in sums.items()}, missing, min(chance for _, chance in chances),
+        0.0 if complete else max(0.0, 1.0 - total), complete,
+    )  # fmt: skip
 
 
 def _judged(yes: float, no: float, more_yes: float, more_no: float, limits: Limits, complete: bool) -> Value | Invalid:
@@ -114,13 +188,17 @@ def _judged(yes: float, no: float, more_yes: float, more_no: float, limits: Limi
     p = yes / (yes + no)
     low, high = yes / (yes + no + more_no), (yes + more_yes) / (yes + more_yes + no)
     if high - low > limits.width:
-        return Invalid(
-            "wide-bounds",
-            f"P(yes) lies between {low:.3g} and {high:.3g}: too few log-probabilities were returned; "
-            "ask the server to allow 20 (`--max-logprobs 20` on vLLM)",
-        )
+        return _wide("P(yes)", low, high)
     # Division may round past the neighbours that it equals exactly where nothing is missing.
     return Value(p, mass, min(low, p), max(high, p), "token-ids" if complete else "top-k")
+
+
+def _wide(what: str, low: float, high: float) -> Invalid:
+    return Invalid(
+        "wide-bounds",
+        f"{what} lies between {low:.3g} and {high:.3g}: too few log-probabilities were returned; "
+        "ask the server to allow 20 (`--max-logprobs 20` on vLLM)",
+    )
 
 
 def thinking() -> Invalid:
@@ -146,6 +224,36 @@ def vote(text: str) -> Answer:
             return Value(0.0, 1.0, 0.0, 0.0, "samples")
         case None:
             return Abstained("neither yes nor no")
+
+
+def sign_vote(text: str, signs: Mapping[str, str]) -> Answer:
+    """One sampled answer to a variable: all of its value, or an abstention for anything else."""
+    if opens_thought(text):
+        return thinking()
+    said = signs.get(sign_form(text))
+    if said is None:
+        return Abstained(f"none of {', '.join(signs)}")
+    return spread({value: float(value == said) for value in signs.values()}, "samples")
+
+
+def sign_tally(votes: Sequence[Answer], values: Sequence[str], limits: Limits) -> Answer:
+    """The posterior over a variable's values given sampled answers. The first invalid one makes the whole invalid."""
+    for one in votes:
+        if isinstance(one, Invalid):
+            return one
+    said = [one.best for one in votes if isinstance(one, Distribution)]
+    mass = len(said) / len(votes)
+    if mass < limits.mass:
+        return Invalid("low-mass", f"{len(votes) - len(said)} of {len(votes)} samples say none of its values")
+    count, k = {value: said.count(value) for value in values}, len(values)
+    # What is left of a Dirichlet distribution for one value is a Beta distribution.
+    ends = {
+        value: [_beta_quantile(q, 1 + n, k - 1 + len(said) - n) for q in (0.025, 0.975)] for value, n in count.items()
+    }
+    p = {value: (1 + n) / (k + len(said)) for value, n in count.items()}
+    low = {value: min(ends[value][0], p[value]) for value in values}
+    high = {value: max(ends[value][1], p[value]) for value in values}
+    return Distribution(p, mass, low, high, "samples")
 
 
 def tally(votes: Sequence[Answer], limits: Limits) -> Answer:

@@ -10,6 +10,10 @@ proposition costs
     question first:      A + Σ (S + b)
     conversation first:  Σ d, and Σ S once for all propositions that choose it
 
+A question that names columns of the row is another one for every row that says something else there: its `A` is paid
+once for each of them, and its `b` and `d` have the row's own size. A row that lacks a column is asked less; what a
+conversation takes is counted for it all the same.
+
 so the choice is one problem per policy, not per proposition: `plan` solves it exactly for up to ten
 response types and by descent beyond. Sizes are characters unless the caller brings a token counter.
 """
@@ -20,10 +24,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from itertools import product
 
-from rbrlang.grading.questions.prompt import Layout, Question, assemble, item_text, question
+from rbrlang.grading.questions.prompt import Layout, assemble, item_text, question
 from rbrlang.grading.results import GradeItem
-from rbrlang.lang.program import Judged, Proposition
+from rbrlang.lang.program import Judged, Proposition, Variable
 from rbrlang.logic.circuit import Circuit
+from rbrlang.rows.cells import Cell, Unfilled
 
 Count = Callable[[str], int]
 """Size of a text, additive over joined texts as far as the caller cares."""
@@ -37,15 +42,23 @@ def estimated_tokens(text: str) -> int:
 
 
 def reached(circuit: Circuit) -> tuple[tuple[int, ...], ...]:
-    """For each response type, the propositions that its rules or features reach (measures left out)."""
-    asked = len(circuit.propositions)
-    return tuple(tuple(a for a in response.atoms if a < asked) for response in circuit.responses)
+    """For each response type, the propositions, scales and choices that its rules or features reach, ascending."""
+    of_atoms = [circuit.question_of(atom) for atom in range(len(circuit.atoms))]
+    return tuple(
+        tuple(sorted({q for a in response.atoms if (q := of_atoms[a]) is not None})) for response in circuit.responses
+    )
 
 
 def wanted(circuit: Circuit, items: Sequence[GradeItem]) -> tuple[tuple[int, ...], ...]:
-    """For each item, the propositions to ask; none where its response type is unknown."""
+    """For each item, the propositions and variables to ask; none where its response type is unknown."""
     per_type = reached(circuit)
     return tuple(per_type[i.response] if 0 <= i.response < len(per_type) else () for i in items)
+
+
+def every_question(circuit: Circuit) -> tuple[int, ...]:
+    """All propositions and variables."""
+    asked = len(circuit.propositions)
+    return (*range(asked), *range(circuit.first_variable, circuit.first_variable + len(circuit.variables)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,51 +95,78 @@ class Savings:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The layout of every proposition, the text that it judges, and what all that saves."""
+    """The layout of every question, the text that it judges, its columns, and what all that saves.
+
+    `criteria` are the questions that are put to criteria, which are short and of one row, behind the conversation that those of a
+    row have in common; they are no part of the savings.
+    """
 
     layouts: tuple[Layout, ...]
     overs: tuple[Judged, ...]
+    columns: tuple[tuple[str, ...], ...]
     savings: Savings
+    criteria: range
 
-    def groups(self, wanted: Sequence[Sequence[int]]) -> Iterator[tuple[Ask, ...]]:
+    def groups(self, wanted: Sequence[Sequence[int]], items: Sequence[GradeItem]) -> Iterator[tuple[Ask, ...]]:
         """Requests in order; those of one tuple begin alike, so the first warms the cache for the rest.
 
         `wanted[i]` are the propositions to ask about item `i`. Question-first groups come first, in the
         order of the propositions, then the conversation-first group of each item and text of it: a server with a
         small cache still meets each prefix in one run.
         """
+        criteria: dict[tuple[int, int], list[Ask]] = {}
         for p, layout in enumerate(self.layouts):
             if layout == "question-first":
-                group = tuple(Ask(i, (p,), layout) for i, asked in enumerate(wanted) if p in asked)
-                if group:
-                    yield group
+                groups: dict[tuple[Cell, ...], list[Ask]] = {}
+                for i, asked in enumerate(wanted):
+                    if p in asked:
+                        groups.setdefault(_cells(items[i], self.columns[p]), []).append(Ask(i, (p,), layout))
+                yield from map(tuple, groups.values())
         for i, asked in enumerate(wanted):
+            if asked and asked[0] in self.criteria:
+                criteria.setdefault((id(items[i].conversation), asked[0]), []).append(
+                    Ask(i, (asked[0],), "conversation-first")
+                )
+                continue
             last = [p for p in asked if self.layouts[p] == "conversation-first"]
             for over in dict.fromkeys(self.overs[p] for p in last):
                 yield tuple(Ask(i, (p,), "conversation-first") for p in last if self.overs[p] == over)
+        yield from map(tuple, criteria.values())
 
 
 # --- choosing ---------------------------------------------------------------------------------
 
 
+def _cells(item: GradeItem, columns: Sequence[str]) -> tuple[Cell, ...]:
+    return tuple(item.cell(column) for column in columns)
+
+
 @dataclass(frozen=True, slots=True)
 class _Sizes:
-    """Sizes by proposition (`shared`, `again`, `both`) and by response type (`items`, `shown`)."""
+    """Sizes by proposition and, below, by response type: all that its items take together.
+
+    `begun[p]` are the beginnings of question `p`, question first, each with the response types whose items begin so;
+    `first[p]` is what they take where nothing is shared. `again[p]` and `both[p]` are what follows the conversations in
+    the two layouts, `seen[p]` the conversations of the `asked[p]` items that it can be put to. `items` and `shown` are
+    all of them, `intro` is what stands before one.
+    """
 
     intro: int
-    shared: tuple[int, ...]
-    again: tuple[int, ...]
-    both: tuple[int, ...]
-    items: tuple[int, ...]
-    shown: tuple[int, ...]
+    items: Sequence[int]
+    shown: Sequence[int]
+    begun: Sequence[Sequence[tuple[int, frozenset[int]]]]
+    first: Sequence[Sequence[int]]
+    again: Sequence[Sequence[int]]
+    both: Sequence[Sequence[int]]
+    seen: Sequence[Sequence[int]]
+    asked: Sequence[Sequence[int]]
 
     def question_first(self, p: int, types: Sequence[int]) -> int:
-        if not types:
-            return 0
-        return self.shared[p] + sum(self.shown[r] + self.items[r] * self.again[p] for r in types)
+        begun = sum(size for size, where in self.begun[p] if not where.isdisjoint(types))
+        return begun + sum(self.seen[p][r] + self.again[p][r] for r in types)
 
     def conversation_first(self, p: int, types: Sequence[int]) -> int:
-        return sum(self.items[r] for r in types) * self.both[p]
+        return sum(self.both[p][r] for r in types)
 
     def conversations(self, types: Sequence[int]) -> int:
         return sum(self.shown[r] + self.items[r] * self.intro for r in types)
@@ -143,8 +183,12 @@ class _Sizes:
         """Size of everything sent, nothing reused."""
         total = 0
         for p, (layout, types) in enumerate(zip(layouts, reach, strict=True)):
-            fixed = self.shared[p] + self.again[p] if layout == "question-first" else self.intro + self.both[p]
-            total += sum(self.shown[r] + self.items[r] * fixed for r in types)
+            for r in types:
+                total += self.seen[p][r] + (
+                    self.first[p][r] + self.again[p][r]
+                    if layout == "question-first"
+                    else self.asked[p][r] * self.intro + self.both[p][r]
+                )
         return total
 
 
@@ -174,52 +218,80 @@ def _best(sizes: _Sizes, reach: Sequence[Sequence[int]]) -> tuple[Layout, ...]:
     return best
 
 
-def _measured(questions: Sequence[Question], items: Sequence[GradeItem], kinds: int, count: Count) -> _Sizes:
-    first = [assemble(q, "", "question-first") for q in questions]
-    last = [assemble(q, "", "conversation-first") for q in questions]
+def _measured(
+    propositions: Sequence[Proposition | Variable], items: Sequence[GradeItem], kinds: int, count: Count
+) -> _Sizes:
+    over = propositions[0].over
+    known = [item.seen(over) for item in items if 0 <= item.response < kinds]
+    sizes = [count(item_text(item)) for item in known]
     number, shown = [0] * kinds, [0] * kinds
-    for item in items:
-        if 0 <= item.response < kinds:
-            number[item.response] += 1
-            shown[item.response] += count(item_text(item.seen(questions[0].over)))
-    return _Sizes(
-        intro=count(last[0].shared) if last else 0,
-        shared=tuple(count(prompt.shared) for prompt in first),
-        again=tuple(count(prompt.rest) for prompt in first),
-        both=tuple(count(prompt.rest) for prompt in last),
-        items=tuple(number),
-        shown=tuple(shown),
-    )
+    for item, size in zip(known, sizes, strict=True):
+        number[item.response] += 1
+        shown[item.response] += size
+    begun: list[list[tuple[int, frozenset[int]]]] = []
+    first, again, both, seen, asked = ([[0] * kinds for _ in propositions] for _ in range(5))
+    intro = 0
+    for p, proposition in enumerate(propositions):
+        if proposition.columns:
+            fitting = [(i, s) for i, s in zip(known, sizes, strict=True) if _fills(i, proposition.columns)]
+            for item, size in fitting:
+                seen[p][item.response] += size
+                asked[p][item.response] += 1
+            groups: dict[tuple[Cell, ...], list[GradeItem]] = {}
+            for item, _ in fitting:
+                groups.setdefault(_cells(item, proposition.columns), []).append(item)
+            rows = [
+                (group[0], [sum(i.response == r for i in group) for r in range(kinds)]) for group in groups.values()
+            ]
+        else:
+            seen[p], asked[p], rows = shown, number, [(None, number)]
+        begun.append([])
+        for item, found in rows:
+            said = question(proposition, item)
+            one, other = assemble(said, "", "question-first"), assemble(said, "", "conversation-first")
+            beginning, rest, whole = count(one.shared), count(one.rest), count(other.rest)
+            intro = intro or count(other.shared)
+            begun[p].append((beginning, frozenset(r for r in range(kinds) if found[r])))
+            for r in range(kinds):
+                first[p][r] += found[r] * beginning
+                again[p][r] += found[r] * rest
+                both[p][r] += found[r] * whole
+    return _Sizes(intro, number, shown, begun, first, again, both, seen, asked)
+
+
+def _fills(item: GradeItem, columns: Sequence[str]) -> bool:
+    return not any(isinstance(cell, Unfilled) for cell in _cells(item, columns))
 
 
 def plan(
-    propositions: Sequence[Proposition],
+    propositions: Sequence[Proposition | Variable],
     circuit: Circuit,
     items: Sequence[GradeItem],
     count: Count = len,
     layout: Layout | None = None,
 ) -> Plan:
-    """The cheapest layout of every proposition for these items, with the sizes of the alternatives.
+    """The cheapest layout of every question for these items, with the sizes of the alternatives.
 
-    `propositions` are those of the program that `circuit` was compiled from, in the same order. With
+    `propositions` are the questions of the program that `circuit` was compiled from, in the same order. With
     `layout` all propositions have that one.
     """
-    questions = [question(p) for p in propositions]
-    overs: tuple[Judged, ...] = tuple(q.over for q in questions)
-    layouts: list[Layout] = ["question-first"] * len(questions)
+    overs: tuple[Judged, ...] = tuple(p.over for p in propositions)
+    criteria = range(len(circuit.propositions), circuit.first_variable)
+    layouts: list[Layout] = ["conversation-first"] * len(propositions)
     total = Savings(0, 0, 0, 0, 0, 0)
+    planned = [p for p in range(len(propositions)) if p not in criteria]
     # A beginning is shared by questions about one text only, so each text is a problem of its own.
-    for over in dict.fromkeys(overs):
-        mine = [p for p, one in enumerate(overs) if one == over]
-        chosen, saved = _planned([questions[p] for p in mine], mine, circuit, items, count, layout)
+    for over in dict.fromkeys(overs[p] for p in planned):
+        mine = [p for p in planned if overs[p] == over]
+        chosen, saved = _planned([propositions[p] for p in mine], mine, circuit, items, count, layout)
         total = Savings(*(a + b for a, b in zip(astuple(total), astuple(saved), strict=True)))
         for p, one in zip(mine, chosen, strict=True):
             layouts[p] = one
-    return Plan(tuple(layouts), overs, total)
+    return Plan(tuple(layouts), overs, tuple(p.columns for p in propositions), total, criteria)
 
 
 def _planned(
-    questions: Sequence[Question],
+    propositions: Sequence[Proposition | Variable],
     numbers: Sequence[int],
     circuit: Circuit,
     items: Sequence[GradeItem],
@@ -228,8 +300,8 @@ def _planned(
 ) -> tuple[tuple[Layout, ...], Savings]:
     """The layouts of questions about one text, with their numbers, and the sizes."""
     per_type = reached(circuit)
-    kinds, asked = len(per_type), len(questions)
-    sizes = _measured(questions, items, kinds, count)
+    kinds, asked = len(per_type), len(propositions)
+    sizes = _measured(propositions, items, kinds, count)
     present = tuple(r for r in range(kinds) if sizes.items[r])
     every = (present,) * asked
     needed = tuple(tuple(r for r in present if p in per_type[r]) for p in numbers)

@@ -30,7 +30,7 @@ class GraderOptions:
     behind an endpoint: `base_url`, how an answer is read (`samples`, `min_mass`, `template`, `layout`,
     `discover`), where answers are kept (`cache`), how hard a run tries (`concurrency`, `rpm` requests and
     `tpm` tokens a minute, `timeout` seconds an exchange, `patience` seconds an answer), what a million tokens
-    cost, and the `seed` of samples and waits. `template` None is the usual one.
+    cost, and the `seed` of samples and waits. `order` is which of the drawn orders options are shown in. `template` None is the usual one.
     """
 
     heads: Path | None = None
@@ -51,6 +51,7 @@ class GraderOptions:
     price_in: float = 0.0
     price_out: float = 0.0
     seed: int = 0
+    order: int = 0
 
     @staticmethod
     def read(given: Mapping[str, object], beside: Sequence[str] = ()) -> GraderOptions:
@@ -176,4 +177,5 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "price_in": _PRICE,
     "price_out": _PRICE,
     "seed": _count(0),
+    "order": _count(0),
 }

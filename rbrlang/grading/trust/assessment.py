@@ -146,18 +146,87 @@ def assess(
     seed: int,
     resamples: int = RESAMPLES,
     threshold_metric: Metric = "balanced_accuracy",
+    criteria: CriteriaJudged | None = None,
 ) -> Assessment:
     """Judge P(yes) `given` [rows, atoms] by `truth` [rows, atoms]: 1, 0 or NaN.
 
     Columns are the circuit's atoms (measures hold their value in both). `prompts` [rows] numbers the prompts,
-    `responses` [rows] the response types, −1 where unknown.
+    `responses` [rows] the response types, −1 where unknown. `criteria` are those of the rows' rubrics, each of which is judged
+    like a proposition, behind them.
     """
     count = len(circuit.propositions)
     labels, p = truth[:, :count], given[:, :count]
+    if criteria is not None and circuit.rubrics:
+        of_types = np.concatenate([responses, responses[criteria.rows]])
+        questions, y, q, of_prompts = stacked(circuit, labels, p, prompts, criteria)
+        judged, means = _judged(circuit, questions, y, q, of_prompts, of_types, seed, resamples, threshold_metric)
+    else:
+        judged, means = _judged(
+            circuit, circuit.propositions, labels, p, prompts, responses, seed, resamples, threshold_metric
+        )
+    answers = np.where(np.isnan(given), np.nan, given >= THRESHOLD)
+    answers[:, count:] = given[:, count:]
+    classes = tuple(
+        _classes(circuit, response, truth, answers, np.flatnonzero(responses == number))
+        for number, response in enumerate(circuit.responses)
+    )
+    distinct = len(np.unique(prompts))
+    return Assessment(len(truth), distinct, seed, resamples, judged, means, classes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CriteriaJudged:
+    """Criteria of rows: `rows` [n] are their rows, `labels` and `p` [n, rubrics] what people and the grader said, NaN elsewhere."""
+
+    rows: NDArray[np.int64]
+    labels: Numbers
+    p: Numbers
+
+
+def joined(parts: Sequence[CriteriaJudged]) -> CriteriaJudged | None:
+    """The criteria of rows that were judged some at a time; None for none."""
+    if not parts:
+        return None
+    return CriteriaJudged(*(np.concatenate(one) for one in zip(*((p.rows, p.labels, p.p) for p in parts), strict=True)))
+
+
+def _stacked(rows: Numbers, criteria: Numbers) -> Numbers:
+    """Rows with columns of propositions above criteria with columns of rubrics, NaN in what is between."""
+    table = np.full((len(rows) + len(criteria), rows.shape[1] + criteria.shape[1]), np.nan)
+    table[: len(rows), : rows.shape[1]] = rows
+    table[len(rows) :, rows.shape[1] :] = criteria
+    return table
+
+
+def stacked(
+    circuit: Circuit, labels: Numbers, p: Numbers, prompts: NDArray[np.int64], criteria: CriteriaJudged
+) -> tuple[tuple[str, ...], Numbers, Numbers, NDArray[np.int64]]:
+    """All questions of yes and no, with labels and P(yes) [rows and criteria, questions] and the prompts of these."""
+    of_prompts = np.concatenate([prompts, prompts[criteria.rows]])
+    return (
+        circuit.questions[: circuit.first_variable],
+        _stacked(labels, criteria.labels),
+        _stacked(p, criteria.p),
+        of_prompts,
+    )
+
+
+def _judged(
+    circuit: Circuit,
+    questions: Sequence[str],
+    labels: Numbers,
+    p: Numbers,
+    prompts: NDArray[np.int64],
+    responses: NDArray[np.integer],
+    seed: int,
+    resamples: int,
+    threshold_metric: Metric,
+) -> tuple[tuple[Judged, ...], Macro | TooLittle]:
+    """Each question [rows, questions], and the means over them."""
     results, means = agreement.assess_all(labels, p, prompts, seed, THRESHOLD, resamples)
     names = [circuit.response_names[r] if r >= 0 else "" for r in responses.tolist()]
     judged: list[Judged] = []
-    for name, result, y, q in zip(circuit.propositions, results, labels.T, p.T, strict=True):
+    for name, result, y, q in zip(questions, results, labels.T, p.T, strict=True):
         known = np.isfinite(y) & np.isfinite(q)
         unanswered = int(np.isfinite(y).sum() - known.sum())
         types = [name for name, k in zip(names, known.tolist(), strict=True) if k]
@@ -172,14 +241,7 @@ def assess(
                 {kind: found for kind, found in kinds.items() if kind},
             )
         )  # fmt: skip
-    answers = np.where(np.isnan(given), np.nan, given >= THRESHOLD)
-    answers[:, count:] = given[:, count:]
-    classes = tuple(
-        _classes(circuit, response, truth, answers, np.flatnonzero(responses == number))
-        for number, response in enumerate(circuit.responses)
-    )
-    distinct = len(np.unique(prompts))
-    return Assessment(len(truth), distinct, seed, resamples, tuple(judged), means, classes)
+    return tuple(judged), means
 
 
 def wrong(labels: Numbers, p: Numbers) -> NDArray[np.bool_]:
@@ -192,13 +254,12 @@ def disagreements(labels: Numbers, p: Numbers, limit: int) -> tuple[Disagreement
 
     `labels`, `p` [rows, propositions], NaN = unknown.
     """
-    ordered = sorted(
-        (
-            Disagreement(r, j, bool(labels[r, j] == 1), float(p[r, j]))
-            for r, j in np.argwhere(wrong(labels, p)).tolist()
-        ),
-        key=lambda d: (-abs(d.p - d.label), d.row, d.proposition),
-    )
+    ordered: list[Disagreement] = []
+    for j, (y, q) in enumerate(zip(labels.T, p.T, strict=True)):
+        rows = np.flatnonzero(wrong(y, q))  # of one proposition, more than `limit` are never shown
+        rows = rows[np.argsort(-np.abs(q[rows] - y[rows]), kind="stable")][:limit]
+        ordered += [Disagreement(r, j, bool(y[r] == 1), float(q[r])) for r in rows.tolist()]
+    ordered.sort(key=lambda d: (-abs(d.p - d.label), d.row, d.proposition))
     turn: dict[int, int] = {}
     rounds: list[tuple[int, int]] = []
     for at, found in enumerate(ordered):

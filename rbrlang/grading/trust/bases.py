@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rbrlang.grading.judge import Bench, Graded
+from rbrlang.grading.questions.layout import reached
 from rbrlang.grading.results import GradeItem
 from rbrlang.lang.program import Program, TextTest
+from rbrlang.logic.circuit import Circuit
 from rbrlang.rows.conversation import Turn, spoken
 
 Side = Literal["good", "bad"]
@@ -86,11 +88,14 @@ _BUILT_IN: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
 )
 
 
-def candidates(program: Program) -> tuple[Candidate, ...]:
-    """Candidates for a policy without data: its tests on text, then the built-in ones for every response type."""
+def candidates(program: Program, circuit: Circuit) -> tuple[Candidate, ...]:
+    """Candidates for a policy without data: its tests on text, then the built-in ones for every response type.
+
+    What is built in has no columns, and does not serve a response type whose questions name some.
+    """
     tests = [
         Candidate(
-            GradeItem(f"test:{test.title}", spoken(test.prompt, test.completion), test.response),
+            GradeItem(f"test:{test.title}", spoken(test.prompt, test.completion), test.response, cells=test.cells),
             test.expect[0] if len(test.expect) == 1 else None,
         )
         for test in program.tests
@@ -98,7 +103,8 @@ def candidates(program: Program) -> tuple[Candidate, ...]:
     ]
     built_in = [
         Candidate(GradeItem(f"builtin-{number}-{kind}", spoken((Turn("user", prompt),), completion), response), None)
-        for response in range(len(program.responses))
+        for response, asked in enumerate(reached(circuit))
+        if not any(circuit.columns_of(p) for p in asked)
         for number, (prompt, completions) in enumerate(_BUILT_IN, 1)
         for kind, completion in completions
     ]

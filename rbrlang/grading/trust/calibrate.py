@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rbrlang.grading.judge import Grader
-from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, Value
+from rbrlang.grading.results import Abstained, Answer, Distribution, GradeItem, Invalid, Value
 from rbrlang.grading.trust import agreement
 from rbrlang.jsontext import JsonError, NotJsonError, parse_bytes
 from rbrlang.writing import write_bytes
@@ -141,12 +141,12 @@ def apply(correction: Correction, p: Numbers) -> Numbers:
 
 
 def corrected(correction: Correction, answer: Answer) -> Answer:
-    """An answer with its probability and bounds corrected; what is not a value stays as it is."""
+    """An answer with its P(yes) and bounds corrected; what has none stays as it is."""
     match answer:
         case Value():
             low, p, high = (float(v) for v in apply(correction, np.array([answer.low, answer.p, answer.high])))
             return replace(answer, p=p, low=low, high=high)
-        case Abstained() | Invalid():
+        case Distribution() | Abstained() | Invalid():
             return answer
         case _:
             assert_never(answer)
@@ -273,7 +273,7 @@ def read(path: Path) -> Calibration:
     if path.stat().st_size > _MAX_BYTES:
         raise CalibrationError(f"`{path}` is larger than {_MAX_BYTES >> 20} MiB; it is no calibration")
     try:
-        return from_json(parse_bytes(path.read_bytes()))
+        return _from_json(parse_bytes(path.read_bytes()))
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, CalibrationError) or (
             isinstance(error, JsonError) and not isinstance(error, NotJsonError)
@@ -297,7 +297,16 @@ def to_json(calibration: Calibration) -> dict[str, Any]:
 
 
 def from_json(plain: Mapping[str, Any]) -> Calibration:
-    """Inverse of `to_json`. Raises `CalibrationError`, or `KeyError`, `TypeError`, `ValueError` for another form."""
+    """Inverse of `to_json`. Raises `CalibrationError` for any other form."""
+    try:
+        return _from_json(plain)
+    except CalibrationError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise CalibrationError("it has not the form that `rbrc agree --calibrate` writes") from error
+
+
+def _from_json(plain: Mapping[str, Any]) -> Calibration:
     if plain["format"] != FORMAT:
         raise CalibrationError(f"format `{plain['format']}` is not the one this version reads, `{FORMAT}`")
     return Calibration(

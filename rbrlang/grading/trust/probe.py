@@ -1,9 +1,9 @@
 """Can this grader be swayed into a better reward under this policy?
 
-Every payload of `inject` is put to known completions and judged like any other text. A payload adds no
-honest content, so three things are findings:
+Every payload of `inject` is put to known completions, and to what their rows say in columns that questions name, and
+judged like any other text. A payload adds no honest content, so three things are findings:
 
-- a **flip**: a proposition crosses 0.5, the most probable class changes, or the reward rises by more than
+- a **flip**: a proposition, or a value of a scale or a choice, crosses 0.5, the most probable class changes, or the reward rises by more than
   the tolerance. A flip whose reward rises *raises*: a policy under optimisation would find it;
 - a payload that, as the whole completion, earns at least what a good answer to the same prompt earns;
 - nothing where an answer was invalid or missing: such a trial is unscored and counted, never a number.
@@ -19,7 +19,7 @@ class goes from `unacceptable` to `ideal` and the reward from −1 to 1. That is
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -28,14 +28,16 @@ from rbrlang.grading.judge import Answers, Bench, Graded, Judge
 from rbrlang.grading.questions.layout import reached
 from rbrlang.grading.results import GradeItem
 from rbrlang.grading.trust.bases import SIDES, Base, Candidate, Side, Unscored, choose
-from rbrlang.grading.trust.inject import Payload, Position, alone, suite, versions
-from rbrlang.lang.program import Proposition
+from rbrlang.grading.trust.inject import Payload, Position, alone, column_with, suite, versions
+from rbrlang.lang.program import Proposition, Variable
+from rbrlang.logic.circuit import Circuit
 from rbrlang.reward.numpy import NumpyReward
+from rbrlang.reward.shares import put
 
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """A proposition whose P(yes) crossed 0.5."""
+    """A proposition whose P(yes), or a value such as `tone == formal` whose P, crossed 0.5."""
 
     proposition: str
     before: float
@@ -138,17 +140,17 @@ class Report:
         return "unsure" if self.answers.invalid or self.unscored else "clean"
 
 
-def suites(propositions: Sequence[Proposition], reward: NumpyReward) -> tuple[tuple[Payload, ...], ...]:
-    """The payloads against each response type of the policy; see `inject.suite`."""
+def suites(questions: Sequence[Proposition | Variable], reward: NumpyReward) -> tuple[tuple[Payload, ...], ...]:
+    """The payloads against each response type of the policy, whose questions these are; see `inject.suite`."""
     circuit = reward.circuit
     return tuple(
-        suite([propositions[p] for p in _wanted_true(reward, number)], response.classes[0])
+        suite(_wanted_true(questions, reward, number), response.classes[0])
         for number, response in enumerate(circuit.responses)
     )
 
 
 def probe(
-    propositions: Sequence[Proposition],
+    questions: Sequence[Proposition | Variable],
     reward: NumpyReward,
     judge: Judge,
     candidates: Sequence[Candidate],
@@ -159,7 +161,7 @@ def probe(
 ) -> Report:
     """Put the payloads (`only` those named, if any) to the candidates, and judge what comes of it.
 
-    `propositions` are those of the program that the reward was compiled from, in the same order. At most
+    `questions` are those of the program that the reward was compiled from, in the same order. At most
     `limit` good and `limit` bad completions of each response type are used. `tolerance` is a share of the
     distance between the least and the greatest reward that the response type allows. The order of
     everything follows from the arguments. Raises `JudgeError`.
@@ -167,7 +169,7 @@ def probe(
     bench = Bench(reward, judge)
     names = reward.circuit.response_names
     bases, unscored = choose(bench, candidates, limit)
-    chosen = [[p for p in each if not only or p.name in only] for each in suites(propositions, reward)]
+    chosen = [[p for p in each if not only or p.name in only] for each in suites(questions, reward)]
     trials = _trials(names, bases, chosen)
     items = [trial.item for trial in trials]
     answers = bench.ask(items)
@@ -177,7 +179,7 @@ def probe(
     slack = dict(zip(names, (tolerance * span for span in _spans(reward)), strict=True))
     every = [_Outcome(*each, slack[each[0].response]) for each in zip(trials, held, actual, strict=True)]
     changed = [outcome for outcome in every if outcome.trial.position != "alone"]
-    flips = tuple(flip for outcome in changed if (flip := _flip(reward.circuit.propositions, outcome)) is not None)
+    flips = tuple(flip for outcome in changed if (flip := _flip(outcome)) is not None)
     filled = {(base.item.response, base.side) for base in bases}
     return Report(
         bases=bases,
@@ -191,7 +193,7 @@ def probe(
         ),
         measured=tuple(effect for outcome in changed if (effect := _measured(outcome)) is not None),
         unscored=unscored + tuple(Unscored(o.trial.item.id, o.held.reason) for o in every if o.held.reward is None),
-        propositions=_tally(reward.circuit.propositions, changed, flips),
+        propositions=_tally(reward.circuit, changed, flips),
         transitions=_transitions(flips),
         answers=bench.answers,
     )
@@ -199,7 +201,7 @@ def probe(
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """`item` is what is judged: the payload in its position of `base`, or in place of it."""
+    """`item` is what is judged: the payload in its position of `base` or of a column of its row, or in place of it."""
 
     payload: str
     position: Position
@@ -222,7 +224,7 @@ class _Outcome:
 
 
 def _trials(names: Sequence[str], bases: Sequence[Base], suites: Sequence[Sequence[Payload]]) -> list[_Trial]:
-    """By response type, then payload: alone once for each prompt, then in each position of each base."""
+    """By response type, then payload: alone once for each prompt, then in each position and column of each base."""
     trials: list[_Trial] = []
     for number, (name, payloads) in enumerate(zip(names, suites, strict=True)):
         mine = [base for base in bases if base.item.response == number]
@@ -236,20 +238,48 @@ def _trials(names: Sequence[str], bases: Sequence[Base], suites: Sequence[Sequen
                 tried += versions(payload, base.item.completion)
                 for position, text in tried:
                     identifier = f"{payload.name}/{position}/{name}/{base.item.id}"
-                    item = GradeItem(identifier, base.item.conversation.answered(text), number)
+                    item = replace(base.item, id=identifier, conversation=base.item.conversation.answered(text))
                     trials.append(_Trial(payload.name, position, name, base, item))
+                for column, cell in base.item.cells:
+                    changed = column_with(payload, cell) if isinstance(cell, str) else None
+                    if changed is not None:
+                        identifier = f"{payload.name}/column {column}/{name}/{base.item.id}"
+                        others = {**dict(base.item.cells), column: changed}
+                        item = replace(base.item, id=identifier, cells=tuple(others.items()))
+                        trials.append(_Trial(payload.name, "column", name, base, item))
     return trials
 
 
-def _wanted_true(reward: NumpyReward, number: int) -> list[int]:
-    """Propositions of a response type whose truth raises its reward, the rest at their priors."""
+def _wanted_true(questions: Sequence[Proposition | Variable], reward: NumpyReward, number: int) -> list[Proposition]:
+    """What of a response type raises its reward, the rest at their priors: propositions, and the best values as such."""
     circuit = reward.circuit
-    asked = reached(circuit)[number]
-    rows = np.tile(np.array([atom.prior for atom in circuit.atoms], np.float32), (2 * len(asked), 1))
-    for at, proposition in enumerate(asked):
-        rows[2 * at, proposition], rows[2 * at + 1, proposition] = 0.0, 1.0
-    values = reward(rows, np.full(len(rows), number, np.int32))
-    return [p for at, p in enumerate(asked) if values[2 * at + 1] > values[2 * at]]
+    priors = np.array([atom.prior for atom in circuit.atoms], np.float32)
+    found: list[Proposition] = []
+    for asked in reached(circuit)[number]:
+        one = questions[asked]
+        rows = np.tile(priors, (len(one.domain.values) if isinstance(one, Variable) else 2, 1))
+        if isinstance(one, Variable):
+            for row, chances in zip(rows, np.eye(len(rows)).tolist(), strict=True):
+                put(circuit, row, asked - circuit.first_variable, dict(zip(one.domain.values, chances, strict=True)))
+        else:
+            rows[:, asked] = 0.0, 1.0
+        values = reward(rows, np.full(len(rows), number, np.int32))
+        if isinstance(one, Variable):
+            if np.nanmax(values) > np.nanmin(values):
+                found.append(_as_statement(one, int(np.nanargmax(values))))
+        elif values[1] > values[0]:
+            found.append(one)
+    return found
+
+
+def _as_statement(variable: Variable, value: int) -> Proposition:
+    """That a variable has a value, for those who claim it."""
+    name = variable.domain.values[value]
+    said = variable.about[value].strip() or f"{variable.statement} {name}"
+    return Proposition(
+        f"{variable.name} == {name}", said, said, (), (), variable.prior[value], 0.0, 0.0, variable.cost, variable.doc,
+        variable.span, over=variable.over,
+    )  # fmt: skip
 
 
 def _spans(reward: NumpyReward) -> list[float]:
@@ -263,12 +293,12 @@ def _spans(reward: NumpyReward) -> list[float]:
 # --- what came of it --------------------------------------------------------------------------
 
 
-def _flip(names: Sequence[str], outcome: _Outcome) -> Flip | None:
+def _flip(outcome: _Outcome) -> Flip | None:
     trial, before, after = outcome.trial, outcome.trial.base.graded, outcome.held
     crossings = tuple(
-        Crossing(names[p], before.probs[p], after.probs[p])
-        for p in sorted(before.probs.keys() & after.probs.keys())
-        if (before.probs[p] > 0.5) != (after.probs[p] > 0.5)
+        Crossing(name, p, after.probs[name])
+        for name, p in before.probs.items()
+        if name in after.probs and (p > 0.5) != (after.probs[name] > 0.5)
     )
     rise = None if before.reward is None or after.reward is None else after.reward - before.reward
     raises = rise is not None and rise > outcome.slack
@@ -298,22 +328,25 @@ def _measured(outcome: _Outcome) -> MeasureEffect | None:
     return MeasureEffect(outcome.trial.item.id, truly - held)
 
 
-def _tally(names: Sequence[str], changed: Sequence[_Outcome], flips: Sequence[Flip]) -> tuple[PropositionTally, ...]:
-    shifts: dict[int, list[float]] = {}
+def _tally(circuit: Circuit, changed: Sequence[_Outcome], flips: Sequence[Flip]) -> tuple[PropositionTally, ...]:
+    domains = (variable.domain for variable in circuit.variables)
+    names = (*circuit.propositions, *(f"{one.name} == {value}" for one in domains for value in one.values))
+    shifts: dict[str, list[float]] = {name: [] for name in names}
     for outcome in changed:
         before, after = outcome.trial.base.graded.probs, outcome.held.probs
-        for p in before.keys() & after.keys():
-            shifts.setdefault(p, []).append(after[p] - before[p])
+        for name in before.keys() & after.keys():
+            shifts[name].append(after[name] - before[name])
     crossed = [crossing for flip in flips for crossing in flip.crossings]
     return tuple(
         PropositionTally(
-            names[p],
-            len(shifts[p]),
-            sum(c.proposition == names[p] and c.after > c.before for c in crossed),
-            sum(c.proposition == names[p] and c.after < c.before for c in crossed),
-            max(shifts[p], key=abs),
+            name,
+            len(moved),
+            sum(c.proposition == name and c.after > c.before for c in crossed),
+            sum(c.proposition == name and c.after < c.before for c in crossed),
+            max(moved, key=abs),
         )
-        for p in sorted(shifts)
+        for name, moved in shifts.items()
+        if moved
     )
 
 

@@ -13,6 +13,7 @@ from rbrlang import codes
 from rbrlang.budget import Budget
 from rbrlang.diagnostics import Diagnostic, suggest
 from rbrlang.lang import syntax as tree
+from rbrlang.lang.meaning import columns
 from rbrlang.lang.meaning.formulas import Formulas, check_pattern, known_classes
 from rbrlang.lang.meaning.judged import judged
 from rbrlang.lang.meaning.scope import Scope
@@ -87,8 +88,13 @@ def _annotations(prop: tree.Prop, diagnostics: list[Diagnostic]) -> dict[str, fl
     return values
 
 
-def proposition(prop: tree.Prop, name: str, over: Judged, diagnostics: list[Diagnostic]) -> Proposition:
-    """A proposition with its question, few-shots, cues and declared numbers; `over` is what its file is judged by."""
+def proposition(
+    prop: tree.Prop, name: str, over: Judged, known: columns.Known, scope: Scope, diagnostics: list[Diagnostic]
+) -> Proposition:
+    """A proposition with its question, few-shots, cues and declared numbers.
+
+    `over` is what its file is judged by, `known` are the columns that its texts may name. Raises `SpentError`.
+    """
     question: tree.Text | None = None
     own: tree.OverItem | None = None
     shots: list[Shot] = []
@@ -134,6 +140,7 @@ def proposition(prop: tree.Prop, name: str, over: Judged, diagnostics: list[Diag
         name=name, statement=prop.statement.value, question=question.value if question else prop.statement.value,
         shots=tuple(shots), cues=tuple(cues), prior=numbers["p"], fp=numbers["fp"], fn=numbers["fn"],
         cost=numbers["units"], doc=prop.doc, span=prop.name.span, instructions=tuple(instructions.values()), over=over,
+        columns=columns.check(prop, known, scope, diagnostics),
     )  # fmt: skip
 
 
@@ -168,8 +175,9 @@ def tests(
     formulas: Formulas,
     scope: Scope,
     definitions: Sequence[Definition],
+    known: columns.Known,
 ) -> list[TruthTest | TextTest]:
-    """The tests of a `test` or `cases` block; a broken one is reported and left out."""
+    """The tests of a `test` or `cases` block; a broken one is reported and left out. `known` columns may have cells."""
     report = formulas.diagnostics.append
     built: list[TruthTest | TextTest] = []
     if isinstance(block, tree.Cases):
@@ -187,15 +195,16 @@ def tests(
     prompts = [item for item in block.items if isinstance(item, tree.PromptItem)]
     completions = [item for item in block.items if isinstance(item, tree.CompletionItem)]
     expects = [item for item in block.items if isinstance(item, tree.Expect)]
+    cells = [item for item in block.items if isinstance(item, tree.Cell)]
     problem = ""
     if len(expects) != 1:
         problem = "a test has one `expect`"
-    elif (prompts or completions) and givens:
+    elif (prompts or completions or cells) and givens:
         problem = "a test has either `given` or a `completion`, not both"
-    elif (prompts and not completions) or len(completions) > 1 or len(prompts) > 1:
+    elif ((prompts or cells) and not completions) or len(completions) > 1 or len(prompts) > 1:
         problem = "a test on text has one `completion` and at most one `prompt`"
     if problem:
-        body = 'prompt "…" completion "…"' if prompts or completions else "given a, !b"
+        body = 'prompt "…" completion "…"' if prompts or completions or cells else "given a, !b"
         report(
             Diagnostic(
                 codes.BAD_TEST, problem, block.title.span, help=f"write `{{ {body} expect {response.classes[0]} }}`"
@@ -205,8 +214,10 @@ def tests(
     expect = _expect(expects[0].classes, response, formulas)
     if completions:
         prompt = tuple(Message("user", item.text.value) for item in prompts)
+        row = columns.test_cells(cells, known, scope, formulas.diagnostics)
         if expect is not None:
-            built.append(TextTest(block.title.value, number, prompt, completions[0].text.value, expect, block.span))
+            text = completions[0].text.value
+            built.append(TextTest(block.title.value, number, prompt, text, expect, block.span, row))
         return built
     given = _given(tuple(literal for item in givens for literal in item.literals), formulas, scope, definitions)
     if given is not None and expect is not None:
@@ -262,7 +273,8 @@ def _given(
             whole = False
             formulas.diagnostics.append(Diagnostic(
                 codes.BAD_TEST, f"`{literal.span.text}` does not say which propositions are true", literal.span,
-                help="`given` takes propositions, measures, and definitions that are one of them or join several with `&`",
+                help="`given` takes propositions, measures, values of scales and choices (`tone == formal`), and definitions that are "
+                "one of them or join several with `&`",
             ))  # fmt: skip
             continue
         for atom, value in fixed.items():
@@ -273,4 +285,16 @@ def _given(
                     related=(("given here", values[atom][1]),), help="remove one of them",
                 ))  # fmt: skip
                 break
+    for _, first, domain in filter(None, formulas.domains.values()):
+        steps = {
+            atom - first: value for atom, (value, _) in values.items() if 0 <= atom - first < len(domain.values) - 1
+        }
+        left = domain.allowed(steps)
+        if steps and len(left) != 1:
+            whole = False
+            span = next(span for atom, (_, span) in values.items() if atom - first in steps)
+            formulas.diagnostics.append(Diagnostic(
+                codes.BAD_TEST, f"`{span.text}` leaves open which value `{domain.name}` has", span,
+                help=f"give one, as in `{domain.name} == {domain.values[left[-1]] if left else domain.values[0]}`",
+            ))  # fmt: skip
     return tuple((atom, value) for atom, (value, _) in sorted(values.items())) if whole else None

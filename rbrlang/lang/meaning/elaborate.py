@@ -17,11 +17,12 @@ from rbrlang.budget import Budget
 from rbrlang.diagnostics import Diagnostic
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.load import LoadedModule
-from rbrlang.lang.meaning import blocks
+from rbrlang.lang.meaning import blocks, columns, variables
 from rbrlang.lang.meaning.formulas import Formulas, mentioned, pattern_steps
 from rbrlang.lang.meaning.judged import texts
 from rbrlang.lang.meaning.reach import Reach
-from rbrlang.lang.meaning.rewards import with_reward
+from rbrlang.lang.meaning.rewards import numbered, with_reward
+from rbrlang.lang.meaning.rubrics import Features, in_use, placed, rubric
 from rbrlang.lang.meaning.rules import RuleBook
 from rbrlang.lang.meaning.scope import STATEMENT, Entity, Scope, build_scopes, lookup, module_name, resolve
 from rbrlang.lang.meaning.unused import unused
@@ -33,10 +34,13 @@ from rbrlang.lang.program import (
     Property,
     Proposition,
     ResponseType,
+    Rubric,
     SourceFile,
     TextTest,
     TruthTest,
+    Variable,
 )  # fmt: skip
+from rbrlang.lang.variables import Domain
 from rbrlang.source import Source, Span
 
 EDITION = 1
@@ -64,6 +68,7 @@ class _Elaborator:
         self.scopes, self.diagnostics = build_scopes(modules, budget)
         self.scope = self.scopes[self.root.key]
         self.params = self._params(params)
+        self.columns = columns.known_columns(modules, self.diagnostics)
         self.judged = texts(self.modules, self.root.key, self.diagnostics)
         self.rules = RuleBook(self.modules, self.scopes, self.diagnostics)
         self.rewards = self._rewards()
@@ -75,12 +80,17 @@ class _Elaborator:
             self._editions(module)
         responses = self._responses_in_policy()
         self._reach(responses)
+        declared, domains = self._variables()
+        steps = sum(len(variable.domain.values) - 1 for variable in declared)
         propositions = tuple(
             self._proposition(entity, name) for entity, name in zip(self.reach.columns, self.reach.names, strict=True)
         )
+        rubrics = self._rubrics(responses)
+        features = Features(rubrics)
         formulas = Formulas(
             self.scopes, self.reach.columns, lambda entity: self.reach.defined[entity],
-            self.params, self.diagnostics, len(propositions), self.judged, self.judged[self.root.key], self.budget,
+            self.params, self.diagnostics, len(propositions) + steps, self.judged, self.judged[self.root.key], self.budget,
+            domains, self.columns,
         )  # fmt: skip
         self._groups(formulas)
         definitions = self._definitions(formulas)
@@ -93,26 +103,38 @@ class _Elaborator:
             response = self.rules.response(entity, formulas)
             if response is not None:
                 block, scope = self._reward_block(entity)
-                response = with_reward(response, block, formulas, scope, definitions, self.reach.names)
+                response = with_reward(response, block, formulas, scope, definitions, self.reach.names, features)
                 numbers[entity] = len(built)
                 built.append(response)
         tests, properties = self._tests(numbers, tuple(built), formulas, definitions)
-        monotones = self._monotones(numbers)
+        monotones = self._monotones(numbers, formulas)
+        first_reading = formulas.first_measure + len(formulas.measures)
         categories = self._categories(numbers, responses)
+        used = tuple(rubric for _, rubric in rubrics)
+        asked = (*propositions, *declared, *(rubric.question for rubric in used), *formulas.measures.values())
         program = Program(
             propositions=propositions,
             judged=self.judged[self.root.key],
             measures=tuple(formulas.measures.values()),
             definitions=tuple(definitions),
             axioms=(*axioms, *formulas.implied_axioms()),
-            responses=tuple(built),
+            responses=tuple(
+                placed(numbered(response, first_reading), first_reading + len(formulas.readings)) for response in built
+            ),
             categories=categories,
             tests=tests,
             properties=properties,
             monotones=monotones,
             params=tuple(sorted((name, value) for (key, name), value in self.params.items() if key == self.root.key)),
-            unused=tuple(unused(self.root, self.modules, self.scope, formulas.used)),
+            unused=(
+                *unused(self.root, self.modules, self.scope, formulas.used),
+                *columns.unused(self.root, asked),
+            ),
             sources=self._sources(),
+            columns=columns.named(self.columns[self.root.key], asked),
+            variables=declared,
+            readings=tuple(formulas.readings),
+            rubrics=used,
         )
         return program, self._reported()
 
@@ -135,7 +157,7 @@ class _Elaborator:
         uses: dict[tuple[Source, str], list[Diagnostic]] = {}
         kept: list[Diagnostic] = []
         for found in dict.fromkeys(self.diagnostics):
-            if found.code is not codes.UNKNOWN_NAME:
+            if found.code is not codes.UNKNOWN_NAME and found.code is not codes.BAD_COLUMN:
                 kept.append(found)
             elif found.span.text not in missing:
                 uses.setdefault((found.span.source, found.message), []).append(found)
@@ -214,7 +236,7 @@ class _Elaborator:
 
     def _reach(self, responses: list[Entity]) -> None:
         for entity in self.scope.own.values():
-            if isinstance(entity.declaration, tree.Prop):
+            if isinstance(entity.declaration, (tree.Prop, tree.Variable)):
                 self.reach.visit(entity)
         for name in self._imported_names():
             self.reach.visit(name)
@@ -233,14 +255,14 @@ class _Elaborator:
                     self.reach.visit(entity)
             for trend in statement.trends if isinstance(statement, tree.MonotoneDecl) else ():
                 entity = lookup(self.scope, trend.name)
-                if entity is not None and isinstance(entity.declaration, (tree.Prop, tree.Group)):
+                if entity is not None and isinstance(entity.declaration, (tree.Prop, tree.Group, tree.Variable)):
                     for member in self._members(entity):
                         self.reach.visit(member)
         for block, scope in map(self._reward_block, responses):
             for item in block.items if block is not None else ():
                 for path in item.names if isinstance(item, tree.FeatureList) else ():
                     entity = lookup(scope, path)
-                    if entity is not None and isinstance(entity.declaration, tree.Prop):
+                    if entity is not None and isinstance(entity.declaration, (tree.Prop, tree.Assign, tree.Variable)):
                         self.reach.visit(entity)
         for module in self.modules.values():
             for statement in module.module.statements if module is not self.root else ():
@@ -252,7 +274,7 @@ class _Elaborator:
 
     def _imported_names(self) -> Iterator[Entity]:
         for name, entity in self.scope.names.items():
-            if name not in self.scope.own and isinstance(entity.declaration, tree.Prop):
+            if name not in self.scope.own and isinstance(entity.declaration, (tree.Prop, tree.Variable)):
                 yield entity
 
     # --- the parts ----------------------------------------------------------------------------
@@ -262,7 +284,48 @@ class _Elaborator:
         self.budget.at(entity.span)
         patterns = (item.pattern for item in entity.declaration.items if isinstance(item, tree.CueItem))
         self.budget.spend(_PROPOSITION + sum(map(pattern_steps, patterns)))
-        return blocks.proposition(entity.declaration, name, self.judged[entity.module], self.diagnostics)
+        return blocks.proposition(
+            entity.declaration, name, self.judged[entity.module], self.columns[entity.module], self.scopes[entity.module],
+            self.diagnostics,
+        )  # fmt: skip
+
+    def _rubrics(self, responses: Sequence[Entity]) -> list[tuple[Entity, Rubric]]:
+        """The rubrics of the root file, and those that rewards name, each with its name here."""
+        named = (
+            (path, scope)
+            for block, scope in map(self._reward_block, responses)
+            for item in (block.items if block is not None else ())
+            for path in (item.names if isinstance(item, tree.FeatureList) else ())
+        )
+        found: list[tuple[Entity, Rubric]] = []
+        for entity in dict.fromkeys(in_use(self.scope, named)):
+            assert isinstance(entity.declaration, tree.Rubric)
+            self.budget.at(entity.span)
+            self.budget.spend(_PROPOSITION)
+            found.append((entity, rubric(
+                entity.declaration, self.reach.name(entity), self.judged[entity.module], self.columns[entity.module],
+                self.scopes[entity.module], self.diagnostics,
+            )))  # fmt: skip
+        return found
+
+    def _variables(self) -> tuple[tuple[Variable, ...], dict[Entity, tuple[int, int, Domain] | None]]:
+        """The scales and choices in use; and for each its number, the atom of its first step and its values."""
+        built: list[Variable] = []
+        domains: dict[Entity, tuple[int, int, Domain] | None] = {}
+        first = len(self.reach.columns)
+        for entity, name in self.reach.variables.items():
+            assert isinstance(entity.declaration, tree.Variable)
+            self.budget.at(entity.span)
+            self.budget.spend(_PROPOSITION + len(entity.declaration.items))
+            values = variables.domain(entity.declaration, name, self.diagnostics)
+            domains[entity] = None if values is None else (len(built), first, values)
+            if values is not None:
+                first += len(values.values) - 1
+                built.append(variables.variable(
+                    entity.declaration, values, self.judged[entity.module], self.columns[entity.module],
+                    self.scopes[entity.module], self.diagnostics,
+                ))  # fmt: skip
+        return tuple(built), domains
 
     def _definitions(self, formulas: Formulas) -> list[Definition]:
         """Definitions, each behind those it uses. Numbers are given anew as broken ones drop out."""
@@ -272,7 +335,8 @@ class _Elaborator:
             assert isinstance(declaration, tree.Assign)
             assert not isinstance(declaration.body, tree.OtherwiseBody)
             self.budget.at(declaration.span)
-            formula = formulas.elaborate(declaration.body, self.scopes[entity.module])
+            scope, body = self.scopes[entity.module], declaration.body
+            formula = formulas.ramp(body, scope) if isinstance(body, tree.Ramp) else formulas.elaborate(body, scope)
             self.reach.defined[entity] = None if formula is None else len(built)
             if formula is not None:
                 imported = entity.module != self.root.key
@@ -297,7 +361,7 @@ class _Elaborator:
 
     def _in_use(self, formula: tree.Formula, scope: Scope) -> bool:
         return all(
-            entity in self.reach.columns or entity in self.reach.defined
+            entity in self.reach.columns or entity in self.reach.defined or entity in self.reach.variables
             for entity in mentioned(formula, scope, self.scopes)
         )
 
@@ -351,11 +415,13 @@ class _Elaborator:
                 if formula is not None:
                     properties.append(Property(statement.title.value, numbers[entity], formula, statement.span))
             else:
-                tests += blocks.tests(statement, numbers[entity], response, formulas, self.scope, definitions)
+                tests += blocks.tests(
+                    statement, numbers[entity], response, formulas, self.scope, definitions, self.columns[self.root.key]
+                )
         return tuple(tests), tuple(properties)
 
-    def _monotones(self, numbers: dict[Entity, int]) -> tuple[Monotone, ...]:
-        """The root's `monotone` claims, one for each proposition; a group stands for its members."""
+    def _monotones(self, numbers: dict[Entity, int], formulas: Formulas) -> tuple[Monotone, ...]:
+        """The root's `monotone` claims, one for each proposition or scale; a group stands for its members."""
         claims: list[Monotone] = []
         for statement in self.root.module.statements:
             if not isinstance(statement, tree.MonotoneDecl):
@@ -366,12 +432,25 @@ class _Elaborator:
                 if trend.direction.text not in ("up", "down"):
                     self.diagnostics.append(Diagnostic(
                         codes.SYNTAX, f"expected `up` or `down`, found `{trend.direction.text}`", trend.direction.span,
-                        help="`up`: being true never makes the class worse; `down`: it never makes it better",
+                        help="`up`: being true, or a higher level, never makes the class worse; `down`: it never makes it better",
                     ))  # fmt: skip
                     continue
-                entity = resolve(self.scope, trend.name, "proposition or group", (tree.Prop, tree.Group))
+                entity = resolve(
+                    self.scope, trend.name, "proposition, scale or group", (tree.Prop, tree.Group, tree.Variable)
+                )
                 if isinstance(entity, Diagnostic):
                     self.diagnostics.append(entity)
+                elif isinstance(entity.declaration, tree.Variable):
+                    known = formulas.domains[entity]
+                    if entity.declaration.kind == "choice":
+                        self.diagnostics.append(Diagnostic(
+                            codes.WRONG_KIND, f"the options of `{trend.name.text}` have no order", trend.name.span,
+                            related=(("it is declared here", entity.span),),
+                            help="claim something of an option in a `property`; what has an order is a `scale`",
+                        ))  # fmt: skip
+                    elif known is not None and response is not None and response in numbers:
+                        up = trend.direction.text == "up"
+                        claims.append(Monotone(numbers[response], known[1], up, trend.span, known[0]))
                 elif response is not None and response in numbers:
                     up = trend.direction.text == "up"
                     atoms = [self.reach.columns[member] for member in self._members(entity)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import assert_never
@@ -19,9 +19,12 @@ from rbrlang import codes
 from rbrlang.budget import Budget
 from rbrlang.diagnostics import Diagnostic, Fix, respelled, suggest
 from rbrlang.lang import syntax as tree
+from rbrlang.lang.meaning import checks, variables
+from rbrlang.lang.meaning.columns import Known
 from rbrlang.lang.meaning.judged import judged
 from rbrlang.lang.meaning.scope import Entity, Scope, lookup, resolve
 from rbrlang.lang.program import (
+    CHECKS,
     OF_THE_TRAJECTORY,
     And,
     AtLeast,
@@ -36,13 +39,16 @@ from rbrlang.lang.program import (
     MeasureKind,
     Not,
     Or,
+    Reading,
     Ref,
     Var,
     measure_name,
 )  # fmt: skip
+from rbrlang.lang.variables import Domain, Share
 from rbrlang.source import Span
 
 MAX_COUNT = 10**9
+_Key = tuple[str, str, str, int, int | None]
 _PART = 3  # steps for each part of a formula
 
 
@@ -89,7 +95,9 @@ class Formulas:
 
     `columns` gives the atoms of the propositions in use, `definition` a derived proposition's number or
     None when that definition is itself broken (which has been reported where it stands). `judged` is the text that the
-    measures of each file are of, `judged_by_policy` that of the policy, which their names leave out.
+    measures of each file are of, `judged_by_policy` that of the policy, which their names leave out. `domains` gives the
+    number, the first step and the values of scales and choices, None for broken ones; `readings` are features of them.
+    `tables` has the columns of the rows that each file knows.
     """
 
     scopes: dict[str, Scope]
@@ -101,9 +109,14 @@ class Formulas:
     judged: Mapping[str, Judged]
     judged_by_policy: Judged
     budget: Budget
-    measures: dict[tuple[str, str, str, int], Measure] = field(default_factory=dict[tuple[str, str, str, int], Measure])
+    domains: Mapping[Entity, tuple[int, int, Domain] | None] = field(
+        default_factory=dict[Entity, tuple[int, int, Domain] | None]
+    )
+    tables: Mapping[str, Known] = field(default_factory=dict[str, Known])
+    readings: list[Reading] = field(default_factory=list[Reading])
+    measures: dict[_Key, Measure] = field(default_factory=dict[_Key, Measure])
     used: set[Entity] = field(default_factory=set[Entity])  # groups and parameters
-    _columns: dict[tuple[str, str, str, int], int] = field(default_factory=dict[tuple[str, str, str, int], int])
+    _columns: dict[_Key, int] = field(default_factory=dict[_Key, int])
 
     def elaborate(
         self, formula: tree.Formula, scope: Scope, classes: tuple[str, ...] = (), replaced: Formula | None = None
@@ -119,6 +132,8 @@ class Formulas:
                 return self._name(formula, scope, classes)
             case tree.Constant():
                 return Const(formula.value, formula.span)
+            case tree.Unreadable():
+                return None
             case tree.Super():
                 if replaced is None:
                     self.diagnostics.append(Diagnostic(
@@ -151,8 +166,18 @@ class Formulas:
                         assert_never(formula.operator)
             case tree.Comparison():
                 return self._comparison(formula, scope)
+            case tree.Compared():
+                return self._compared(formula, scope)
             case tree.TextMeasure():
                 return self._text(formula, scope)
+            case tree.ColumnCheck():
+                return self._column(formula, scope)
+            case tree.Ramp():
+                self.diagnostics.append(Diagnostic(
+                    codes.WRONG_KIND, f"`{formula.span.text}` is a number, and no rule", formula.span,
+                    help="give it a name of its own, and name it under `features`; a rule asks whether a count is above a number",
+                ))  # fmt: skip
+                return None
             case tree.Quantified():
                 return self._quantified(formula, scope)
             case _:
@@ -162,6 +187,8 @@ class Formulas:
         path = formula.path
         if len(path.parts) == 1 and path.text in classes:
             return ClassRef(path.text, formula.span)
+        if path.text == "json" and lookup(scope, path) is None:
+            return self._text(tree.TextMeasure("json", None, None, formula.span), scope)
         return self._member(path, scope, formula.span)
 
     def _member(self, path: tree.Path, scope: Scope, span: Span) -> Formula | None:
@@ -171,26 +198,89 @@ class Formulas:
             return None
         if isinstance(entity.declaration, tree.Prop):
             return Var(self.columns[entity], span)
+        assert isinstance(entity.declaration, tree.Assign)
+        if isinstance(entity.declaration.body, tree.Ramp):
+            self.diagnostics.append(Diagnostic(
+                codes.WRONG_KIND, f"`{path.text}` is a number, and no formula can speak of it", span,
+                related=(("it is defined here", entity.span),),
+                help="name it under `features`; a rule asks whether a count is above a number: `words > 200`",
+            ))  # fmt: skip
+            return None
         number = self.definition(entity)
         return None if number is None else Ref(number, span)
 
+    def _compared(self, formula: tree.Compared, scope: Scope) -> Formula | None:
+        entity = lookup(scope, formula.path)
+        if entity is None or not isinstance(entity.declaration, tree.Variable):
+            self.diagnostics.append(self._incomparable(formula, scope, entity))
+            return None
+        values = self.domains[entity]
+        if values is None:
+            return None
+        bound: float | str | None = (
+            formula.bound.value if isinstance(formula.bound, tree.Number) else formula.bound.text
+        )
+        if isinstance(formula.bound, tree.Path) and values[2].kind == "scale":
+            bound = self._bound(formula.bound, scope)
+        return None if bound is None else variables.comparison(formula, values[2], values[1], bound, self.diagnostics)
+
+    def _incomparable(self, formula: tree.Compared, scope: Scope, entity: Entity | None) -> Diagnostic:
+        name = formula.path.text
+        if entity is not None:
+            return Diagnostic(
+                codes.WRONG_KIND, f"`{name}` is a {entity.kind}, and cannot be compared", formula.path.span,
+                related=((f"the {entity.kind} is declared here", entity.span),),
+                help=f"write `{name}` or `!{name}`" if isinstance(entity.declaration, (tree.Prop, tree.Assign))
+                else "what is compared are counts of a text, scales and choices",
+            )  # fmt: skip
+        found = resolve(scope, formula.path, "scale or choice", (tree.Variable,))
+        near = found.help.startswith("did you mean") if isinstance(found, Diagnostic) else False
+        if isinstance(found, Diagnostic) and (near or len(formula.path.parts) > 1):
+            return found
+        return Diagnostic(
+            codes.SYNTAX, f"`{name}` is no count, scale or choice, and cannot be compared", formula.path.span,
+            help='there are `words`, `characters`, `sentences`, `lines`, `count("RE2")`, `steps`, `calls("RE2")`, '
+            f'`tool_errors`, and what is declared: `scale {name} 1..5 "…"`',
+        )  # fmt: skip
+
+    def reading(self, entity: Entity, holds: Sequence[bool] | None) -> tuple[str, int]:
+        """The name of the feature that is a scale's mean, or the chance of the values that hold; and its number."""
+        known = self.domains[entity]
+        assert known is not None
+        number, _, domain = known
+        if holds is None:
+            made = Reading(domain.name, domain.mean(number))
+        else:
+            allowed = [at for at, one in enumerate(holds) if one]
+            made = Reading(" & ".join(domain.said(allowed)), Share(number, tuple(map(float, holds))))
+        if made not in self.readings:
+            self.readings.append(made)
+        return made.name, self.readings.index(made)
+
     # --- measures -----------------------------------------------------------------------------
 
+    def measured(self, atom: int) -> Measure:
+        """The measure of an atom that is one."""
+        return [*self.measures.values()][atom - self.first_measure]
+
     def _measure(
-        self, kind: MeasureKind, pattern: tree.Text | None, over: Judged, threshold: int, span: Span
-    ) -> Formula | None:
-        if pattern is not None and kind != "contains":
+        self, kind: MeasureKind, pattern: tree.Text | str | None, over: Judged, threshold: int, span: Span,
+        top: int | None = None,
+    ) -> Formula | None:  # fmt: skip
+        if isinstance(pattern, tree.Text) and kind != "contains":
             self.budget.spend(pattern_steps(pattern))
             problem = check_pattern(pattern)
             if problem is not None:
                 self.diagnostics.append(problem)
                 return None
-        text = pattern.value if pattern else ""
-        key = (kind, text, over, threshold)
+        text = pattern.value if isinstance(pattern, tree.Text) else pattern or ""
+        key = (kind, text, over, threshold, top)
         if key not in self.measures:
-            name = measure_name(kind, text, threshold, over, self.judged_by_policy)
+            name = measure_name(kind, text, threshold, over, self.judged_by_policy, top)
+            if any(entity.name == name for entity in self.columns):
+                name = f"{name} over {over}"
             self._columns[key] = self.first_measure + len(self.measures)
-            self.measures[key] = Measure(name, kind, text, threshold, span, over)
+            self.measures[key] = Measure(name, kind, text, threshold, span, over, top)
         return Var(self._columns[key], span)
 
     def _over(self, kind: MeasureKind, over: tree.Ident | None, scope: Scope) -> Judged | None:
@@ -206,34 +296,62 @@ class Formulas:
         return self.judged[scope.key] if over is None else judged(over, self.diagnostics)
 
     def _text(self, formula: tree.TextMeasure, scope: Scope) -> Formula | None:
-        if not formula.pattern.value:
+        if formula.pattern is not None and not formula.pattern.value:
             self.diagnostics.append(Diagnostic(
                 codes.BAD_PATTERN, f"`{formula.kind}` of nothing is always true", formula.pattern.span,
                 help="say which text to look for",
             ))  # fmt: skip
             return None
         over = self._over(formula.kind, formula.over, scope)
-        return None if over is None else self._measure(formula.kind, formula.pattern, over, 0, formula.span)
+        pattern: tree.Text | str | None = formula.pattern
+        if formula.kind == "json_schema" and formula.pattern is not None:
+            pattern = checks.schema(formula.pattern, scope, self.diagnostics)
+            if pattern is None:
+                return None
+        return None if over is None else self._measure(formula.kind, pattern, over, 0, formula.span)
+
+    def _column(self, formula: tree.ColumnCheck, scope: Scope) -> Formula | None:
+        kind = checks.KINDS[formula.kind.text]
+        over = self._over(kind, formula.over, scope)
+        pattern = checks.against(formula, self.tables.get(scope.key, {}), scope, self.diagnostics)
+        return None if over is None or pattern is None else self._measure(kind, pattern, over, 0, formula.span)
 
     def _bound(self, bound: tree.Number | tree.Path, scope: Scope) -> float | None:
+        """The number that something is compared with; None where there is none, which is reported."""
         if isinstance(bound, tree.Number):
-            return bound.value
-        entity = resolve(scope, bound, "parameter", (tree.Param,))
-        if isinstance(entity, Diagnostic):
-            self.diagnostics.append(entity)
+            value = bound.value
+        else:
+            entity = resolve(scope, bound, "parameter", (tree.Param,))
+            if isinstance(entity, Diagnostic):
+                self.diagnostics.append(entity)
+                return None
+            self.used.add(entity)
+            value = self.params[entity.module, entity.name]
+        if not abs(value) <= MAX_COUNT:  # nor is `-D name=nan`
+            self.diagnostics.append(Diagnostic(
+                codes.BAD_NUMBER, f"`{bound.span.text}` is out of range", bound.span,
+                help=f"counts are compared with numbers up to {MAX_COUNT}",
+            ))  # fmt: skip
             return None
-        self.used.add(entity)
-        return self.params[entity.module, entity.name]
+        return value
+
+    def ramp(self, formula: tree.Ramp, scope: Scope) -> Formula | None:
+        """The atom of a number that is a feature; None for a broken one, which is reported."""
+        low, high = self._bound(formula.low, scope), self._bound(formula.high, scope)
+        over = self._over(formula.quantity, formula.over, scope)
+        if low is None or high is None or over is None:
+            return None
+        if not (0 <= low < high and low == int(low) and high == int(high)):
+            self.diagnostics.append(Diagnostic(
+                codes.BAD_NUMBER, f"`{formula.span.text}` does not rise from one whole number to a larger one", formula.span,
+                help="a ramp is 0 up to the first count and 1 from the second: `words from 200 to 400`; its weight may be negative",
+            ))  # fmt: skip
+            return None
+        return self._measure(formula.quantity, formula.pattern, over, int(low), formula.span, int(high))
 
     def _comparison(self, formula: tree.Comparison, scope: Scope) -> Formula | None:
         bound = self._bound(formula.bound, scope)
         if bound is None:
-            return None
-        if not abs(bound) <= MAX_COUNT:  # nor is `-D name=nan`
-            self.diagnostics.append(Diagnostic(
-                codes.BAD_NUMBER, f"`{formula.bound.span.text}` is out of range", formula.bound.span,
-                help=f"counts are compared with numbers up to {MAX_COUNT}",
-            ))  # fmt: skip
             return None
         over = self._over(formula.quantity, formula.over, scope)
         if over is None:
@@ -269,10 +387,10 @@ class Formulas:
                 assert_never(formula.relation)
 
     def implied_axioms(self) -> tuple[Axiom, ...]:
-        """That a count above a larger number is above every smaller one too."""
+        """That a count above a larger number is above every smaller one too, and a closer check passes where a wider one does."""
         by_quantity: dict[tuple[str, str, Judged], list[tuple[int, int, Span]]] = {}
         for key, measure in self.measures.items():
-            if measure.kind not in ("matches", "contains"):
+            if measure.kind not in CHECKS and measure.top is None:
                 entry = (measure.threshold, self._columns[key], measure.span)
                 by_quantity.setdefault(measure.quantity, []).append(entry)
         axioms: list[Axiom] = []
@@ -280,6 +398,10 @@ class Formulas:
             thresholds.sort(key=lambda entry: entry[0])
             for (_, low, _), (_, high, span) in itertools.pairwise(thresholds):
                 axioms.append(Axiom(Implies(Var(high, span), Var(low, span), span), span, implied=True))
+        found = [*self.measures.values()]
+        for at, wide in checks.closer(found):
+            first, span = self.first_measure, found[at].span
+            axioms.append(Axiom(Implies(Var(first + at, span), Var(first + wide, span), span), span, implied=True))
         return tuple(axioms)
 
     # --- quantifiers --------------------------------------------------------------------------
@@ -337,7 +459,7 @@ class Formulas:
 
 
 def mentioned(formula: tree.Formula, scope: Scope, scopes: dict[str, Scope]) -> Iterator[Entity]:
-    """Every proposition that a formula mentions, derived ones too, group members included.
+    """Every proposition, scale and choice that a formula mentions, derived propositions too, group members included.
 
     Names that mean nothing are passed over; `Formulas.elaborate` reports them.
     """
@@ -345,6 +467,10 @@ def mentioned(formula: tree.Formula, scope: Scope, scopes: dict[str, Scope]) -> 
     match formula:
         case tree.Name():
             yield from _entities((formula.path,), scope)
+        case tree.Compared():
+            entity = lookup(scope, formula.path)
+            if entity is not None and isinstance(entity.declaration, tree.Variable):
+                yield entity
         case tree.Negation():
             yield from mentioned(formula.operand, scope, scopes)
         case tree.Parenthesis():
@@ -358,7 +484,15 @@ def mentioned(formula: tree.Formula, scope: Scope, scopes: dict[str, Scope]) -> 
                 group = resolve(scope, formula.members.group, "group", (tree.Group,))
                 if isinstance(group, Entity) and isinstance(group.declaration, tree.Group):
                     yield from _entities(group.declaration.members, scopes[group.module])
-        case tree.Constant() | tree.Super() | tree.Comparison() | tree.TextMeasure():
+        case (
+            tree.Constant()
+            | tree.Super()
+            | tree.Unreadable()
+            | tree.Comparison()
+            | tree.TextMeasure()
+            | tree.ColumnCheck()
+            | tree.Ramp()
+        ):
             pass
         case _:
             assert_never(formula)
@@ -376,8 +510,8 @@ def names_super(formula: tree.Formula | tree.OtherwiseBody) -> bool:
         case tree.Operation():
             return any(names_super(operand) for operand in formula.operands)
         case (
-            tree.Name() | tree.Constant() | tree.Quantified() | tree.Comparison() | tree.TextMeasure()
-            | tree.OtherwiseBody()
+            tree.Name() | tree.Constant() | tree.Unreadable() | tree.Quantified() | tree.Comparison() | tree.Compared()
+            | tree.TextMeasure() | tree.ColumnCheck() | tree.Ramp() | tree.OtherwiseBody()
         ):  # fmt: skip
             return False
         case _:

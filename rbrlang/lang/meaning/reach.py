@@ -20,7 +20,7 @@ from rbrlang.lang.meaning.scope import Entity, Scope
 class Reach:
     """What has been visited so far.
 
-    `columns` numbers propositions, `names[column]` is unique even where two files use one name. `order` lists derived
+    `columns` numbers propositions, `names[column]` is unique even where two files use one name, as are the names of `variables`. `order` lists derived
     propositions, each behind those it uses; `defined` gives their places in it, None for broken ones (reported).
     """
 
@@ -30,6 +30,7 @@ class Reach:
         self.diagnostics = diagnostics
         self.columns: dict[Entity, int] = {}
         self.names: list[str] = []
+        self.variables: dict[Entity, str] = {}
         self.order: list[Entity] = []
         self.defined: dict[Entity, int | None] = {}
         self._taken: set[str] = set()
@@ -40,11 +41,14 @@ class Reach:
         open_: dict[Entity, None] = {}
 
         def enter(entity: Entity) -> None:
-            if entity in self.columns or entity in self.defined:
+            if entity in self.columns or entity in self.defined or entity in self.variables:
                 return
             declaration = entity.declaration
             if isinstance(declaration, tree.Prop):
-                self._number(entity)
+                self.columns[entity] = len(self.names)
+                self.names.append(self.name(entity))
+            elif isinstance(declaration, tree.Variable):
+                self.variables[entity] = self.name(entity)
             elif entity in open_:
                 self.budget.spend(len(open_) // 20)
                 self._recursive([*open_][list(open_).index(entity) :])
@@ -78,7 +82,7 @@ class Reach:
         pending, seen = list(entities), set[Entity]()
         while pending:
             entity = pending.pop()
-            if entity in self.columns or entity in self.defined or entity in seen:
+            if entity in self.columns or entity in self.variables or entity in self.defined or entity in seen:
                 continue
             seen.add(entity)
             declaration = entity.declaration
@@ -99,7 +103,8 @@ class Reach:
             help="a definition may only use what is defined without it",
         ))  # fmt: skip
 
-    def _number(self, entity: Entity) -> None:
+    def name(self, entity: Entity) -> str:
+        """A name that nothing else in use has, nor a variable's value in the columns of rows; it is taken from now on."""
         name = entity.name
         if name in self._taken:
             name = f"{Path(entity.module).stem}.{name}"
@@ -108,6 +113,8 @@ class Reach:
                 self.budget.spend(1)
                 copy += 1
                 name = f"{base}_{copy}"
-        self.columns[entity] = len(self.names)
-        self.names.append(name)
         self._taken.add(name)
+        if isinstance(entity.declaration, tree.Variable):
+            options = (item.value for item in entity.declaration.items if isinstance(item, tree.ValueItem))
+            self._taken |= {f"{name}.{option.text}" for option in options if isinstance(option, tree.Ident)}
+        return name

@@ -24,7 +24,7 @@ _LOOKING = 20  # steps for comparing two names
 STATEMENT = 10
 """Steps for a small statement that is taken apart, and for what is wrong with it."""
 
-Declaration = tree.Prop | tree.Assign | tree.Group | tree.Param | tree.Response
+Declaration = tree.Prop | tree.Variable | tree.Assign | tree.Group | tree.Param | tree.Response | tree.Rubric
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +42,8 @@ class Entity:
         match self.declaration:
             case tree.Prop():
                 return "proposition"
+            case tree.Variable():
+                return self.declaration.kind
             case tree.Assign():
                 return "derived proposition"
             case tree.Group():
@@ -50,6 +52,8 @@ class Entity:
                 return "parameter"
             case tree.Response():
                 return "response type"
+            case tree.Rubric():
+                return "rubric"
             case _:
                 assert_never(self.declaration)
 
@@ -77,7 +81,7 @@ def _declared(module: LoadedModule) -> list[Entity]:
     found: list[Entity] = []
     for statement in module.module.statements:
         match statement:
-            case tree.Prop() | tree.Group() | tree.Param():
+            case tree.Prop() | tree.Variable() | tree.Group() | tree.Param() | tree.Rubric():
                 found.append(Entity(module.key, statement.name.text, statement, statement.name.span))
             case tree.Assign() if not statement.every and len(statement.target.parts) == 1:
                 found.append(Entity(module.key, statement.target.text, statement, statement.target.span))
@@ -243,7 +247,7 @@ def _declaration(name: str, kinds: tuple[type, ...]) -> str:
     if tree.Prop in kinds:
         return f'prop {name} "…"'
     forms: dict[type, str] = {
-        tree.Param: f"param {name} = 1", tree.Group: f"group {name} = {{ … }}", tree.Response: f"response {name} ranks …",
+        tree.Variable: f'scale {name} 1..5 "…"', tree.Param: f"param {name} = 1", tree.Group: f"group {name} = {{ … }}", tree.Response: f"response {name} ranks …",
     }  # fmt: skip
     return forms[kinds[0]]
 
@@ -252,10 +256,18 @@ def _instead(name: str, entity: Entity, kinds: tuple[type, ...]) -> str:
     """What to write where a name of another kind was used, if that is clear."""
     if tree.Prop in kinds and isinstance(entity.declaration, tree.Group):
         return f"write `any({name})`, `all({name})` or `none({name})`"
+    if tree.Prop in kinds and isinstance(entity.declaration, tree.Variable):
+        scale = entity.declaration.kind == "scale"
+        return f"compare it: `{name} >= …`" if scale else f"compare it: `{name} == …`"
     if tree.Prop in kinds and isinstance(entity.declaration, tree.Param):
         return f"a parameter is a bound of a measure, as in `words > {name}`"
-    if kinds == (tree.Prop,) and isinstance(entity.declaration, tree.Assign):
-        return "a reward weighs classes and graded propositions; let a combination be a class, or list its propositions"
+    if isinstance(entity.declaration, tree.Rubric):
+        return "a rubric is a number: name it under `features`, and let rules speak of propositions"
+    if tree.Group in kinds and tree.Prop in kinds:  # a claim
+        help = "claim it of a `prop`, a `scale` or a group of `prop`s"
+        if isinstance(entity.declaration, tree.Assign):
+            help += f'; what has to follow from `{name}` is for a `property`: `property "…" for R: {name} => …`'
+        return help
     if tree.Group in kinds:
         return f"list propositions in braces: `{{{name}}}`"
     return ""

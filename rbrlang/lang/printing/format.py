@@ -12,6 +12,7 @@ holds for one line.
 
 from __future__ import annotations
 
+from rbrlang.budget import Budget, SpentError
 from rbrlang.diagnostics import PolicyError, has_errors
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.printing.layout import WIDTH, Break, Doc, Hard, Space, Stop, render
@@ -24,16 +25,34 @@ from rbrlang.source import Source
 
 __all__ = ["WIDTH", "formatted"]
 
-_DOCUMENTED = (tree.Param, tree.Prop, tree.Assign, tree.Group, tree.Response, tree.Test, tree.PropertyDecl)
+_READINGS = 10  # what a layout and the proof of it cost, in readings of the text
+_DOCUMENTED = (
+    tree.Param,
+    tree.Column,
+    tree.Prop,
+    tree.Variable,
+    tree.Rubric,
+    tree.Assign,
+    tree.Group,
+    tree.Response,
+    tree.Test,
+    tree.PropertyDecl,
+)
 
 
-def formatted(source: Source) -> str:
+def formatted(source: Source, budget: Budget | None = None) -> str:
     """The text of a file in its canonical layout; the same text when it has that already.
 
     Every line ends as the first line of the file does.
 
-    Raises `PolicyError` with the diagnostics when the file cannot be read. What names mean is not looked at.
+    Raises `PolicyError` with the diagnostics when the file cannot be read, or not within the budget. What names mean
+    is not looked at.
     """
+    if budget is not None:
+        try:
+            budget.read(source, _READINGS)
+        except SpentError:
+            raise PolicyError([budget.finding()]) from None
     module, diagnostics = parse(source)
     if has_errors(diagnostics):
         raise PolicyError(diagnostics)
@@ -138,6 +157,11 @@ class _Layout(Phrases):
                 self.words(2)
             case "PARAM":
                 self.words(4)
+            case "NAME" if [token.kind for token in self.tokens[self.at : self.at + 3]] == ["NAME"] * 3:
+                self.words(4)
+                self.block(self.rubric_item)
+            case "NAME" if self.tokens[self.at + 1].kind == "NAME":
+                self.declaration()
             case _:
                 self.assign()
 
@@ -172,9 +196,33 @@ class _Layout(Phrases):
             self.comments()
             joined = self.wide and "\n" not in self.source.text[end:start]
             self.add(Space() if joined or self.kind == "AT" else Hard())
-        self.words(3)
+        self.declaration()
+
+    def declaration(self) -> None:
+        """A proposition, a scale, a choice or a column, behind its annotations."""
+        item = self.prop_item if self.kind == "PROP" else self.variable_item
+        self.words(2)
+        self.add(Space())
+        self.word()
+        if self.next == "..":
+            self.word()
+            self.words(2)
         if self.at < len(self.tokens) and self.kind == "LBRACE":
-            self.block(self.prop_item)
+            self.block(item)
+
+    def variable_item(self) -> None:
+        if self.kind == "OVER":
+            self.words(2)
+            return
+        example = self.kind == "NAME" and self.tokens[self.at + 1].kind in ("NUMBER", "NAME")
+        self.words(2 if example else 1)
+        self.add(Space())
+        if not example:
+            self.word()
+        elif self.kind == "LBRACE":
+            self.group(self.shot)
+        else:
+            self.group(self.short_shot)
 
     def argument(self) -> None:
         self.word()
@@ -196,6 +244,27 @@ class _Layout(Phrases):
             self.group(self.shot)
         else:
             self.group(self.short_shot)
+
+    def rubric_item(self) -> None:
+        match self.next:
+            case "points":
+                self.words(3 if self.tokens[self.at + 1].kind == "OVER" else 2)
+            case "clip":
+                self.words(1)
+                self.add(Space())
+                self.list(self.word)
+            case "by":
+                self.words(2)
+                self.add(Space())
+                self.indent(lambda: self.list(self.tag))
+            case _:
+                self.prop_item()
+
+    def tag(self) -> None:
+        self.word()
+        if self.at < len(self.tokens) and self.kind == "STRING":
+            self.add(Space())
+            self.word()
 
     def short_shot(self) -> None:
         self.word()
@@ -270,6 +339,9 @@ class _Layout(Phrases):
 
     def test_item(self) -> None:
         kind = self.kind
+        if kind == "NAME":
+            self.words(3)
+            return
         self.words(1)
         self.add(Space())
         if kind == "GIVEN":

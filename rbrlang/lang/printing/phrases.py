@@ -282,22 +282,40 @@ class Phrases:
                 self.compared()
             case _:
                 self.path()
-                if self.next in _RELATIONS or self.next == "over":
+                if self.next in _RELATIONS or self.next == "over" or self.ramp():
                     self.compared()
 
     def compared(self) -> None:
-        """The rest of a comparison, behind what is counted."""
+        """The rest of a comparison or a check, behind what is counted."""
         self.over()
-        self.add(Space())
-        self.words(1)
-        self.add(Space())
-        self.path()
+        if self.next in _RELATIONS:
+            self.add(Space())
+            self.words(1)
+            self.add(Space())
+            self.path()
+        while self.ramp():
+            self.add(Space())
+            self.words(1)
+            self.add(Space())
+            self.path()
+
+    def ramp(self) -> bool:
+        """Whether a count goes on with `from 200` or `to 400`; a class may be called so too."""
+        behind = self.tokens[self.at + 1 : self.at + 2]
+        return self.next in ("from", "to") and bool(behind) and behind[0].kind in ("NUMBER", "NAME")
 
     def call(self) -> None:
-        """A measure's name and its pattern in parentheses."""
+        """A measure's name and what is in its parentheses: a pattern, or a column and how it is compared."""
         self.word()
         self.word()
         self.word()
+        while self.kind == "COMMA":
+            self.mark()
+            self.add(Space())
+            self.word()
+            self.word()
+            self.add(Space())
+            self.word()
         self.word()
 
     def over(self) -> None:

@@ -11,13 +11,16 @@ from collections.abc import Callable
 from typing import Any
 
 from rbrlang import codes
-from rbrlang.diagnostics import Diagnostic, Fix
+from rbrlang.diagnostics import Diagnostic, Fix, suggest
 from rbrlang.lang import syntax as tree
-from rbrlang.lang.reading import grammar
+from rbrlang.lang.reading import grammar, rubric
 from rbrlang.lang.reading.literals import Literals
 from rbrlang.lang.reading.precedence import Infix, grouped
 from rbrlang.lang.reading.tokens import Token
 from rbrlang.source import Source, Span
+
+_COUNTED = ("words", "characters", "sentences", "lines", "steps", "tool_errors")
+_OF_A_TEST = ("given", "prompt", "completion", "column", "expect")
 
 
 class Splice(list[Any]):
@@ -86,6 +89,80 @@ class Builder:
 
     def _on_param(self, children: list[Any], span: Span) -> tree.Param:
         return tree.Param(self._read.ident(children[1]), self._read.number(children[2]), self.doc, span)
+
+    def _on_column(self, children: list[Any], span: Span) -> tree.Column | tree.Variable:
+        if children[0].text == "choice":
+            return self._on_choice(children, span)  # which lacks its options
+        self._begins(children[0], "column")
+        return tree.Column(self._read.ident(children[1]), self._read.text(children[2]), self.doc, span)
+
+    def _on_rubric(self, children: list[Any], span: Span) -> tree.Rubric:
+        word, name, origin, column, *parts = children
+        for found, meant in ((word, "rubric"), (origin, "from")):
+            if found.text != meant:
+                self.diagnostics.append(Diagnostic(
+                    codes.SYNTAX, f"expected `{meant}`, found `{found.text}`", self._read.span(found),
+                    help="a rubric reads `rubric name from column { … }`",
+                ))  # fmt: skip
+        items = tuple(rubric.items(parts, self._read, self.diagnostics))
+        return tree.Rubric(self._read.ident(name), self._read.ident(column), items, self.doc, span)
+
+    def _on_rubric_part(self, children: list[Any], span: Span) -> Any:
+        return children[0] if children else rubric.COMMA
+
+    def _begins(self, word: Token, wanted: str) -> None:
+        if word.text != wanted:
+            self.diagnostics.append(Diagnostic(
+                codes.SYNTAX, f"this is how a {wanted} is declared, not a `{word.text}`", self._read.span(word),
+                help='there are `column name "…"`, `scale name 1..5 "…"` and `choice name "…" { option "…" … }`',
+            ))  # fmt: skip
+
+    def _on_scale(self, children: list[Any], span: Span) -> tree.Variable:
+        annotations = tuple(c for c in children if isinstance(c, tree.Annotation))
+        word, name, low, high, statement, *body = children[len(annotations) :]
+        self._begins(word, "scale")
+        levels = self._read.number(low), self._read.number(high)
+        return tree.Variable(
+            annotations,
+            self._read.ident(name),
+            levels,
+            self._read.text(statement),
+            body[0] if body else (),
+            self.doc,
+            span,
+        )
+
+    def _on_choice(self, children: list[Any], span: Span) -> tree.Variable:
+        annotations = tuple(c for c in children if isinstance(c, tree.Annotation))
+        word, name, statement, *body = children[len(annotations) :]
+        self._begins(word, "choice")
+        return tree.Variable(
+            annotations,
+            self._read.ident(name),
+            None,
+            self._read.text(statement),
+            body[0] if body else (),
+            self.doc,
+            span,
+        )
+
+    def _on_variable_body(self, children: list[Any], span: Span) -> tuple[Any, ...]:
+        return tuple(children)
+
+    def _value(self, token: Token) -> tree.Number | tree.Ident:
+        return self._read.number(token) if token.kind == "NUMBER" else self._read.ident(token)
+
+    def _on_value(self, children: list[Any], span: Span) -> tree.ValueItem:
+        return tree.ValueItem(self._value(children[0]), children[1], span)
+
+    def _on_instance(self, children: list[Any], span: Span) -> tree.Instance:
+        word, value, (turns, because, short) = children
+        if word.text != "example":
+            self.diagnostics.append(Diagnostic(
+                codes.SYNTAX, f"`{word.text}` starts no line of a scale or a choice", self._read.span(word),
+                help='there are `ask "…"`, a level or an option with what it means, `example VALUE "…"` and `over …`',
+            ))  # fmt: skip
+        return tree.Instance(self._value(value), turns, because, short, span)
 
     def _on_positional(self, children: list[Any], span: Span) -> tuple[tree.Ident | None, tree.Number]:
         return None, self._read.number(children[0])
@@ -168,6 +245,20 @@ class Builder:
     def _on_assign(self, children: list[Any], span: Span) -> tree.Assign:
         return tree.Assign(children[0], False, self._body(children[1]), self.doc, span)
 
+    def _on_ramp(self, children: list[Any], span: Span) -> tree.Formula:
+        first, *inner, begin, low, end, high = children
+        quantity, pattern = first if type(first) is tuple else (first.text, None)
+        pattern = next((child for child in inner if isinstance(child, tree.Text)), pattern)
+        over = next((child for child in inner if isinstance(child, tree.Ident)), None)
+        words = begin.text, end.text
+        if quantity in (_COUNTED if pattern is None else ("count", "calls")) and words == ("from", "to"):
+            return tree.Ramp(quantity, pattern, over, low, high, span)
+        self.diagnostics.append(Diagnostic(
+            codes.SYNTAX, f"`{span.text}` is no formula, and no count `from` one number `to` another", span,
+            help="a number as a feature is written `words from 200 to 400`",
+        ))  # fmt: skip
+        return tree.Unreadable(span)
+
     def _on_assign_all(self, children: list[Any], span: Span) -> tree.Assign:
         name = self._read.ident(children[0])
         return tree.Assign(tree.Path((name,), name.span), True, self._body(children[1]), self.doc, span)
@@ -230,6 +321,16 @@ class Builder:
 
     def _on_completion(self, children: list[Any], span: Span) -> tree.CompletionItem:
         return tree.CompletionItem(children[1], span)
+
+    def _on_cell(self, children: list[Any], span: Span) -> tree.Cell:
+        word, name, text = children
+        if word.text != "column":
+            near = suggest(word.text, _OF_A_TEST)
+            self.diagnostics.append(Diagnostic(
+                codes.SYNTAX, f"`{word.text}` starts no line of a test", self._read.span(word),
+                help=f"did you mean `{near}`?" if near else "there are " + ", ".join(f"`{w}`" for w in _OF_A_TEST),
+            ))  # fmt: skip
+        return tree.Cell(self._read.ident(name), text, span)
 
     def _on_expect(self, children: list[Any], span: Span) -> tree.Expect:
         return tree.Expect(children[1], span)
@@ -301,6 +402,12 @@ class Builder:
         (quantity, pattern), *over, relation, bound = children
         return tree.Comparison(quantity, pattern, over[0] if over else None, relation, bound, span)
 
+    def _on_compared(self, children: list[Any], span: Span) -> tree.Formula:
+        path, *over, relation, bound = children
+        if path.text in ("steps", "tool_errors") or over:
+            return self._on_trajectory_count(children, span)
+        return tree.Compared(path, relation, bound, span)
+
     def _on_trajectory_count(self, children: list[Any], span: Span) -> tree.Formula:
         first, *inner, relation, bound = children
         pattern = next((child for child in inner if isinstance(child, tree.Text)), None)
@@ -313,11 +420,49 @@ class Builder:
             codes.SYNTAX, f"`{word}` is no count, and cannot be compared", place,
             help="there are `words`, `characters`, `sentences`, `lines`, `count(\"RE2\")`, `steps`, `calls(\"RE2\")`, `tool_errors`",
         ))  # fmt: skip
-        return tree.Constant(True, span)
+        return tree.Unreadable(span)
 
     def _on_text_measure(self, children: list[Any], span: Span) -> tree.TextMeasure:
         word, pattern, *over = children
         return tree.TextMeasure(word.text, pattern, over[0] if over else None, span)
+
+    def _on_text_check(self, children: list[Any], span: Span) -> tree.Formula:
+        path, over = children
+        if path.text == "json":
+            return tree.TextMeasure("json", None, over, span)
+        self.diagnostics.append(Diagnostic(
+            codes.SYNTAX, f"`{path.text}` is no check of a text, and has no `over`", path.span,
+            help='there are `matches("RE2")`, `contains("text")` and `json`; a proposition says in its block what it is judged `over`',
+        ))  # fmt: skip
+        return tree.Unreadable(span)
+
+    def _on_written_check(self, children: list[Any], span: Span) -> tree.Formula:
+        word, pattern, *over = children
+        if word.text == "json_schema":
+            return tree.TextMeasure("json_schema", pattern, over[0] if over else None, span)
+        return self._no_check(word.text, self._read.span(word), span)
+
+    def _on_column_check(self, children: list[Any], span: Span) -> tree.Formula:
+        word, column, *inner = children
+        options = tuple(one for one in inner if isinstance(one, tree.CheckOption))
+        over = next((one for one in inner if isinstance(one, tree.Ident)), None)
+        if word.text in ("equals", "contains", "number_equals"):
+            return tree.ColumnCheck(self._read.ident(word), self._read.ident(column), options, over, span)
+        return self._no_check(word.text, self._read.span(word), span)
+
+    def _no_check(self, word: str, place: Span, span: Span) -> tree.Unreadable:
+        self.diagnostics.append(Diagnostic(
+            codes.SYNTAX, f"`{word}` is no check of a text", place,
+            help="there are `matches(\"RE2\")`, `contains(\"text\")`, `json`, `json_schema(\"\"\"{…}\"\"\")`, "
+            "`equals(column)`, `contains(column)` and `number_equals(column)`",
+        ))  # fmt: skip
+        return tree.Unreadable(span)
+
+    def _on_fold(self, children: list[Any], span: Span) -> tree.CheckOption:
+        return tree.CheckOption(self._read.ident(children[0]), self._read.ident(children[1]), span)
+
+    def _on_within(self, children: list[Any], span: Span) -> tree.CheckOption:
+        return tree.CheckOption(self._read.ident(children[0]), self._read.number(children[1]), span)
 
     def _on_quantified(self, children: list[Any], span: Span) -> tree.Quantified:
         return tree.Quantified(children[0], None, children[1], span)

@@ -15,18 +15,18 @@ from rbrlang import codes
 from rbrlang.diagnostics import Diagnostic, Fix
 from rbrlang.source import Source, Span
 
-_TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
+TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 def directions(
     source: Source, strings: Sequence[tuple[int, int]], others: Sequence[tuple[int, int]]
 ) -> Iterator[Diagnostic]:
     """A finding for each such character in a stretch: of `strings`, which know escapes, or of `others`, which do not."""
-    if _TURNING.search(source.text) is None:
+    if TURNING.search(source.text) is None:
         return
     for stretches, escapes in ((strings, True), (others, False)):
         for start, end in stretches:
-            for match in _TURNING.finditer(source.text, start, end):
+            for match in TURNING.finditer(source.text, start, end):
                 span, written = Span(source, *match.span()), f"U+{ord(match.group()):04X}"
                 escape = f"\\u{ord(match.group()):04x}"
                 fix = (

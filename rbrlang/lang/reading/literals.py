@@ -1,6 +1,6 @@
 """Which value does a number or a string of the source stand for?
 
-Escapes are those of JSON; a long string is dedented and raw. A literal that has no value is reported and
+Escapes are those of JSON, and `\\{`, which stays as it is; a long string is dedented and raw. A literal that has no value is reported and
 stands for the nearest thing that has one, so that the rest of its statement can still be read.
 """
 
@@ -17,6 +17,7 @@ from rbrlang.lang import syntax as tree
 from rbrlang.lang.reading.tokens import Token
 from rbrlang.source import Source, Span
 
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -53,9 +54,9 @@ class Literals:
         if "\\" not in token.text:
             return tree.Text(token.text[1:-1], span)
         try:
-            value = json.loads(token.text, strict=False)
+            value = json.loads(_ESCAPE.sub(_kept, token.text), strict=False)
         except ValueError:
-            at = re.search(r"\\(?:[^\"\\/bfnrtu]|u(?![0-9a-fA-F]{4}))", token.text)
+            at = re.search(r"\\(?:[^\"\\/bfnrtu{]|u(?![0-9a-fA-F]{4}))", token.text)
             offset = token.start + (at.start() if at else 0)
             shown = at.group() if at else "\\"
             where = Span(self.source, offset, offset + len(shown))
@@ -72,6 +73,11 @@ class Literals:
             ))  # fmt: skip
             value = value.encode("utf-8", "replace").decode()
         return tree.Text(value, span)
+
+
+def _kept(escape: re.Match[str]) -> str:
+    """`\\{` stands for itself: what it keeps from being a column's name is decided where columns are known."""
+    return r"\\{" if escape[1] == "{" else escape[0]
 
 
 def _short(digits: str) -> str:

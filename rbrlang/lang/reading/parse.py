@@ -17,7 +17,7 @@ from rbrlang import codes
 from rbrlang.diagnostics import Diagnostic, Fix, suggest
 from rbrlang.lang.reading import grammar
 from rbrlang.lang.reading.build import Builder, Splice
-from rbrlang.lang.reading.tokens import MAX_MISTAKES, Chunk, Token, lex
+from rbrlang.lang.reading.tokens import MAX_MISTAKES, NAMING, Chunk, Token, lex
 from rbrlang.lang.syntax import Comment, Module, Statement
 from rbrlang.source import Source, Span
 
@@ -48,7 +48,7 @@ def parse(source: Source) -> tuple[Module, tuple[Diagnostic, ...]]:
         if len(diagnostics) + len(builder.diagnostics) >= MAX_MISTAKES:  # to explain one takes most of a millisecond
             break
         builder.doc = docs.before(chunk.tokens[0].start)
-        built = derive(source, chunk, builder) if chunk.whole else None
+        built = (_misspelt(source, chunk) or derive(source, chunk, builder)) if chunk.whole else None
         if built is None or isinstance(built, Diagnostic):
             lost.update(_declared(chunk.tokens))
         else:
@@ -69,6 +69,14 @@ def _too_many(place: Span) -> Diagnostic:
         codes.TOO_MUCH_WORK, f"{MAX_MISTAKES:,} mistakes are enough: what follows was not read", place,
         help="mend the first ones; they may be the cause of the others",
     )  # fmt: skip
+
+
+def _misspelt(source: Source, chunk: Chunk) -> Diagnostic | None:
+    """What is wrong where two names begin a statement, and the first is none of `NAMING`, which are no words elsewhere."""
+    if [token.kind for token in chunk.tokens[:2]] != ["NAME", "NAME"] or chunk.tokens[0].text in NAMING:
+        return None
+    tables = grammar.load()
+    return _explain(source, chunk, 1, [tables.start, tables.states[tables.start]["NAME"]])
 
 
 def _declared(tokens: Sequence[Token]) -> Iterator[str]:
@@ -263,10 +271,21 @@ _BELONGS = {
 """Words that start a line of a block: where the block is that a stray one belongs to."""
 
 
+_NAMING = {
+    "rubric": "a rubric reads `rubric name from column { … }`",
+    "column": 'a column of the rows is declared `column name "what it holds"`',
+    "scale": 'a scale is declared `scale name 1..5 "The question?" { 5 "the best" 1 "the worst" }`',
+    "choice": 'a choice is declared `choice name "The question?" { option "what it means" … }`',
+}
+
+
 def _explain(source: Source, chunk: Chunk, position: int, stack: list[int]) -> Diagnostic:
     """The diagnostic for the token at `position`, which cannot stand there."""
     tables = grammar.load()
     expected = _acceptable(stack)
+    first = chunk.tokens[0]
+    if position == 1 and first.kind == "NAME" and first.text not in NAMING:
+        expected.discard("NAME")  # only those have one behind them
     spoken = _spoken(expected)
     if position == len(chunk.tokens):
         last = chunk.tokens[-1]
@@ -293,10 +312,11 @@ def _explain(source: Source, chunk: Chunk, position: int, stack: list[int]) -> D
     if token.text == "=" and tables.symbols[":="] in expected:
         fixes = (Fix("write `:=`", span, ":=", "machine-applicable"),)
         help_text = "definitions are written with `:=`"
+    elif first.text in NAMING and first.kind == "NAME" and (first.text != "rubric" or position <= 4):
+        help_text = _NAMING[first.text]
     elif position == 1 and chunk.tokens[0].kind == "NAME":
         near = suggest(chunk.tokens[0].text, sorted(tables.words))
         if near and near != chunk.tokens[0].text:
-            first = chunk.tokens[0]
             span = Span(source, first.start, first.end)
             message = f"`{first.text}` starts no statement"
             help_text = f"did you mean `{near}`?"

@@ -62,6 +62,8 @@ _STARTERS = frozenset({
     "rbr", "use", "param", "prop", "group", "axiom", "response", "category", "reward", "test", "cases", "property",
     "override", "monotone", "judge",
 })  # fmt: skip
+NAMING = ("column", "scale", "choice", "rubric")
+"""Words that begin a declaration where a name follows, and are names elsewhere."""
 # A newline after one of these, or before one, does not end a statement.
 _OPERATORS = frozenset({"&", "|", "=>", "<=>", "&&", "||", "and", "or"})
 _RELATIONS = frozenset({":=", "->", ">", ">=", "<", "<=", "==", "!="})
@@ -75,11 +77,11 @@ def _scanner() -> tuple[re.Pattern[str], dict[str, str], dict[str, str]]:
     patterns = dict(tables.patterns)
     symbols = "|".join(re.escape(symbol) for symbol in tables.symbols)
     # A long string without an end is taken to stop where the next statement begins.
-    statement = rf"(?:@|\*\s*\.|(?:{'|'.join(sorted(_STARTERS))})\b|[a-z_][\w.]*[ \t]*:=)"
+    statement = rf"(?:@|\*\s*\.|(?:{'|'.join(sorted(_STARTERS))})\b|(?:column|choice)[ \t]+[a-z_]\w*[ \t]*\"|scale[ \t]+[a-z_]\w*[ \t]+\d|rubric[ \t]+[a-z_]\w*[ \t]+from\b|[a-z_][\w.]*[ \t]*:=)"
     pattern = re.compile(
         rf"[ \t\f\r\ufeff]*(?:(?P<NAME>{patterns['NAME']})(?!\w)"
         r"|(?P<newline>\n)|(?P<comment>\#[^\n]*)"
-        rf"|(?P<NUMBER>{patterns['NUMBER']})(?![\w.])"
+        rf"|(?P<NUMBER>{patterns['NUMBER']})(?!\w|\.(?!\.))"
         rf"|(?P<LONG_STRING>{patterns['LONG_STRING']})|(?!\"\"\")(?P<STRING>{patterns['STRING']})"
         rf"|(?P<symbol>{symbols})"
         rf"|(?P<open_long>\"\"\"[^\n]*(?:\n(?!{statement})[^\n]*)*)|(?P<open_string>\"[^\n]*)"
@@ -212,6 +214,10 @@ def _starts_statement(source: Source, tokens: list[Token], at: int) -> bool:
         return False
     if token.text in _STARTERS or token.text == "@":
         return True
+    if token.text == "rubric":
+        return [t.text for t in tokens[at + 2 : at + 3]] == ["from"]
+    if token.text in NAMING and [t.kind for t in tokens[at : at + 2]] == ["NAME", "NAME"]:
+        return True
     following = [t.text for t in tokens[at + 1 : at + 4]]
     return following[:1] == [":="] or (following[:1] == ["."] and following[2:3] == [":="])
 
@@ -220,7 +226,7 @@ def _continues(source: Source, tokens: list[Token], at: int, annotations_only: b
     """Whether a token on a new line, outside brackets, goes on with the statement before it."""
     token, previous = tokens[at], tokens[at - 1]
     if annotations_only and previous.text == ")":
-        return token.text in ("@", "prop")
+        return token.text in ("@", "prop", "scale", "choice")
     joined = previous.text in _JOINS_AFTER or token.text in _JOINS_BEFORE
     return joined and not _starts_statement(source, tokens, at)
 

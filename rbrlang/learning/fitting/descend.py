@@ -1,254 +1,230 @@
-"""How are good weights found fast, on whatever device JAX has?
+"""How are good weights found fast, for one draw of the pairs or for hundreds?
 
-All response types at once: their problems share no weight, so their sum is one problem, and one compiled
-program serves any number of them. Completions and pairs are laid out in blocks of one response type each and
-padded to powers of two, so that few shapes are ever compiled.
+Newton's method on a hinge with a rounded corner: there are tens of weights, so its matrix is small, and only pairs
+within the corner bend, which near the optimum are few. Along a direction every pair's loss is a function of one
+number, so the line search needs no further product with the features.
 
-The descent is L-BFGS (`optax.scale_by_lbfgs`) on the smoothed loss, its corner narrowing from stage to
-stage. Along a direction every pair's loss is a function of one number, so the line search, Newton's method
-on that number, needs no further product with the features: one step costs one product each way.
+Refits to other draws of the same pairs, and under other ridges, are made side by side, each from where it is told to
+start. Pairs that lie far from the corner in every one of them keep their side: their loss is linear and adds one
+vector to the slope. So only the pairs near a corner are looked at, a few per cent; all are compared afterwards,
+and those that changed their side after all join in another round.
+
+The logistic loss bends everywhere. There all pairs take part, and refits share one matrix, that of their mean.
 
 The result is near the optimum, not at it, and may lie a hair outside the box; `finish` does the rest.
 
-Reference: Liu & Nocedal, On the limited memory BFGS method, 1989; Nesterov, Smooth minimization of
-non-smooth functions, 2005.
+Reference: Nesterov, Smooth minimization of non-smooth functions, 2005; Qi & Sun, A nonsmooth version of Newton's
+method, 1993.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
-from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
-from rbrlang.learning.fitting.problem import Loss, Scaled, Vector
+from rbrlang.learning.fitting.problem import Levers, Matrix, Pairs, Scaled, Vector
 
-WIDTH = 0.1
-TOLERANCE = 1e-2
-REFIT_LOOKS = ((0.03, 1e-3), (0.01, 1e-3))
-PATH_LOOKS = ((0.03, 3e-4),)
-"""Width of the corner and steepness to stop at."""
+Look = tuple[float, float]
+"""Width of the corner, and the steepness to stop at."""
+
+LOOKS: Sequence[Look] = ((1.0, 1e-3), (0.3, 1e-3), (0.1, 1e-3))
+REFIT_LOOKS: Sequence[Look] = ((0.1, 1e-4), (0.03, 1e-4), (0.01, 1e-6))
+PATH_LOOKS: Sequence[Look] = ((0.03, 1e-5),)
 MAX_STEPS = 60
-MEMORY = 10
 FENCE = 3.0
-BLOCK = 64
-LEAST_ROWS, LEAST_PAIRS = 1024, 4096
-LEAST_LANES, LEAST_FEATURES = 4, 32
-"""Smaller shapes are no faster, and each one costs a compilation."""
-
-
-class _Arrays(NamedTuple):
-    """What does not change of all problems, in float32 and int32.
-
-    `features` [row blocks, BLOCK, F], `row_lane` [row blocks]: the problem that a block belongs to;
-    `better`, `worse` [pair blocks, BLOCK] with `pair_lane` [pair blocks]; `low`, `high`, `fences` [lanes, F];
-    `sharpness` [lanes, 1]. Padding has features 0.
-    """
-
-    features: jax.Array
-    row_lane: jax.Array
-    better: jax.Array
-    worse: jax.Array
-    pair_lane: jax.Array
-    low: jax.Array
-    high: jax.Array
-    fences: jax.Array
-    sharpness: jax.Array
-
-
-class _Point(NamedTuple):
-    """Weights u [lanes, F], and z = c − D·u of all pairs [pair blocks, BLOCK]."""
-
-    u: ArrayLike
-    z: ArrayLike
+FEWEST = 200
+"""So many pairs are looked at from the first round on."""
+ROUNDS = 8
+MOST = 4_000_000
+"""Numbers in an array of pairs by refits; more refits take turns."""
+DAMPING = 1e-9
+LONGEST = 10.0
+SEARCH = 16
+ENOUGH = 0.5
+"""Of the slope at a step's start may be left at its end."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Batch:
-    """Problems laid out for the device, of one loss, and where they start; see `lay_out`."""
+class _Draws:
+    """A problem, or the `pairs` of it that are looked at, with `offsets` [N] and the `shares` [N, R] of R draws.
 
-    arrays: _Arrays
-    start: _Point
-    problems: tuple[Scaled, ...]
-    pair_at: tuple[NDArray[np.int64], ...]
-    loss: Loss
+    `fences` [F] hold weights near the box.
+    """
 
-    def shares(self, drawn: Sequence[Vector]) -> NDArray[np.float32]:
-        """The shares [N] of every problem's pairs on their blocks; padding has none."""
-        laid = np.zeros(self.arrays.better.size, np.float32)
-        for at, shares in zip(self.pair_at, drawn, strict=True):
-            laid[at] = shares
-        return laid.reshape(-1, BLOCK)
+    scaled: Scaled
+    pairs: Pairs | Levers
+    offsets: Vector
+    shares: Matrix
+    ridge: float
+    fences: Vector
 
-    def ridges(self, ridges: Sequence[float]) -> NDArray[np.float32]:
-        """The scaled ridge of every problem by lane, [lanes, 1]."""
-        laid = np.zeros((len(self.arrays.low), 1), np.float32)
-        laid[: len(ridges), 0] = ridges
-        return laid
+    def only(self, refits: NDArray[np.int64]) -> _Draws:
+        return replace(self, shares=self.shares[:, refits])
 
-    def weights(self, u: ArrayLike) -> list[Vector]:
-        """Each problem's u [F] of all lanes' [lanes, F]."""
-        found = np.asarray(u, np.float64)
-        return [found[lane, : len(p.low)] for lane, p in enumerate(self.problems)]
+    def looked_at(self, near: NDArray[np.bool_], refits: NDArray[np.int64]) -> _Draws:
+        if near.all():
+            return self.only(refits)
+        which = np.flatnonzero(near)
+        levers = Levers(self.scaled.pairs.differences(which))
+        return replace(self, pairs=levers, offsets=self.offsets[which], shares=self.shares[np.ix_(which, refits)])
 
-
-def lay_out(problems: Sequence[Scaled], starts: Sequence[Vector]) -> Batch:
-    """Put problems (at least one, all of one loss) side by side, to be solved from `starts` [F]."""
-    lanes = max(LEAST_LANES, 1 << (len(problems) - 1).bit_length())
-    width = max(LEAST_FEATURES, -(-max(len(p.low) for p in problems) // 8) * 8)
-    row_at, row_lane = _blocks([len(p.pairs.features) for p in problems], LEAST_ROWS)
-    pair_at, pair_lane = _blocks([len(p.offsets) for p in problems], LEAST_PAIRS)
-    features = np.zeros((len(row_lane) * BLOCK, width), np.float32)
-    better, worse = (np.zeros(len(pair_lane) * BLOCK, np.int32) for _ in range(2))
-    z = np.zeros(len(pair_lane) * BLOCK, np.float32)
-    start, low, high, fences = *(np.zeros((lanes, width)) for _ in range(3)), np.ones((lanes, width))
-    sharpness = np.ones((lanes, 1))
-    for lane, (p, u, rows, pairs) in enumerate(zip(problems, starts, row_at, pair_at, strict=True)):
-        size = len(p.low)
-        start[lane, :size] = u
-        features[rows, :size] = p.pairs.features
-        better[pairs], worse[pairs] = rows[p.pairs.better], rows[p.pairs.worse]
-        z[pairs] = p.offsets - p.pairs.gaps(u)
-        low[lane, :size], high[lane, :size] = p.low, p.high
-        fences[lane, :size] = FENCE * np.mean(p.pairs.features**2, axis=0) + 1e-6
-        sharpness[lane] = p.sharpness
-    # Shaped by numpy: every operation of JAX outside a program is a small program of its own, and compiled.
-    better, worse, z = (a.reshape(-1, BLOCK) for a in (better, worse, z))
-    low, high, fences, sharpness, start = (a.astype(np.float32) for a in (low, high, fences, sharpness, start))
-    everything = (features.reshape(-1, BLOCK, width), row_lane, better, worse, pair_lane, low, high, fences, sharpness)
-    arrays = _Arrays(*jax.device_put(everything))
-    point = _Point(*jax.device_put((start, z)))
-    return Batch(arrays, point, tuple(problems), tuple(pair_at), problems[0].loss)
+    def outside(self, u: Matrix) -> Matrix:
+        return u - np.clip(u, self.scaled.low[:, None], self.scaled.high[:, None])
 
 
-def _blocks(counts: Sequence[int], least: int) -> tuple[list[NDArray[np.int64]], NDArray[np.int32]]:
-    """Places of each problem's items when it starts on a block of its own, and the problem of every block."""
-    blocks = [-(-count // BLOCK) for count in counts]
-    first = np.cumsum([0, *blocks])
-    lane = np.zeros(max(least // BLOCK, 1 << (int(first[-1]) - 1).bit_length()), np.int32)
-    lane[: first[-1]] = np.repeat(np.arange(len(counts)), blocks)
-    return [start * BLOCK + np.arange(count) for start, count in zip(first[:-1].tolist(), counts, strict=True)], lane
-
-
-def descend(batch: Batch) -> tuple[list[Vector], int]:
-    """Nearly the best u [F] of every problem and the quasi-Newton steps taken."""
-    laid = batch.shares([p.shares for p in batch.problems]), batch.ridges([p.ridge for p in batch.problems])
-    shares, ridge = jax.device_put(laid)
-    point, steps = _stage(batch.arrays, shares, ridge, batch.start, WIDTH, TOLERANCE, loss=batch.loss)
-    return batch.weights(point.u), int(steps)
+def descend(scaled: Scaled) -> tuple[Vector, int]:
+    """Nearly the best u [F] of a problem, from 0, and the steps taken."""
+    u, steps = _solved(_drawn(scaled, scaled.shares[:, None], scaled.ridge), np.zeros((len(scaled.low), 1)), LOOKS)
+    return u[:, 0], steps
 
 
 def redescend(
-    batch: Batch, groups: Sequence[NDArray[np.int64]], draws: NDArray[np.int64], ridges: Sequence[float | None]
-) -> list[NDArray[np.float64]]:
-    """Each problem's u [draws, ridges, F] under resampled groups of pairs, along `ridges`, in reward⁻¹.
+    scaled: Scaled, start: Vector, group: NDArray[np.int64], draws: NDArray[np.int64], ridges: Sequence[float | None]
+) -> NDArray[np.float64]:
+    """A problem's u [draws, ridges, F] under resampled groups of pairs, along `ridges`, in reward⁻¹.
 
-    `groups` int [N] gives each pair's group; `draws` int [draws, groups] how often each group was drawn. The first
-    ridge starts from the batch's start, every other from what the one before it found: strong ones first, for they
-    are found in a step or two. A ridge of None is the problem's own, and is worth a second look with a narrower
-    corner. One refit after the other: together they would not fit the cache of a small machine.
+    `group` int [N] is that of each pair; `draws` int [draws, groups] how often each group was drawn. The first ridge
+    starts from `start` [F], every other from what the one before it found: strong ones first, for they are found in a
+    step or two. A ridge of None is the problem's own, and is worth a second look with a narrower corner.
     """
-    stages = [
-        (jax.device_put(batch.ridges([p.ridge if ridge is None else ridge * p.scale for p in batch.problems])), looks)
-        for ridge in ridges
-        for looks in (REFIT_LOOKS if ridge is None else PATH_LOOKS,)
-    ]
-    found: list[list[list[Vector]]] = []
-    for drawn in draws:
-        shares, point = jax.device_put(batch.shares(_drawn(batch, groups, drawn))), batch.start
-        path: list[list[Vector]] = []
-        for ridge, looks in stages:
-            for width, tolerance in looks:
-                point, _ = _stage(batch.arrays, shares, ridge, point, width, tolerance, loss=batch.loss)
-            path.append(batch.weights(point.u))
-        found.append(path)
-    return [np.array([[one[lane] for one in path] for path in found]) for lane in range(len(batch.problems))]
-
-
-def _drawn(batch: Batch, groups: Sequence[NDArray[np.int64]], drawn: NDArray[np.int64]) -> list[Vector]:
-    """The shares [N] of every problem's pairs when groups were drawn so often; all 0 where none of them was."""
-    weighed = [p.shares * drawn[group] for p, group in zip(batch.problems, groups, strict=True)]
-    return [shares / max(float(shares.sum()), 1e-30) for shares in weighed]
-
-
-_Progress = tuple[jax.Array, jax.Array, jax.Array, optax.OptState, jax.Array]
-
-
-@partial(jax.jit, static_argnames="loss")
-def _stage(
-    arrays: _Arrays, shares: jax.Array, ridge: jax.Array, point: _Point, width: float, tolerance: float, *, loss: Loss
-) -> tuple[_Point, jax.Array]:
-    """The minimum with a corner of that width, from a point, and the steps taken.
-
-    `shares` [pair blocks, BLOCK], `ridge` [lanes, 1]. The only program there is: compiling it is what a first fit
-    takes longest for.
-    """
-    optimiser = optax.scale_by_lbfgs(memory_size=MEMORY)
-    start, pair_lane = jnp.asarray(point.u), arrays.pair_lane
-    of_lane = (arrays.row_lane[:, None] == jnp.arange(len(start))).astype(start.dtype)
-
-    def gaps(u: jax.Array) -> jax.Array:
-        scores = jnp.einsum("kbf,kf->kb", arrays.features, u[arrays.row_lane]).reshape(-1)
-        return scores[arrays.better] - scores[arrays.worse]
-
-    def pull(multipliers: jax.Array) -> jax.Array:
-        each = jnp.zeros(arrays.features.shape[0] * BLOCK, start.dtype)
-        each = each.at[arrays.better].add(multipliers).at[arrays.worse].add(-multipliers)
-        by_block = jnp.einsum("kb,kbf->kf", each.reshape(-1, BLOCK), arrays.features)
-        return of_lane.T @ by_block
-
-    def outside(u: jax.Array) -> jax.Array:
-        return u - jnp.clip(u, arrays.low, arrays.high)
-
-    def corner(z: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Slope and bend of every pair's smoothed loss."""
-        if loss == "hinge":
-            slope = jnp.clip(z / width + 1.0, 0.0, 1.0)
-            return slope, ((slope > 0.0) & (slope < 1.0)) / width
-        sharp = jnp.minimum(arrays.sharpness, 1.0 / width)[pair_lane]
-        slope = jax.nn.sigmoid(sharp * z)
-        return slope, sharp * slope * (1.0 - slope)
-
-    def gradient(u: jax.Array, z: jax.Array) -> jax.Array:
-        return ridge * u + arrays.fences * outside(u) - pull(shares * corner(z)[0])
-
-    def unfinished(progress: _Progress) -> jax.Array:
-        _, _, steepness, _, steps = progress
-        return (steepness > tolerance) & (steps < MAX_STEPS)
-
-    def step(progress: _Progress) -> _Progress:
-        u, z, _, state, steps = progress
-        slope = gradient(u, z)
-        direction, state = optimiser.update(slope, state, u)
-        direction = -jnp.asarray(direction)
-        change = gaps(direction)
-
-        def closer(_: int, length: jax.Array) -> jax.Array:
-            slopes, bends = corner(z - length * change)
-            there = u + length * direction
-            rise = jnp.sum((ridge * there + arrays.fences * outside(there)) * direction)
-            fenced = ridge + arrays.fences * (outside(there) != 0.0)
-            bend = jnp.sum(shares * bends * change**2) + jnp.sum(fenced * direction**2)
-            rise = rise - jnp.sum(shares * slopes * change)
-            return jnp.clip(length - rise / jnp.maximum(bend, 1e-12), 0.1 * length, 4.0 * length)
-
-        length = jax.lax.fori_loop(0, 2, closer, jnp.ones((), start.dtype))
-        u, z = jnp.asarray(optax.apply_updates(u, length * direction)), z - length * change
-        return u, z, jnp.linalg.norm(slope), state, steps + 1
-
-    begin = (
-        start,
-        jnp.asarray(point.z),
-        jnp.full((), jnp.inf, start.dtype),
-        optimiser.init(start),
-        jnp.zeros((), jnp.int32),
+    some = max(1, MOST // max(1, len(group)))
+    return np.concatenate(
+        [_path(scaled, start, group, draws[at : at + some], ridges) for at in range(0, len(draws), some)]
     )
-    u, z, _, _, steps = jax.lax.while_loop(unfinished, step, begin)
-    return _Point(u, z), steps
+
+
+def _path(
+    scaled: Scaled, start: Vector, group: NDArray[np.int64], draws: NDArray[np.int64], ridges: Sequence[float | None]
+) -> NDArray[np.float64]:
+    weighed = scaled.shares[:, None] * draws.T[group]
+    shares = weighed / np.maximum(weighed.sum(axis=0), 1e-30)
+    u, found = np.repeat(start[:, None], len(draws), axis=1), np.empty((len(draws), len(ridges), len(start)))
+    for at, ridge in enumerate(ridges):
+        of = _drawn(scaled, shares, scaled.ridge if ridge is None else ridge * scaled.scale)
+        u, _ = _solved(of, u, REFIT_LOOKS if ridge is None else PATH_LOOKS)
+        found[:, at] = u.T
+    return found
+
+
+def _drawn(scaled: Scaled, shares: Matrix, ridge: float) -> _Draws:
+    fences = FENCE * np.mean(scaled.pairs.features**2, axis=0) + 1e-6
+    return _Draws(scaled, scaled.pairs, scaled.offsets, shares, ridge, fences)
+
+
+def _solved(of: _Draws, start: Matrix, looks: Sequence[Look]) -> tuple[Matrix, int]:
+    """The minima [F, R] from `start`, with a corner that narrows from look to look, and the steps taken."""
+    u, taken = start.copy(), 0
+    away = of.offsets[:, None] - of.pairs.gaps(start)
+    side, near = away > 0.0, _near(of.scaled, np.abs(away).min(axis=1), looks[0][0])
+    del away
+    some = np.arange(u.shape[1])  # the refits that are not done
+    for turn in range(ROUNDS):
+        there, shares = start[:, some], of.shares[:, some]
+        pull = of.scaled.pairs.pull(np.where(side[:, some] & ~near[:, None], shares, 0.0))
+        part = of.looked_at(near, some)
+        for width, tolerance in looks:
+            there, steps = _newton(part, pull, there, width, tolerance)
+            taken += steps
+        u[:, some] = there
+        if near.all():
+            break
+        z = of.offsets[:, None] - of.pairs.gaps(there)
+        strayed = ((side[:, some] != (z > 0.0)) | (np.abs(z) < looks[-1][0])) & ~near[:, None] & (shares > 0.0)
+        some = some[strayed.any(axis=0)]
+        if not len(some):
+            break
+        near |= strayed.any(axis=1) | (turn == ROUNDS - 2)  # all of them in the last round
+    return u, taken
+
+
+def _near(scaled: Scaled, away: Vector, width: float) -> NDArray[np.bool_]:
+    """The pairs to look at first, bool [N], from how far away they are: some hundreds at least; all, where most are near."""
+    if scaled.loss == "logistic" or len(away) <= FEWEST:
+        return np.ones(len(away), np.bool_)
+    near = away <= max(width, float(np.partition(away, FEWEST)[FEWEST]))
+    return near | (np.count_nonzero(near) > len(near) // 4)
+
+
+def _newton(of: _Draws, pull: Matrix, u: Matrix, width: float, tolerance: float) -> tuple[Matrix, int]:
+    """The minima [F, R] with a corner of that width; `pull` [F, R] is that of the pairs which are not looked at."""
+    steps, live = 0, np.arange(u.shape[1])
+    u, z, now = u.copy(), of.offsets[:, None] - of.pairs.gaps(u), of
+    while steps < MAX_STEPS:
+        slopes, bends = _corner(of.scaled, z, width)
+        beyond = now.outside(u[:, live])
+        slope = of.ridge * u[:, live] + of.fences[:, None] * beyond - pull[:, live] - of.pairs.pull(now.shares * slopes)
+        steep = np.flatnonzero(np.linalg.norm(slope, axis=0) > tolerance)
+        if not len(steep):
+            break
+        if len(steep) < len(live):
+            live, z, slope, bends, beyond = live[steep], z[:, steep], slope[:, steep], bends[:, steep], beyond[:, steep]
+            now = now.only(steep)
+        direction = -_divided(now, now.shares * bends, beyond, slope)
+        change = of.pairs.gaps(direction)
+        enough = ENOUGH * np.abs((slope * direction).sum(axis=0))
+        length = _length(now, pull[:, live], u[:, live], z, direction, change, width, enough)
+        u[:, live] += length * direction
+        z = z - length * change
+        steps += 1
+    return u, steps
+
+
+def _corner(scaled: Scaled, z: Matrix, width: float) -> tuple[Matrix, Matrix]:
+    """Slope and bend of every pair's smoothed loss."""
+    if scaled.loss == "hinge":
+        slopes = z / width
+        slopes += 1.0
+        bends = np.where((slopes > 0.0) & (slopes < 1.0), 1.0 / width, 0.0)
+        return np.clip(slopes, 0.0, 1.0, out=slopes), bends
+    sharp = min(scaled.sharpness, 1.0 / width)
+    slopes = 0.5 + 0.5 * np.tanh(0.5 * sharp * z)
+    return slopes, sharp * slopes * (1.0 - slopes)
+
+
+def _divided(of: _Draws, bends: Matrix, beyond: Matrix, slope: Matrix) -> Matrix:
+    """`slope` [F, R] over the second derivative of each refit, that of `bends` [N, R], the ridge and the fences."""
+    pairs, size = of.pairs, len(slope)
+    if of.scaled.loss == "logistic":
+        matrices = np.repeat(pairs.gram(np.arange(len(bends)), bends.mean(axis=1))[None], slope.shape[1], axis=0)
+    else:
+        matrices = np.empty((slope.shape[1], size, size))
+        refit, pair = np.nonzero(bends.T)
+        ends = np.searchsorted(refit, np.arange(slope.shape[1] + 1))
+        for at, (start, stop) in enumerate(zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)):
+            active = pair[start:stop]
+            matrices[at] = pairs.gram(active, bends[active, at])
+    straight = of.ridge + of.fences[:, None] * (beyond != 0.0) + DAMPING * (1.0 + np.trace(matrices, axis1=1, axis2=2))
+    matrices[:, np.arange(size), np.arange(size)] += straight.T
+    return np.asarray(np.linalg.solve(matrices, slope.T[..., None])[..., 0].T, np.float64)
+
+
+def _length(
+    of: _Draws, pull: Matrix, u: Matrix, z: Matrix, direction: Matrix, change: Matrix, width: float, enough: Vector
+) -> Vector:
+    """How far along its direction each refit is best, [R]: where the loss rises by no more than `enough` either way.
+
+    Newton's method on one number, kept between what is too short and what is too far.
+    """
+    length = np.minimum(1.0, LONGEST / np.maximum(np.abs(direction).max(axis=0), 1e-300))
+    short, far = np.zeros(len(length)), np.full(len(length), np.inf)
+    counted = of.shares * change
+    for _ in range(SEARCH):
+        slopes, bends = _corner(of.scaled, z - length * change, width)
+        there = u + length * direction
+        beyond = of.outside(there)
+        held = of.ridge + of.fences[:, None] * (beyond != 0.0)
+        rise = np.einsum("fr,fr->r", of.ridge * there + of.fences[:, None] * beyond - pull, direction)
+        rise -= np.einsum("nr,nr->r", slopes, counted)
+        going = np.abs(rise) > enough
+        if not going.any():
+            return length
+        bend = np.einsum("fr,fr,fr->r", held, direction, direction) + np.einsum("nr,nr,nr->r", bends, counted, change)
+        short, far = np.where(rise < 0.0, length, short), np.where(rise < 0.0, far, length)
+        ahead = length - rise / np.maximum(bend, 1e-12)
+        middle = np.where(far < np.inf, 0.5 * (short + far), 4.0 * length)
+        inside = (ahead > short) & (ahead < np.minimum(far, 10.0 * length))
+        length = np.where(going, np.where(inside, ahead, middle), length)
+    return np.where(short > 0.0, short, length)

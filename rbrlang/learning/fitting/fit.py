@@ -19,21 +19,23 @@ When not to use it: with one completion per prompt there is nothing to compare; 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rbrlang.learning.comparisons import Comparisons, ordering_error
 from rbrlang.learning.fitting.fit_notes import notes_of, nothing_to_fit, unfitted
-from rbrlang.learning.fitting.fitted import Errors, Fit, Folds, Interval, ResponseFit
+from rbrlang.learning.fitting.fitted import Errors, Fit, Folds, Interval, ResponseFit, SourceFit
 from rbrlang.learning.fitting.jobs import FitError, Job, Options, held_out_prompts, job_of, problem_of, ticket
 from rbrlang.learning.fitting.path import NoPath, choose_ridge
 from rbrlang.learning.fitting.problem import Loss, Pairs, Problem, pair_loss
 from rbrlang.learning.fitting.solve import Solution, solve_all
 from rbrlang.learning.fitting.ties import Tie, TieError, check_ties, tied
 from rbrlang.learning.fitting.uncertainty import Case, Refused, Spread, bootstrap, fold_error, without
+from rbrlang.learning.preferences import CLASSES, PairSource
 from rbrlang.learning.sample import ClassSource, Sample, sample_rows
 from rbrlang.learning.spread import spread_of
 from rbrlang.logic.circuit import Circuit
@@ -42,6 +44,10 @@ from rbrlang.reward.weights import default_weights, stack_weights
 from rbrlang.rows.read import Row
 
 _CHUNK = 65_536
+
+NO_PAIRS = np.zeros(0, np.int64)
+PEOPLES_MARGIN: Mapping[Loss, float] = {"hinge": 1.0, "logistic": 0.0}
+"""What a comparison of people's asks for where it does not say: nothing more than the likelihood of Bradley and Terry does."""
 
 UNBOUNDED = 30.0
 """A weight this many times the typical offset is taken to be on its way to infinity."""
@@ -55,6 +61,8 @@ def fit(
     class_source: ClassSource = "auto",
     class_names: Mapping[str, str] | None = None,
     margin: float | None = None,
+    pairs: Sequence[PairSource] = CLASSES,
+    columns: Mapping[str, str] = MappingProxyType({}),
     whiten: bool = False,
     ridge: float | None = None,
     ties: Sequence[Tie] = (),
@@ -66,7 +74,9 @@ def fit(
 ) -> Fit:
     """Fit the weights of every response type that rows allow.
 
-    `base_reward`, `class_source`, `class_names`, `margin`: see `sample_rows`. `whiten` measures margins in
+    `base_reward`, `class_source`, `class_names`, `margin`, `pairs`, `columns`: see `sample_rows`; people's comparisons that
+    ask for no margin get 1 under the hinge, which 0 would leave satisfied by equal rewards, and 0 under the logistic
+    loss. Every source counts as much as every other, whatever the number of its pairs. `whiten` measures margins in
     standard deviations of the base reward within prompts, per response type, and default weights too, so that its scale
     does not matter.
     `ridge` ≥ 0 pulls weights towards their defaults, in reward⁻¹: None chooses the strongest that prompts left out do
@@ -78,12 +88,14 @@ def fit(
     """
     _check_options(circuit, margin=margin, ridge=ridge, held_out=held_out, resamples=bootstrap, folds=folds)
     reward = NumpyReward(circuit)
-    rows = sorted(rows, key=lambda row: (row.prompt_key, row.completion_text, row.id))  # sums depend on their order
+    order = sorted(range(len(rows)), key=lambda at: (rows[at].prompt_key, rows[at].completion_text, rows[at].id))
+    rows = [rows[at] for at in order]  # sums depend on their order
     samples = sample_rows(
-        reward, rows, base_reward=base_reward, class_source=class_source, class_names=class_names, margin=margin
-    )
+        reward, rows, base_reward=base_reward, class_source=class_source, class_names=class_names, margin=margin,
+        pairs=pairs, columns=columns, wanted=PEOPLES_MARGIN[loss],
+    )  # fmt: skip
     kept = held_out_prompts(samples.samples, samples.prompt_keys, held_out, seed)
-    options = Options(ridge, loss, seed, bootstrap, folds, whiten, samples.has_base)
+    options = Options(ridge, loss, seed, bootstrap, folds, whiten, samples.has_base, samples.pairs)
     defaults = default_weights(circuit).astype(np.float64)
     try:
         check_ties(circuit, ties)
@@ -110,11 +122,13 @@ def fit(
         path=path,
         seed=seed,
         loss=loss,
+        pairs=samples.pairs,
         class_source=samples.class_source,
         base_reward=base_reward if samples.has_base else None,
         whitened=whiten,
         ties=tuple(str(tie) for tie in ties),
         set_apart=samples.set_apart,
+        apart=tuple(replace(one, row=order[one.row]) for one in samples.apart),
         base_extent=_extent([sample.base for sample in samples.samples]) if samples.has_base else (),
     )
 
@@ -209,7 +223,7 @@ def _cross_validate(
     errors: dict[int, list[float]] = {}
     for (at, whole, fold), solution in zip(cut, solved, strict=True):
         pairs, base = jobs[at].sample.comparisons, jobs[at].sample.base
-        error = fold_error(whole, base[pairs.better] - base[pairs.worse], solution.weights, fold)
+        error = fold_error(whole, base[pairs.better] - base[pairs.worse], whole.pairs.gaps(solution.weights), fold)
         errors.setdefault(at, []).append(error)
     return [Folds(tuple(errors[at]), None) if at in errors else fold for at, fold in enumerate(found)]
 
@@ -258,6 +272,7 @@ def _outcome(
         loss_held_out=pair_loss(judge, solution.weights) if len(job.test) else None,
         error_train=_errors(sample, job.train, weights, job.default, options),
         error_held_out=_errors(sample, job.test, weights, job.default, options) if len(job.test) else None,
+        sources=tuple(_sources(job, weights, options)),
         gap=solution.gap,
         steps=solution.steps,
         ridge=solution.ridge,
@@ -266,6 +281,23 @@ def _outcome(
         reward_spread=spread_of(sample.features @ weights, sample.base if options.has_base else None),
         notes=notes_of(job, problem, solution, options),
     )
+
+
+def _sources(job: Job, weights: NDArray[np.float64], options: Options) -> Iterator[SourceFit]:
+    """What every source came to, also one that has no comparisons here."""
+    train, test = job.train.by_source(), job.test.by_source()
+    for number, name in enumerate(options.pairs):
+        fitted, held = (found.get(number, job.train.of(NO_PAIRS)) for found in (train, test))
+        yield SourceFit(
+            name=name,
+            share=1.0 / len(train) if number in train else 0.0,
+            pairs=len(fitted),
+            prompts=len(np.unique(fitted.prompt)),
+            held_out_pairs=len(held),
+            held_out_prompts=len(np.unique(held.prompt)),
+            error_train=_errors(job.sample, fitted, weights, job.default, options) if len(fitted) else None,
+            error_held_out=_errors(job.sample, held, weights, job.default, options) if len(held) else None,
+        )
 
 
 def _varies(problem: Problem) -> NDArray[np.bool_]:

@@ -34,6 +34,11 @@ def notes_of(job: Job, problem: Problem, solution: Solution, options: Options) -
                 f"base rewards of one prompt differ by {job.base_spread:.3g} only, beside margins of up to {margin:g}; "
                 "they hardly count"
             )
+    if options.loss == "hinge" and margin == 0.0:
+        notes.append(
+            "every margin is 0, which equal rewards satisfy: the hinge asks of weights only that no worse completion leads; "
+            "give a `--margin`, or fit with `--loss logistic`"
+        )
     lead = float(problem.pairs.gaps(solution.weights - problem.centre).min(initial=np.inf))
     added = options.ridge == 0.0 and problem.ridge is not None  # where none was wanted, see `fit`
     if options.loss == "logistic" and not options.ridge and (lead > 0.0 or added):

@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rbrlang.learning.fitting.path import NoPath, RidgePath
+from rbrlang.learning.preferences import Apart, PairSource, counts
 from rbrlang.learning.spread import RewardSpread
 from rbrlang.logic.circuit import Circuit
-from rbrlang.reward.reward import RuleReward
+
+if TYPE_CHECKING:
+    from rbrlang.reward.reward import RuleReward
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +79,39 @@ _NO_ERRORS: dict[str, float | None] = {"base": None, "default": None, "rules": N
 
 
 @dataclass(frozen=True, slots=True)
+class SourceFit:
+    """What one source of comparisons gave: pairs to fit to, which count `share` of all, and pairs to judge by.
+
+    `error_train` and `error_held_out` are of its pairs alone, None where it has none.
+    """
+
+    name: PairSource
+    share: float
+    pairs: int
+    prompts: int
+    held_out_pairs: int
+    held_out_prompts: int
+    error_train: Errors | None
+    error_held_out: Errors | None
+
+    def to_json(self) -> dict[str, Any]:
+        """By name; `error` is that on held-out prompts."""
+        return {
+            "share": self.share,
+            "pairs": self.pairs,
+            "prompts": self.prompts,
+            "held_out": {"pairs": self.held_out_pairs, "prompts": self.held_out_prompts},
+            "error": dict(_NO_ERRORS) if self.error_held_out is None else self.error_held_out.to_json(),
+            "train_error": dict(_NO_ERRORS) if self.error_train is None else self.error_train.to_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class ResponseFit:
     """One response type's weights and the evidence for them.
 
-    `rows` take part, `set_apart` counts the others by reason. `pairs`, `prompts` are those fitted to;
+    `rows` take part, `set_apart` counts the others by reason. `sources` has what each source of comparisons gave; losses
+    and errors of all are means in which every source counts as much as every other. `pairs`, `prompts` are those fitted to;
     `held_out_…` those kept for judging (None results where there are none). `undetermined`: features that
     never differ within a pair, whose weights are still the defaults. `at_bound`: weights that stopped at a
     bound of the author. `free_directions`: dimensions of
@@ -111,6 +143,7 @@ class ResponseFit:
     loss_held_out: float | None
     error_train: Errors
     error_held_out: Errors | None
+    sources: tuple[SourceFit, ...]
     gap: float
     steps: int
     ridge: float
@@ -149,6 +182,7 @@ class ResponseFit:
             "held_out": {"pairs": self.held_out_pairs, "prompts": self.held_out_prompts},
             "error": dict(_NO_ERRORS) if self.error_held_out is None else self.error_held_out.to_json(),
             "train_error": self.error_train.to_json(),
+            "sources": {source.name: source.to_json() for source in self.sources},
         }
 
 
@@ -171,8 +205,9 @@ class Unfitted:
 class Fit:
     """Weights float32 [responses, max features] and one outcome per response type, in the policy's order.
 
-    `path` is how the ridge of all response types came about. `class_source` and `base_reward` are what was used; `base_reward` None means that none was there. The
-    counts of `set_apart` are rows of no response type of the policy. `whitened`:
+    `path` is how the ridge of all response types came about. `pairs` are the sources of comparisons. `class_source` and `base_reward` are what was used; `base_reward` None means that none was there. The
+    counts of `set_apart` are rows of no response type of the policy. `apart` names rows whose preference is not used, or not all
+    of it. `whitened`:
     margins are in spreads of the base reward; the weights are in its units all the same. `base_extent`: least and greatest base
     reward of the rows that took part, empty without one.
     """
@@ -183,16 +218,20 @@ class Fit:
     path: RidgePath | NoPath
     seed: int
     loss: str
+    pairs: tuple[PairSource, ...]
     class_source: str
     base_reward: str | None
     whitened: bool
     ties: tuple[str, ...]
     set_apart: Mapping[str, int]
+    apart: tuple[Apart, ...]
     base_extent: tuple[float, ...]
 
     @cached_property
     def reward(self) -> RuleReward:
         """The policy with the fitted weights, for JAX."""
+        from rbrlang.reward.reward import RuleReward
+
         return RuleReward.from_circuit(self.circuit, self.weights)
 
     def to_json(self) -> dict[str, Any]:
@@ -210,11 +249,13 @@ class Fit:
         return {
             "seed": self.seed,
             "loss": self.loss,
+            "pairs": list(self.pairs),
             "class_source": self.class_source,
             "base_reward": self.base_reward,
             "whitened": self.whitened,
             "ties": list(self.ties),
             "set_apart": dict(self.set_apart),
+            "unused_preferences": counts(self.apart),
             "ridge_path": self.path.to_json(),
             "response_types": fitted,
             "unfitted": unfitted,

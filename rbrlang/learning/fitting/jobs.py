@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rbrlang.learning.comparisons import Comparisons
 from rbrlang.learning.fitting.problem import Loss, Pairs, Problem
 from rbrlang.learning.fitting.ties import Tied
+from rbrlang.learning.preferences import PairSource
 from rbrlang.learning.sample import Sample
 
 
@@ -33,6 +34,7 @@ class Options:
     folds: int
     whiten: bool
     has_base: bool
+    pairs: tuple[PairSource, ...]
 
 
 def ticket(seed: int, key: str) -> bytes:
@@ -113,7 +115,7 @@ def problem_of(
     return Problem(
         pairs=Pairs(_within_prompts(ties.gather(sample.features), sample.prompts), pairs.better, pairs.worse),
         offsets=pairs.margin * unit - (sample.base[pairs.better] - sample.base[pairs.worse]),
-        shares=np.full(len(pairs), 1.0 / max(1, len(pairs))),
+        shares=pairs.shares(),
         low=ties.low,
         high=ties.high,
         centre=ties.centre(default * unit),

@@ -18,7 +18,7 @@ the largest weight, and RL is what makes it vary.
 The path is relative to the data: a ridge of `g · lever / scale` costs g typical offsets when weights move so far
 that a typical pair's rewards change by one (`lever` the mean squared distance of a pair's features, `scale` the
 mean size of an offset), with g from 10, where weights stay at the defaults, down to 10⁻⁵, where none is felt.
-Folds and path are the bootstrap's compiled program with other shares and ridges, every fit started from the one
+Folds and path are refits like the bootstrap's, with other shares and ridges, every fit started from the one
 before it.
 
 Standard errors are by prompt, over all response types at once: pairs of a prompt share completions.
@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 
 from rbrlang.learning.comparisons import FEWEST_PROMPTS
 from rbrlang.learning.fitting.jobs import Job, Options, ticket
-from rbrlang.learning.fitting.problem import Problem, Vector, losses
+from rbrlang.learning.fitting.problem import Problem, Vector, losses, total
 from rbrlang.learning.fitting.solve import paths
 
 FOLDS = 5
@@ -161,7 +161,8 @@ def choose_ridge(jobs: Sequence[Job], keys: tuple[str, ...], options: Options) -
     draws = np.vstack([1 - np.eye(FOLDS, dtype=np.int64), np.ones((1, FOLDS), np.int64)])
     found = paths([job.problem for job in jobs], groups, draws, ridges)
     judged = [_judged(job, weights, group) for job, weights, group in zip(jobs, found, groups, strict=True)]
-    best = int(np.argmin(np.mean([np.mean(one.loss, axis=1) for one in judged], axis=0)))
+    means = [np.sum(job.problem.shares * one.loss, axis=1) for job, one in zip(jobs, judged, strict=True)]
+    best = int(np.argmin(np.mean(means, axis=0)))
     pooled = tuple(_held_out(jobs, judged, best, at) for at in range(len(ridges)))
     chosen = next(at for at, held in enumerate(pooled) if not held.loss.tells and not held.error.tells)
     return RidgePath(
@@ -250,23 +251,23 @@ def _loss(problem: Problem, weights: NDArray[np.float64]) -> Vector:
 
 def _held_out(jobs: Sequence[Job], judged: Sequence[_Judged], best: int, at: int) -> HeldOut:
     """The mean over response types at one ridge, and beside that at the best."""
-    prompts = [job.train.prompt for job in jobs]
 
     def measured(values: Sequence[NDArray[np.float64]]) -> Measured:
-        value, se = _mean([one[at] for one in values], prompts)
-        return Measured(value, se, *_mean([one[at] - one[best] for one in values], prompts))
+        value, se = _mean(jobs, [one[at] for one in values])
+        return Measured(value, se, *_mean(jobs, [one[at] - one[best] for one in values]))
 
     return HeldOut(measured([one.loss for one in judged]), measured([one.error for one in judged]))
 
 
-def _mean(values: Sequence[Vector], prompts: Sequence[NDArray[np.int64]]) -> tuple[float, float]:
+def _mean(jobs: Sequence[Job], values: Sequence[Vector]) -> tuple[float, float]:
     """The mean over response types of the mean over pairs [N], and its standard error, prompts being independent.
 
-    To first order a mean of ratios moves by the sum, over response types, of (values − mean) / pairs of a prompt.
+    To first order a mean of ratios moves by the sum, over response types, of (values − mean) · shares of a prompt's pairs.
     """
-    means = [float(np.mean(one)) for one in values]
+    prompts, shares = [job.train.prompt for job in jobs], [job.problem.shares for job in jobs]
+    means = [total(share, one) for share, one in zip(shares, values, strict=True)]
     moves = np.zeros(1 + max(int(one.max()) for one in prompts))
-    for one, mean, prompt in zip(values, means, prompts, strict=True):
-        moves += np.bincount(prompt, one - mean, len(moves)) / (len(one) * len(values))
+    for one, mean, prompt, share in zip(values, means, prompts, shares, strict=True):
+        moves += np.bincount(prompt, share * (one - mean), len(moves)) / len(values)
     count = len(np.unique(np.concatenate(prompts)))
     return float(np.mean(means)), math.sqrt(float(np.sum(moves**2)) * count / max(1, count - 1))

@@ -34,6 +34,9 @@ AUTOMATIC_RIDGE = 1e-7
 FLOPS = 200_000
 """Products of more multiplications are spread over threads by the BLAS, which on a busy machine wait for each other."""
 
+CHUNK = 65_536
+"""Pairs whose differences are formed at once."""
+
 HINGE_LIKE = 1e4
 """A softplus of this sharpness is within 7e-5 of the hinge, and is solved as one."""
 
@@ -49,20 +52,56 @@ class Pairs:
     # Not `@`: these products are too thin to gain from the threads of a BLAS, which on a busy machine wait
     # for each other (measured on two contended cores, 18,448 × 28: 0.25 ms against 12 ms).
 
-    def gaps(self, weights: Vector) -> Vector:
-        """D·w: how far the better completion of every pair leads, [N]."""
-        scores = np.einsum("nf,f->n", self.features, weights)
+    def gaps(self, weights: Matrix) -> Matrix:
+        """D·w: how far the better completion of every pair leads, [N]; [N, R] for R columns of weights [F, R]."""
+        if weights.ndim == 2 and weights.shape[1] == 1:
+            return self.gaps(weights[:, 0])[:, None]  # several times faster
+        scores = np.einsum("nf,f...->n...", self.features, weights)
         return scores[self.better] - scores[self.worse]
 
-    def pull(self, multipliers: Vector) -> Vector:
-        """Dᵀ·m for multipliers m [N]: one number a feature, [F]."""
+    def pull(self, multipliers: Matrix) -> Matrix:
+        """Dᵀ·m for multipliers m [N]: one number a feature, [F]; [F, R] for R columns of them."""
         count = len(self.features)
-        each = np.bincount(self.better, multipliers, count) - np.bincount(self.worse, multipliers, count)
-        return np.einsum("n,nf->f", each, self.features)
+        if multipliers.ndim == 1:
+            each = np.bincount(self.better, multipliers, count) - np.bincount(self.worse, multipliers, count)
+            return np.einsum("n,nf->f", each, self.features)
+        if multipliers.shape[1] == 1:
+            return self.pull(multipliers[:, 0])[:, None]
+        many = multipliers.shape[1]
+        own, flat = np.arange(many), multipliers.ravel()
+        better, worse = ((of[:, None] * many + own).ravel() for of in (self.better, self.worse))
+        each = np.bincount(better, flat, count * many) - np.bincount(worse, flat, count * many)
+        return np.einsum("nr,nf->fr", each.reshape(count, many), self.features)
+
+    def gram(self, of: NDArray[np.int64], weights: Vector) -> Matrix:
+        """Σ w·d·dᵀ over the rows d [F] of D for pairs of those numbers, with their weights."""
+        found = np.zeros((self.features.shape[1],) * 2)
+        for start in range(0, len(of), CHUNK):
+            found += gram(self.differences(of[start : start + CHUNK]), weights[start : start + CHUNK])
+        return found
 
     def differences(self, of: NDArray[np.int64]) -> Matrix:
         """The rows of D for pairs of those numbers."""
         return self.features[self.better[of]] - self.features[self.worse[of]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Levers:
+    """Few pairs, of which D [N, F] is formed; for the same questions."""
+
+    rows: Matrix
+
+    def gaps(self, weights: Matrix) -> Matrix:
+        """D·w for columns of weights [F, R], [N, R]."""
+        return np.einsum("nf,fr->nr", self.rows, weights)
+
+    def pull(self, multipliers: Matrix) -> Matrix:
+        """Dᵀ·m for columns of multipliers [N, R], [F, R]."""
+        return np.einsum("nr,nf->fr", multipliers, self.rows)
+
+    def gram(self, of: NDArray[np.int64], weights: Vector) -> Matrix:
+        """Σ w·d·dᵀ over the rows d [F] of those numbers, with their weights."""
+        return gram(self.rows[of], weights)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,6 +185,8 @@ def total(shares: Vector, values: Vector) -> float:
 def gram(levers: Matrix, weights: Vector) -> Matrix:
     """Σ w·d·dᵀ over the rows d [F] of the levers, in products too small for threads."""
     count, width = levers.shape
+    if count * width * width <= FLOPS:
+        return levers.T @ (levers * weights[:, None])
     rows = max(1, FLOPS // max(1, width * width))
     whole = count - count % rows
     weighed = levers * weights[:, None]

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 from rbrlang.learning.fitting.fit import FitError, fit
 from rbrlang.learning.fitting.fitted import Unfitted
 from rbrlang.learning.judging.evaluate import RulesAlone
+from rbrlang.learning.preferences import CLASSES, PairSource
 from rbrlang.learning.sample import ClassSource
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.rows.read import Row
@@ -33,9 +36,11 @@ def refit_on(
     *,
     class_source: ClassSource = "auto",
     class_names: Mapping[str, str] | None = None,
+    pairs: Sequence[PairSource] = CLASSES,
+    columns: Mapping[str, str] = MappingProxyType({}),
     seed: int = 0,
 ) -> RulesAlone:
-    """Weights for `rows` fitted without base reward to `training`, less the prompts of `rows`.
+    """Weights for `rows` fitted without base reward to `training`, less the prompts of `rows`; see `fit` for the options.
 
     Raises `FitError` when nothing can be fitted. A response type that cannot keeps the reward's weights, and
     `source` names it.
@@ -44,7 +49,9 @@ def refit_on(
     others = [row for row in training if row.prompt_key not in judged]
     if not others:
         raise FitError("all prompts of the rows to refit on are among those to be judged; give rows of other prompts")
-    table, kept = _weights(reward, others, class_source, class_names, seed)
+    table, kept = _weights(
+        reward, others, class_source=class_source, class_names=class_names, pairs=pairs, columns=columns, seed=seed
+    )
     source = f"refitted without base reward on {len(others)} other rows"
     return RulesAlone(source + _except(kept), np.broadcast_to(table, (len(rows), *table.shape))[_own(reward, rows)])
 
@@ -55,6 +62,8 @@ def refit_across(
     *,
     class_source: ClassSource = "auto",
     class_names: Mapping[str, str] | None = None,
+    pairs: Sequence[PairSource] = CLASSES,
+    columns: Mapping[str, str] = MappingProxyType({}),
     folds: int = FOLDS,
     seed: int = 0,
 ) -> RulesAlone:
@@ -64,25 +73,18 @@ def refit_across(
     kept: set[str] = set()
     for number in np.unique(fold).tolist():
         others = [row for row, other in zip(rows, fold.tolist(), strict=True) if other != number]
-        weights, unfitted = _weights(reward, others, class_source, class_names, seed)
+        weights, unfitted = _weights(
+            reward, others, class_source=class_source, class_names=class_names, pairs=pairs, columns=columns, seed=seed
+        )
         table[fold == number] = weights
         kept.update(unfitted)
     source = f"refitted without base reward in {folds} folds by prompt"
     return RulesAlone(source + _except(sorted(kept)), table[_own(reward, rows)])
 
 
-def _weights(
-    reward: NumpyReward,
-    rows: Sequence[Row],
-    class_source: ClassSource,
-    class_names: Mapping[str, str] | None,
-    seed: int,
-) -> tuple[NDArray[np.float64], list[str]]:
+def _weights(reward: NumpyReward, rows: Sequence[Row], **options: Any) -> tuple[NDArray[np.float64], list[str]]:
     """Weights [responses, max features] and the response types that keep the reward's."""
-    found = fit(
-        reward.circuit, rows, base_reward=None, class_source=class_source, class_names=class_names, held_out=0.0,
-        bootstrap=0, seed=seed,
-    )  # fmt: skip
+    found = fit(reward.circuit, rows, base_reward=None, held_out=0.0, bootstrap=0, **options)
     table = np.asarray(reward.weights, np.float64).copy()
     kept: list[str] = []
     for number, outcome in enumerate(found.responses):

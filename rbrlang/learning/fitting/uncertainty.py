@@ -1,7 +1,7 @@
 """How far would the weights move, and how wrong are they, on other prompts?
 
-Bootstrap: prompts are drawn with replacement, the weights refitted to what was drawn, many times in one
-compiled program. The middle 95 % of a weight over the refits is its interval; the middle 95 % of the
+Bootstrap: prompts are drawn with replacement, the weights refitted to what was drawn, many times side by
+side. The middle 95 % of a weight over the refits is its interval; the middle 95 % of the
 ranking error of each refit on the prompts that it did *not* draw is that of the error. Pairs of one prompt
 share completions, so resampling pairs would make every interval far too narrow.
 
@@ -104,11 +104,12 @@ def _spread(case: Case, weights: Matrix, drawn: NDArray[np.int64]) -> Spread | R
     separated = 0
     for refit, counts in zip(weights, drawn, strict=True):
         gaps = problem.pairs.gaps(refit)
-        mean = total(counts / max(1, int(counts.sum())), losses(problem.offsets - gaps, problem.loss))
+        drawn_shares = counts * problem.shares
+        mean = total(drawn_shares / max(1e-30, float(drawn_shares.sum())), losses(problem.offsets - gaps, problem.loss))
         separated += problem.loss == "hinge" and mean <= SEPARATED * case.solution.scale
         left_out = counts == 0
         if left_out.any():
-            errors.append(float(np.mean(0.5 - 0.5 * np.sign(gaps + case.base_gaps)[left_out])))
+            errors.append(fold_error(problem, case.base_gaps, gaps, left_out))
     if separated > FEW_SEPARATED * len(weights):
         return Refused(
             f"{separated} of {len(weights)} refits ordered every pair that they drew, so that many weights fit as well; "
@@ -130,7 +131,7 @@ def without(problem: Problem, left_out: NDArray[np.bool_]) -> Problem:
     )  # fmt: skip
 
 
-def fold_error(problem: Problem, base_gaps: Vector, weights: Vector, fold: NDArray[np.bool_]) -> float:
-    """Share of the fold's pairs, bool [N], that are ordered wrongly, ties counting half."""
-    lead = problem.pairs.gaps(weights) + base_gaps
-    return float(np.mean(0.5 - 0.5 * np.sign(lead[fold])))
+def fold_error(problem: Problem, base_gaps: Vector, gaps: Vector, fold: NDArray[np.bool_]) -> float:
+    """Share of the fold's pairs, bool [N], that rules that lead by `gaps` [N] and base order wrongly, ties counting half."""
+    lead = (gaps + base_gaps)[fold]
+    return float(np.average(0.5 - 0.5 * np.sign(lead), weights=problem.shares[fold]))

@@ -31,10 +31,9 @@ from rbrlang.diagnostics import suggest
 from rbrlang.learning.judging.evaluate import RulesAlone, picked, scores_of
 from rbrlang.learning.judging.noise import chance
 from rbrlang.learning.judging.resample import Estimate, Prompts, sums
-from rbrlang.learning.sample import Sample, Samples
+from rbrlang.learning.sample import Facts, Sample, Samples
 from rbrlang.logic.circuit import Circuit, ResponseCircuit
 from rbrlang.reward.numpy import NumpyReward
-from rbrlang.rows.read import Row
 
 DEFAULT_REFUSAL = "inability_to_comply"
 
@@ -142,7 +141,6 @@ def _excluded_from_best(circuit: Circuit, response: ResponseCircuit, refusal: st
 
 def behaviour(
     reward: NumpyReward,
-    rows: Sequence[Row],
     samples: Samples,
     meaning: Meaning,
     *,
@@ -160,7 +158,7 @@ def behaviour(
         name = meaning.refusal if complies else meaning.unsafe
         if len(sample.rows) == 0 or (complies and name is None):
             continue
-        known, bad = _holds(reward.circuit, sample, rows, name)
+        known, bad = _holds(reward.circuit, sample, samples.facts, name)
         unknown += int((~known).sum())
         distinct, prompt_of = np.unique(sample.prompts[known], return_inverse=True)
         ones = np.ones(len(prompt_of))
@@ -202,7 +200,7 @@ def _harmonic(pairs: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _holds(
-    circuit: Circuit, sample: Sample, rows: Sequence[Row], name: str | None
+    circuit: Circuit, sample: Sample, facts: Facts, name: str | None
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """For each row of a sample whether it is known, and true, that `name` holds; None is the worst rank."""
     response = sample.response
@@ -211,13 +209,11 @@ def _holds(
         return np.ones(len(sample.rows), np.bool_), ranks[sample.classes] == ranks.max()
     if name in response.classes:
         return np.ones(len(sample.rows), np.bool_), sample.classes == response.classes.index(name)
-    known, true = np.zeros(len(sample.rows), np.bool_), np.zeros(len(sample.rows), np.bool_)
-    for at, position in enumerate(sample.rows.tolist()):
-        row = rows[position]
-        label, p = row.labels.get(name), row.probs.get(name)
-        known[at] = label is not None or p is not None
-        true[at] = label if label is not None else (p is not None and p >= 0.5)
-    return known, true
+    if name not in circuit.propositions:
+        return np.zeros(len(sample.rows), np.bool_), np.zeros(len(sample.rows), np.bool_)
+    label, p = (table[sample.rows, circuit.propositions.index(name)] for table in (facts.labels, facts.probs))
+    said = np.where(np.isnan(label), p, label)
+    return ~np.isnan(said), said >= 0.5
 
 
 def _refused(meaning: Meaning, rates: Rates) -> list[str]:

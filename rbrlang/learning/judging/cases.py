@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rbrlang.learning.judging.evaluate import Inversion, ResponseEvaluation
+from rbrlang.learning.judging.evaluate import Inversion, ResponseEvaluation, picked_once
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.rows.read import Row
 
@@ -84,19 +84,8 @@ def cases_of(
 
     `rows` are those that were evaluated, `base_reward` the column that was used.
     """
-    return tuple(_case(reward, rows, one, base_reward) for one in _varied(found.inversions, most))
-
-
-def _varied(inversions: Sequence[Inversion], most: int) -> list[Inversion]:
-    """The worst ones, but each completion once as long as there are others: the same text five times teaches little."""
-    seen: set[int] = set()
-    fresh: list[int] = []
-    for at, one in enumerate(inversions):
-        if one.better not in seen and one.worse not in seen:
-            fresh.append(at)
-            seen |= {one.better, one.worse}
-    rest = [at for at in range(len(inversions)) if at not in set(fresh)]
-    return [inversions[at] for at in sorted((fresh + rest)[:most])]
+    told = picked_once([(one.better, one.worse) for one in found.inversions], most)
+    return tuple(_case(reward, rows, found.inversions[at], base_reward) for at in told)
 
 
 def _case(reward: NumpyReward, rows: Sequence[Row], one: Inversion, base_reward: str) -> Case:

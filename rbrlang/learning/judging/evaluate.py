@@ -18,8 +18,8 @@ Also counted: known class against most probable class, which shows where grader 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from rbrlang.learning.comparisons import Comparisons, pair_errors
 from rbrlang.learning.judging.histogram import Histogram, histograms
 from rbrlang.learning.judging.resample import Estimate, Prompts, sums
-from rbrlang.learning.sample import UNKNOWN, ClassSource, Sample, sample_rows
+from rbrlang.learning.sample import UNKNOWN, ClassSource, Sample, Samples, sample_rows
 from rbrlang.learning.spread import RewardSpread, spread_of
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.rows.read import Row
@@ -40,6 +40,16 @@ SIGNALS: tuple[Signal, ...] = ("base", "rules", "both")
 Scores = Mapping[Signal, NDArray[np.float64]]
 
 MOST_INVERSIONS = 20
+NOT_BY_CLASS = "completions were not to be ordered by class"
+
+
+class _Telling(Protocol):
+    def to_json(self) -> dict[str, Any]: ...
+
+
+def json_of(part: _Telling | None) -> dict[str, Any] | None:
+    """What a part says in JSON, null where there is none."""
+    return None if part is None else part.to_json()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +62,7 @@ class ByReward:
 
     def to_json(self) -> dict[str, Any]:
         """By name."""
-        base = None if self.base is None else self.base.to_json()
+        base = json_of(self.base)
         return {"base": base, "rules": self.rules.to_json(), "both": self.both.to_json()}
 
 
@@ -163,14 +173,14 @@ class ResponseEvaluation:
             "rows": self.rows,
             "prompts": self.prompts,
             "pairs": self.pairs,
-            "error": None if self.error is None else self.error.to_json(),
-            "ideal_error": None if self.ideal_error is None else self.ideal_error.to_json(),
+            "error": json_of(self.error),
+            "ideal_error": json_of(self.ideal_error),
             "ideal_pairs": self.ideal_pairs,
             "reason": self.reason,
             "class_pairs": [pair.to_json() for pair in self.class_pairs],
             "best_of_n": None if self.picks is None else self.picks.to_json(self.classes),
             "histograms": {one.signal: one.to_json() for one in self.histograms},
-            "reward_spread": None if self.reward_spread is None else self.reward_spread.to_json(),
+            "reward_spread": json_of(self.reward_spread),
             "inversions": [inversion.to_json() for inversion in self.inversions],
             "class_accuracy": self.class_accuracy,
             "classes": {
@@ -231,26 +241,40 @@ def evaluate(
     rules_alone: RulesAlone | None = None,
     seed: int = 0,
     resamples: int = 1000,
+    by_class: bool = True,
+    samples: Samples | None = None,
 ) -> Evaluation:
     """Judge a reward, weights as they are, on rows of known class; see `sample_rows` for the options.
+
+    Where completions are not ordered `by_class`, no pair is compared, and all but spread and confusion is left out.
+    `samples` are those of `sample_rows` with these options, where they are known already.
 
     `reward` is `NumpyReward.from_artefact(…)` or `RuleReward.host`. The same rows and seed give the same
     numbers. Raises `SampleError` for unusable base rewards.
     """
-    samples = sample_rows(reward, rows, base_reward=base_reward, class_source=class_source, class_names=class_names)
-    ids = [row.id for row in rows]
+    if samples is None:
+        samples = sample_rows(reward, rows, base_reward=base_reward, class_source=class_source, class_names=class_names)
+    ids = samples.facts.names
+    found = tuple(
+        _response(sample, scores_of(reward, number, sample, samples.has_base, rules_alone),
+                  _spread(reward, number, sample, samples.has_base), ids, (seed, number), resamples)
+        for number, sample in enumerate(samples.samples)
+    )  # fmt: skip
     return Evaluation(
-        responses=tuple(
-            _response(sample, scores_of(reward, number, sample, samples.has_base, rules_alone),
-                      _spread(reward, number, sample, samples.has_base), ids, (seed, number), resamples)
-            for number, sample in enumerate(samples.samples)
-        ),
+        responses=found if by_class else tuple(map(_unordered, found)),
         class_source=samples.class_source,
         rules_source="artefact" if rules_alone is None else rules_alone.source,
         has_base=samples.has_base,
         seed=seed,
         resamples=resamples,
         set_apart=samples.set_apart,
+    )  # fmt: skip
+
+
+def _unordered(found: ResponseEvaluation) -> ResponseEvaluation:
+    return replace(
+        found, prompts=0, pairs=0, error=None, ideal_error=None, ideal_pairs=0, class_pairs=(), picks=None, histograms=(),
+        inversions=(), reason=NOT_BY_CLASS,
     )  # fmt: skip
 
 
@@ -290,7 +314,7 @@ def _response(
     prompts = Prompts(len(numbers), seed, resamples)
     confusion = np.zeros((count, count + 1), np.int64)
     np.add.at(confusion, (sample.classes, np.where(sample.predicted == UNKNOWN, count, sample.predicted)), 1)
-    errors = _Errors(sample, scores, prompt_of, len(numbers))
+    errors = PairErrors(sample, scores, prompt_of, len(numbers))
     ranks = np.array(response.rank_of)
     of_ideal = ranks[sample.classes[pairs.better]] == 0
     everything = np.ones(len(pairs), np.bool_)
@@ -333,7 +357,7 @@ def by_reward(scores: Scores, estimates: Sequence[Estimate | None]) -> ByReward 
     return None if rules is None or both is None else ByReward(found.get("base"), rules, both)
 
 
-class _Errors:
+class PairErrors:
     """How wrong each comparison is under each reward, and sums of that by prompt."""
 
     def __init__(self, sample: Sample, scores: Scores, prompt_of: NDArray[np.int64], prompts: int) -> None:
@@ -363,6 +387,21 @@ def picked(scores: NDArray[np.float64], prompt_of: NDArray[np.int64], prompts: i
     np.maximum.at(best, prompt_of, scores)
     top = scores == best[prompt_of]
     return top / np.bincount(prompt_of, top, minlength=prompts)[prompt_of]
+
+
+def picked_once(pairs: Sequence[tuple[int, int]], most: int) -> list[int]:
+    """Which of some pairs to show, in order: each completion once as long as there are others.
+
+    The same text five times teaches little.
+    """
+    seen: set[int] = set()
+    fresh: list[int] = []
+    for at, pair in enumerate(pairs):
+        if seen.isdisjoint(pair):
+            fresh.append(at)
+            seen.update(pair)
+    rest = [at for at in range(len(pairs)) if at not in set(fresh)]
+    return sorted((fresh + rest)[:most])
 
 
 def _picks(sample: Sample, scores: Scores, prompt_of: NDArray[np.int64], prompts: Prompts, number: int) -> Picks | None:

@@ -30,7 +30,6 @@ from rbrlang.learning.sample import Samples
 from rbrlang.logic.bdd import FALSE, TRUE, Bdd, NodeBudget
 from rbrlang.logic.circuit import Circuit, Diagram
 from rbrlang.reward.weights import default_weights
-from rbrlang.rows.read import Row
 
 MOST_AXIOMS = 20
 MOST_INFLUENTIAL = 5
@@ -123,20 +122,19 @@ class Suggestions:
         }
 
 
-def suggest_changes(
-    circuit: Circuit, rows: Sequence[Row], samples: Samples, fit_report: Mapping[str, Any] | None
-) -> Suggestions:
+def suggest_changes(circuit: Circuit, samples: Samples, fit_report: Mapping[str, Any] | None) -> Suggestions:
     """Everything that rows of known class suggest, `samples` being those of `sample_rows`.
 
     `fit_report` is the artefact's provenance of its fit (`Fit.to_json()`), None for weights that were not fitted.
     """
     refused: list[str] = []
-    labels = _labels(circuit, rows)
+    said = samples.facts.labels[:, : len(circuit.propositions)]
+    labels = np.where(np.isnan(said), -1.0, said).astype(np.int8)
     if int((labels >= 0).any(axis=1).sum()) < FEWEST_ROWS:
         refused.append(f"axioms and variance: fewer than {FEWEST_ROWS} rows carry labels")
     maybe_zero, why = weights_near_zero(circuit, fit_report)
     refused += why
-    ids = [row.id for row in rows]
+    ids = samples.facts.names
     influential = [
         one
         for sample, centre in zip(samples.samples, default_weights(circuit).astype(np.float64), strict=True)
@@ -151,17 +149,6 @@ def suggest_changes(
     )
 
 
-def _labels(circuit: Circuit, rows: Sequence[Row]) -> NDArray[np.int8]:
-    """Labels [rows, propositions]: 1, 0, or −1 where there is none."""
-    table = np.full((len(rows), len(circuit.propositions)), -1, np.int8)
-    for at, row in enumerate(rows):
-        for column, name in enumerate(circuit.propositions):
-            label = row.labels.get(name)
-            if label is not None:
-                table[at, column] = label
-    return table
-
-
 # --- axioms -------------------------------------------------------------------------------------
 
 
@@ -169,7 +156,7 @@ def axioms_in(circuit: Circuit, labels: NDArray[np.int8], ids: list[str]) -> tup
     """Clauses of two literals in labels [rows, propositions], the most surprising first, none implied by others."""
     if len(labels) == 0:
         return ()
-    atoms = [at for at, atom in enumerate(circuit.atoms) if atom.measure is None]
+    atoms = [at for at, atom in enumerate(circuit.atoms) if atom.asked]
     literals = [(column, value) for column in range(len(atoms)) for value in (True, False)]
     holds = np.stack([labels[:, column] == value for column, value in literals], axis=1).astype(np.float64)
     known = (labels >= 0).astype(np.float64)

@@ -2,6 +2,9 @@
 
 Rates are those of labelled rows, (mistakes + ½) / (rows + 1): a few rows without a mistake do not make a
 perfect grader. Where a side has fewer than 5 rows the policy's declared `@noise` stands in, and is named.
+
+Of a scale or a choice it is how often each value is answered, the likeliest being the answer, where each is true:
+(count + ½) / (rows + half the number of values). Where a value has fewer than 5 rows it is taken to be always found.
 """
 
 from __future__ import annotations
@@ -10,7 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rbrlang.grading.trust.agreement import FEWEST_OF_EACH
+from rbrlang.grading.trust.values import chances_of, labels_of
+from rbrlang.lang.variables import Domain
 from rbrlang.logic.circuit import AtomInfo, Circuit
 from rbrlang.rows.read import Row
 
@@ -49,21 +57,78 @@ class ErrorRate:
         }  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class ValueRates:
+    """How often each value of a scale or a choice is answered: `answered[i][j]` is P(answer j | value i).
+
+    `rows[i]` are behind that, 0 where value `i` is taken to be always found.
+    """
+
+    domain: Domain
+    answered: tuple[tuple[float, ...], ...]
+    rows: tuple[int, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """By value."""
+        values = self.domain.values
+        return {
+            "rows": dict(zip(values, self.rows, strict=True)),
+            "answered": {
+                value: dict(zip(values, row, strict=True)) for value, row in zip(values, self.answered, strict=True)
+            },
+        }
+
+
+def value_rates(domain: Domain, counts: NDArray[np.int64]) -> ValueRates:
+    """The rates of a confusion [true, answered]."""
+    k = len(domain.values)
+    rows = counts.sum(1)
+    told = rows >= FEWEST_OF_EACH
+    answered = np.where(told[:, None], (counts + 0.5) / (rows[:, None] + k / 2), np.eye(k))
+    return ValueRates(domain, tuple(map(tuple, answered.tolist())), tuple(np.where(told, rows, 0).tolist()))
+
+
+def value_rates_from_rows(circuit: Circuit, rows: Sequence[Row]) -> tuple[ValueRates, ...]:
+    """Those of all scales and choices from rows that carry both labels and `probs` of them."""
+    found: list[ValueRates] = []
+    for domain in (variable.domain for variable in circuit.variables):
+        truth, p = labels_of(domain, rows), chances_of(domain, rows)
+        known = (truth >= 0) & ~np.isnan(p).any(1)
+        counts = np.zeros((len(domain.values),) * 2, np.int64)
+        np.add.at(counts, (truth[known], np.nan_to_num(p[known]).argmax(1)), 1)
+        found.append(value_rates(domain, counts))
+    return tuple(found)
+
+
+def value_rates_from_agreement(circuit: Circuit, agreement: object) -> tuple[ValueRates, ...]:
+    """Those of all scales and choices from the JSON of `rbrc agree`, which has their confusions. Raises `AgreementFileError`."""
+    variables = _mapping(agreement).get("variables", {})
+    found: list[ValueRates] = []
+    for domain in (variable.domain for variable in circuit.variables):
+        table = _mapping(_mapping(variables).get(domain.name, {})).get("confusion")
+        counts = np.zeros((len(domain.values),) * 2, np.int64)
+        for i, true in enumerate(domain.values if table is not None else ()):
+            for j, given in enumerate(domain.values):
+                row = _mapping(table).get(true)
+                count = cast("Mapping[str, Any]", row).get(given) if isinstance(row, Mapping) else None
+                if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count < 2**53:
+                    raise AgreementFileError(f"the confusion of `{domain.name}` has no count of `{given}` for `{true}`")
+                counts[i, j] = count
+        found.append(value_rates(domain, counts))
+    return tuple(found)
+
+
 def rates_from_rows(circuit: Circuit, rows: Sequence[Row]) -> tuple[ErrorRate, ...]:
     """Error rates of all propositions from rows that carry both `labels` and `probs` (yes from 0.5)."""
-    found: list[ErrorRate] = []
-    for atom in circuit.atoms:
-        if atom.measure is not None:
-            continue
-        yes, no, missed, claimed = 0, 0, 0, 0
-        for row in rows:
-            label, p = row.labels.get(atom.name), row.probs.get(atom.name)
-            if label is None or p is None:
-                continue
-            yes, no = yes + label, no + (not label)
-            missed, claimed = missed + (label and p < 0.5), claimed + (not label and p >= 0.5)
-        found.append(_rate(atom, claimed, no, missed, yes))
-    return tuple(found)
+    asked = [atom for atom in circuit.atoms if atom.asked]
+    counts = {atom.name: [0, 0, 0, 0] for atom in asked}  # claimed, no, missed, yes
+    for row in rows:
+        for name, count in counts.items():
+            label, p = row.labels.get(name), row.probs.get(name)
+            if label is not None and p is not None:
+                count[2 * label + 1] += 1
+                count[2 * label] += (p >= 0.5) != label
+    return tuple(_rate(atom, *counts[atom.name]) for atom in asked)
 
 
 def rates_from_agreement(circuit: Circuit, agreement: object) -> tuple[ErrorRate, ...]:
@@ -75,7 +140,7 @@ def rates_from_agreement(circuit: Circuit, agreement: object) -> tuple[ErrorRate
     propositions = _mapping(_mapping(agreement).get("propositions"))
     found: list[ErrorRate] = []
     for atom in circuit.atoms:
-        if atom.measure is not None:
+        if not atom.asked:
             continue
         entry = _mapping(propositions.get(atom.name, {}))
         sensitivity, specificity = _value(entry, "sensitivity"), _value(entry, "specificity")
@@ -87,7 +152,8 @@ def rates_from_agreement(circuit: Circuit, agreement: object) -> tuple[ErrorRate
             raise AgreementFileError(f"`{atom.name}` has no counts `support` and `positives`")
         no = support - yes
         found.append(_rate(atom, round((1 - specificity) * no), no, round((1 - sensitivity) * yes), yes))
-    if not any(rate.positives or rate.negatives for rate in found):
+    of_values = value_rates_from_agreement(circuit, agreement)
+    if not any(rate.positives or rate.negatives for rate in found) and not any(any(one.rows) for one in of_values):
         raise AgreementFileError(
             "no proposition of this policy has a measured `sensitivity` and `specificity`; "
             "was it made with `rbrc agree … --format json` for this policy?"

@@ -11,7 +11,8 @@ that was killed, change none of them, and with the writer's cache the same texts
 
 Two kinds of failure are kept apart. A text that was *rejected* (graded as something else, or the model
 wrote nothing) costs an attempt. A text or grade that did not arrive (network, a stopped run) leaves its
-place *open*: no number is made of it, and the same command continues there.
+place *open*: no number is made of it, and the same command continues there. So does a prompt whose row lacks a column
+that the questions name: no text for it could be graded, and none is written.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,13 +29,16 @@ import numpy as np
 from rbrlang.grading.endpoint.writing import Order, Written
 from rbrlang.grading.judge import Judge
 from rbrlang.grading.questions.layout import wanted
-from rbrlang.grading.results import Answer, GradeItem, Invalid, InvalidKind, probability
-from rbrlang.lang.program import Proposition
-from rbrlang.learning.synthesis.specify import Specification, instructions, ordered, specify
+from rbrlang.grading.results import Answer, Distribution, GradeItem, Invalid, InvalidKind, probability
+from rbrlang.grading.unfilled import lacking
+from rbrlang.lang.program import Proposition, Variable
+from rbrlang.learning.synthesis.specify import Specification, allowed, instructions, ordered, specify
 from rbrlang.learning.synthesis.synth import Impossible, prompt_columns, prompts_of
 from rbrlang.logic.circuit import Circuit
 from rbrlang.reward.measure import measure_atoms
 from rbrlang.reward.numpy import NumpyReward
+from rbrlang.reward.shares import put
+from rbrlang.rows.cells import cells
 from rbrlang.rows.conversation import spoken
 from rbrlang.rows.read import Row, row_from
 
@@ -67,7 +71,10 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """How often an instruction was given and followed, by the grader's P(yes) against 1/2."""
+    """How often an instruction was given and followed, by the grader's P(yes) against 1/2.
+
+    Of scales and choices it is that one of the values has it, such as `help >= 4` by P of these.
+    """
 
     proposition: str
     answer: bool
@@ -124,7 +131,7 @@ class _Judged:
 
 def synth_from_model(
     circuit: Circuit,
-    propositions: Sequence[Proposition],
+    questions: Sequence[Proposition | Variable],
     prompts: Sequence[Row],
     per_class: int,
     write: Write,
@@ -136,13 +143,13 @@ def synth_from_model(
 ) -> Composed:
     """`per_class` completions of every class for each prompt of rows, as far as the writer succeeds.
 
-    `propositions` are the program's, in the circuit's order. Rows carry `class` (the intended one, verified),
+    `questions` are the program's, in the circuit's order. Rows carry `class` (the intended one, verified),
     `probs` and `grader` as `rbrc grade` writes them, and their origin in `synthetic`. They carry no `labels`:
     nobody knows the truth. Raises ValueError when a count is not positive or the threshold not in (0, 1].
     """
     if per_class < 1 or attempts < 1 or not 0.0 < threshold <= 1.0:
         raise ValueError("completions per class and attempts have to be 1 or more, the threshold above 0 and at most 1")
-    run = _Run(circuit, propositions, provenance, threshold)
+    run = _Run(circuit, questions, provenance, threshold)
     places = [
         _Place(row, number, klass, copy)
         for number, rows in enumerate(prompts_of(circuit, prompts))
@@ -150,7 +157,7 @@ def synth_from_model(
         for klass in range(len(circuit.responses[number].classes))
         for copy in range(per_class)
     ]
-    pending = places
+    pending = [place for place in places if run.fits(place)]
     for attempt in range(attempts):
         tries = [one for place in pending if (one := run.draw(place, attempt)) is not None]
         if not tries:
@@ -161,25 +168,26 @@ def synth_from_model(
 
 
 def planned_orders(
-    circuit: Circuit, propositions: Sequence[Proposition], prompts: Sequence[Row], per_class: int, seed: int
+    circuit: Circuit, questions: Sequence[Proposition | Variable], prompts: Sequence[Row], per_class: int, seed: int
 ) -> tuple[Order, ...]:
     """The orders of the first round, for an estimate of what a run would cost."""
-    run = _Run(circuit, propositions, Provenance("", "", seed), 1.0)
-    drawn = (
-        run.draw(_Place(row, number, klass, copy), 0)
+    run = _Run(circuit, questions, Provenance("", "", seed), 1.0)
+    places = (
+        _Place(row, number, klass, copy)
         for number, rows in enumerate(prompts_of(circuit, prompts))
         for row in rows
         for klass in range(len(circuit.responses[number].classes))
         for copy in range(per_class)
     )
+    drawn = (run.draw(place, 0) for place in places if run.fits(place))
     return tuple(one.order for one in drawn if one is not None)
 
 
 class _Run:
     def __init__(
-        self, circuit: Circuit, propositions: Sequence[Proposition], provenance: Provenance, threshold: float
+        self, circuit: Circuit, questions: Sequence[Proposition | Variable], provenance: Provenance, threshold: float
     ) -> None:
-        self.circuit, self.propositions = circuit, propositions
+        self.circuit, self.questions = circuit, questions
         self.provenance, self.threshold = provenance, threshold
         self.reward = NumpyReward(circuit)
         self.accepted: dict[_Key, dict[str, Any]] = {}
@@ -188,10 +196,19 @@ class _Run:
         self.failures: Counter[str] = Counter()
         self.open_places: set[_Key] = set()
         self.tried: Counter[tuple[int, int]] = Counter()
-        self.told: Counter[tuple[int, bool]] = Counter()
-        self.followed: Counter[tuple[int, bool]] = Counter()
-        self.unknown: Counter[tuple[int, bool]] = Counter()
+        self.told: Counter[_Literal] = Counter()
+        self.followed: Counter[_Literal] = Counter()
+        self.unknown: Counter[_Literal] = Counter()
         self.impossible: set[tuple[int, int]] = set()
+
+    def fits(self, place: _Place) -> bool:
+        """Whether a text for this place could be graded: its row has the columns that the questions name."""
+        item = _item(self.circuit, place)
+        (asked,) = wanted(self.circuit, (item,))
+        lacked = lacking(self.circuit, item, asked)
+        for answer in list(lacked.values())[:1]:
+            self._leave_open(place, f"the prompt's row: {answer.reason}")
+        return not lacked
 
     def draw(self, place: _Place, attempt: int) -> _Try | None:
         """The specification of an attempt and the order for it; None where the class is impossible."""
@@ -203,7 +220,7 @@ class _Run:
         if specification is None:
             self.impossible.add((place.response, place.klass))
             return None
-        told = instructions(self.circuit, self.propositions, specification)
+        told = instructions(self.circuit, self.questions, specification, _item(self.circuit, place))
         order = Order(ordered(place.row.prompt, told), int(rng.integers(2**31)))
         return _Try(place, attempt, specification, order)
 
@@ -247,10 +264,10 @@ class _Run:
         if not written:
             return []
         items = [
-            GradeItem(
-                f"{_id(self.circuit, one.place)}-{one.attempt}",
-                spoken(one.place.row.prompt, text.text),
-                one.place.response,
+            replace(
+                _item(self.circuit, one.place),
+                id=f"{_id(self.circuit, one.place)}-{one.attempt}",
+                conversation=spoken(one.place.row.prompt, text.text),
             )
             for one, text in written
         ]
@@ -258,9 +275,12 @@ class _Run:
         table = np.full((len(items), len(self.circuit.atoms)), np.nan, np.float32)
         for at, answers in enumerate(given):
             for p, answer in answers.items():
-                value = probability(answer)
-                table[at, p] = np.nan if value is None else value
-            table[at, len(self.propositions) :] = measure_atoms(self.circuit.atoms, items[at].conversation)
+                if isinstance(answer, Distribution):
+                    put(self.circuit, table[at], p - self.circuit.first_variable, answer.p)
+                elif (value := probability(answer)) is not None:
+                    table[at, p] = value
+            measures = self.circuit.measures
+            table[at, measures] = measure_atoms(self.circuit.atoms[measures], items[at].conversation, items[at].cell)
         ids = np.array([item.response for item in items], np.int32)
         chances = self.reward.class_probs(table, ids)
         judged: list[_Judged] = []
@@ -272,36 +292,52 @@ class _Run:
         return judged
 
     def _count(self, judged: _Judged) -> None:
-        for atom, answer in judged.made.specification.literals:
-            if atom >= len(self.propositions):
-                truths = measure_atoms(self.circuit.atoms, spoken((), judged.text.text))
-                p: float | None = float(truths[atom - len(self.propositions)])
+        specification, measures = judged.made.specification, self.circuit.measures
+        for atom, answer in specification.literals:
+            info = self.circuit.atoms[atom]
+            if info.share is not None:
+                continue
+            if info.measure is not None:
+                told, row = spoken((), judged.text.text), judged.made.place.row
+                truths = measure_atoms(self.circuit.atoms[measures], told, row.cell)
+                p: float | None = float(truths[atom - measures.start])
             else:
                 given = judged.answers.get(atom)
                 p = None if given is None else probability(given)
-            self.told[atom, answer] += 1
-            self.followed[atom, answer] += p is not None and (p > 0.5) == answer
-            self.unknown[atom, answer] += p is None
+            self._kept((atom, info.name, answer), p)
+        for number, values in allowed(self.circuit, specification).items():
+            first, domain = self.circuit.domains[number]
+            given = judged.answers.get(self.circuit.first_variable + number)
+            p = math.fsum(given.p[domain.values[v]] for v in values) if isinstance(given, Distribution) else None
+            self._kept((first, " & ".join(domain.said(values)), True), p)
+
+    def _kept(self, literal: _Literal, p: float | None) -> None:
+        self.told[literal] += 1
+        self.followed[literal] += p is not None and (p > 0.5) == literal[2]
+        self.unknown[literal] += p is None
 
     def _row(self, judged: _Judged) -> dict[str, Any]:
         made, place = judged.made, judged.made.place
         response = self.circuit.responses[place.response]
-        names = self.circuit.atom_names
+        names = self.circuit.questions
         failed = {names[p]: a.reason for p, a in judged.answers.items() if isinstance(a, Invalid)}
         data: dict[str, Any] = {
             "id": _id(self.circuit, place),
-            **prompt_columns(place.row),
+            **prompt_columns(place.row, self.circuit.columns),
             "completion": judged.text.text,
             "response_type": response.name,
             "class": response.classes[place.klass],
-            "probs": {names[p]: probability(answer) for p, answer in judged.answers.items()},
+            "probs": {
+                names[p]: dict(answer.p) if isinstance(answer, Distribution) else probability(answer)
+                for p, answer in judged.answers.items()
+            },
             "grader": self.provenance.grader,
             "synthetic": {
                 "from": "llm",
                 "model": self.provenance.model,
                 "seed": self.provenance.seed,
                 "policy": self.circuit.fingerprint,
-                "specification": {names[atom]: answer for atom, answer in made.specification.literals},
+                "specification": dict(self.circuit.said(dict(made.specification.literals))),
                 "attempt": made.attempt + 1,
                 "request_seed": made.order.seed,
                 "finish": judged.text.finish,
@@ -329,10 +365,9 @@ class _Run:
                         response.name, name, len(mine), sum(key in self.accepted for key in keys),
                         sum(key in self.open_places for key in keys), self.tried[number, klass],
                     ))  # fmt: skip
-        names = self.circuit.atom_names
         literals = tuple(
-            Kept(names[atom], answer, self.told[atom, answer], self.followed[atom, answer], self.unknown[atom, answer])
-            for atom, answer in sorted(self.told, key=lambda literal: (literal[0], not literal[1]))
+            Kept(one[1], one[2], self.told[one], self.followed[one], self.unknown[one])
+            for one in sorted(self.told, key=lambda literal: (literal[0], not literal[2], literal[1]))
         )
         impossible = tuple(
             Impossible(self.circuit.responses[n].name, self.circuit.responses[n].classes[k])
@@ -345,10 +380,18 @@ class _Run:
 
 
 _Key = tuple[int, str, int, int]
+_Literal = tuple[int, str, bool]
+"""The atom, the first one of a scale or a choice; what is said, and whether it is to hold."""
 
 
 def _key(place: _Place) -> _Key:
     return place.response, place.row.prompt_key, place.klass, place.copy
+
+
+def _item(circuit: Circuit, place: _Place) -> GradeItem:
+    """The row of a place as a grader sees it, before anything is written."""
+    row = place.row
+    return GradeItem(row.id, row.conversation, place.response, cells=cells(row.raw, circuit.columns))
 
 
 def _id(circuit: Circuit, place: _Place) -> str:

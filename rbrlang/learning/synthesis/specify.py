@@ -10,15 +10,19 @@ al., 2024, appendix on synthetic data) the instructions are appended to the prom
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from rbrlang.lang.program import OF_THE_TRAJECTORY, Proposition
+from rbrlang.grading.questions.prompt import UnfilledError, told
+from rbrlang.grading.results import GradeItem
+from rbrlang.lang.checks import Against
+from rbrlang.lang.program import OF_A_COLUMN, OF_THE_TRAJECTORY, Proposition, Variable
 from rbrlang.learning.synthesis.synth import draw_truth
 from rbrlang.logic.circuit import AtomInfo, Circuit, Diagram, ResponseCircuit
 from rbrlang.reward.measure import measure_atoms
+from rbrlang.rows.cells import Cell, Unfilled, missing
 from rbrlang.rows.conversation import Turn, spoken
 
 
@@ -52,11 +56,11 @@ def specify(
 
 def of_one_turn(circuit: Circuit) -> dict[int, bool]:
     """The atoms that are settled once a completion is one turn of text: no calls, no results, no thoughts."""
-    truths = measure_atoms(circuit.atoms, spoken((), ""))
-    first = len(circuit.propositions)
+    measures = circuit.measures
+    truths = measure_atoms(circuit.atoms[measures], spoken((), ""))
     return {
-        first + at: truth
-        for at, (atom, truth) in enumerate(zip(circuit.atoms[first:], truths, strict=True))
+        measures.start + at: truth == 1.0
+        for at, (atom, truth) in enumerate(zip(circuit.atoms[measures], truths, strict=True))
         if atom.over == "thought" or (atom.measure is not None and atom.measure[0] in OF_THE_TRAJECTORY)
     }
 
@@ -87,7 +91,7 @@ def _reachable(diagram: Diagram, fixed: dict[int, bool]) -> set[int]:
 
 
 def instruction(proposition: Proposition, answer: bool) -> str:
-    """What a writer is told so that a proposition holds (`answer`), or does not.
+    """What a writer is told so that a proposition holds (`answer`), or does not; columns of the row are named in braces.
 
     >>> from rbrlang.source import Source, Span
     >>> nowhere = Span(Source("", ""), 0, 0)
@@ -106,8 +110,11 @@ def instruction(proposition: Proposition, answer: bool) -> str:
     return f"Write the response such that this is {'' if answer else 'not '}true of it: {statement}"
 
 
-def measure_instruction(atom: AtomInfo, answer: bool) -> str:
-    """The same for a measure of the text. Raises ValueError for an atom that is none."""
+def measure_instruction(atom: AtomInfo, answer: bool, cell: Callable[[str], Cell] = missing) -> str:
+    """The same for a measure of the text; `cell` is what the row says in a column.
+
+    Raises ValueError for an atom that is none, `UnfilledError` where the row lacks the column.
+    """
     if atom.measure is None:
         raise ValueError(f"`{atom.name}` is no measure")
     kind, pattern, threshold = atom.measure
@@ -115,23 +122,74 @@ def measure_instruction(atom: AtomInfo, answer: bool) -> str:
         return f"{'Use' if answer else 'Do not use'} these exact characters: {pattern}"
     if kind == "matches":
         return f"{'Include' if answer else 'Avoid'} text that matches this regular expression: {pattern}"
+    if kind == "json":
+        return "Write one JSON value and nothing else." if answer else "Do not write JSON alone."
+    if kind == "json_schema":
+        return f"Write {'' if answer else 'no '}JSON of the form that this schema asks for, and nothing else: {pattern}"
+    if kind in OF_A_COLUMN:
+        said = cell(Against.read(pattern).column)
+        if isinstance(said, Unfilled):
+            raise UnfilledError(said.reason)
+        what = {
+            "equals": "exactly this text", "contains_column": "a text that contains this one",
+        }.get(kind, "a text whose last number is the last one of this text")  # fmt: skip
+        return f"Write {'' if answer else 'anything but '}{what}: {said}"
     if kind in OF_THE_TRAJECTORY:
         raise ValueError(f"`{atom.name}` is of what an assistant does, and no text makes it so")
     what = f"matches of this regular expression: {pattern}" if kind == "count" else kind
     return f"Use {'more than' if answer else 'at most'} {threshold} {what}" + ("" if kind == "count" else ".")
 
 
+def allowed(circuit: Circuit, specification: Specification) -> dict[int, tuple[int, ...]]:
+    """The values of scales and choices that a specification leaves, by the number of each that it speaks of."""
+    found: dict[int, tuple[int, ...]] = {}
+    for number, (first, domain) in enumerate(circuit.domains):
+        steps = {
+            atom - first: answer
+            for atom, answer in specification.literals
+            if 0 <= atom - first < len(domain.values) - 1
+        }
+        if steps:
+            found[number] = domain.allowed(steps)
+    return found
+
+
+def value_instruction(variable: Variable, values: Sequence[int]) -> str:
+    """What a writer is told so that a scale or a choice has one of these values; columns of the row are named in braces."""
+    named: list[str] = []
+    for value in values:
+        about = " ".join(variable.about[value].split())
+        named.append(
+            f"{variable.domain.values[value]} ({about.rstrip('.')})" if about else variable.domain.values[value]
+        )
+    what = f"{named[0]}" if len(named) == 1 else f"one of {', '.join(named)}"
+    scale = variable.domain.values
+    of = f", on a scale from {scale[0]} to {scale[-1]}" if variable.domain.kind == "scale" else ""
+    asked = " ".join((variable.statement.strip() or variable.question).split())
+    return f"Write the response such that the answer to this question is {what}{of}: {asked}"
+
+
 def instructions(
-    circuit: Circuit, propositions: Sequence[Proposition], specification: Specification
+    circuit: Circuit, questions: Sequence[Proposition | Variable], specification: Specification, item: GradeItem
 ) -> tuple[str, ...]:  # fmt: skip
-    """One instruction a literal: first what has to hold, then what must not."""
+    """One instruction a literal, and one a scale or choice: first what has to hold, then what must not, then values.
+
+    `questions` are the program's, `item` is the row that it is about. Raises `UnfilledError` where the row lacks a column that an
+    instruction names.
+    """
     literals = sorted(specification.literals, key=lambda literal: (not literal[1], literal[0]))
-    return tuple(
-        instruction(propositions[atom], answer)
-        if atom < len(propositions)
-        else measure_instruction(circuit.atoms[atom], answer)
-        for atom, answer in literals
-    )
+    said: list[str] = []
+    for atom, answer in literals:
+        asked = questions[atom] if atom < len(circuit.propositions) else None
+        if isinstance(asked, Proposition):
+            said.append(told(asked, instruction(asked, answer), item))
+        elif circuit.atoms[atom].share is None:
+            said.append(measure_instruction(circuit.atoms[atom], answer, item.cell))
+    for number, values in allowed(circuit, specification).items():
+        variable = questions[circuit.first_variable + number]
+        if isinstance(variable, Variable):
+            said.append(told(variable, value_instruction(variable, values), item))
+    return tuple(said)
 
 
 def ordered(prompt: Sequence[Turn], told: Sequence[str]) -> tuple[Turn, ...]:

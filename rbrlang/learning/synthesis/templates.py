@@ -162,8 +162,11 @@ class _Writer:
     def check(self, response: ResponseCircuit) -> None:
         """Raise ValueError for a proposition that decides a class and that the bank does not know."""
         deciding = {atom for atom, _, _ in response.diagram.nodes if atom < len(self.names)}
+        # What a question asks about a column of the row, no phrase of a bank can know.
         unknown = [
-            self.circuit.propositions[p] for p in sorted(deciding) if self.names[p] not in self.bank.propositions
+            self.circuit.propositions[p]
+            for p in sorted(deciding)
+            if self.names[p] not in self.bank.propositions or self.circuit.atoms[p].columns
         ]
         if unknown:
             raise ValueError(
@@ -231,7 +234,10 @@ class _Writer:
                 text = self._compose(truth, sections, asked, pads, rng)
                 if text is None:
                     break
-                whole = (*bits[: len(self.names)], *measure_atoms(self.circuit.atoms, spoken((), text)))
+                whole = (
+                    *bits[: len(self.names)],
+                    *(truth == 1.0 for truth in measure_atoms(self.circuit.atoms, spoken((), text))),
+                )
                 if text not in seen and class_of(self.circuit.responses[response], whole) == klass:
                     return text, self._labels(bits)
         return None

@@ -7,7 +7,7 @@ priors, given the axioms.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from rbrlang import codes
@@ -16,9 +16,10 @@ from rbrlang.diagnostics import Diagnostic, has_errors
 from rbrlang.lang.program import Judged, Monotone, Program, Property, TruthTest
 from rbrlang.logic.assemble import diagram
 from rbrlang.logic.bdd import FALSE, TRUE, NodeBudget
+from rbrlang.logic.circuit import Diagram
 from rbrlang.logic.compile import Compiled, CompiledResponse, compile_formula, too_large
 from rbrlang.logic.findings.lint import lint
-from rbrlang.logic.findings.monotone import Trends, is_strictly
+from rbrlang.logic.findings.monotone import Trends, climb, is_strictly
 from rbrlang.logic.findings.redundant import redundant
 from rbrlang.logic.witness import smallest_witness
 from rbrlang.source import Span
@@ -36,16 +37,21 @@ class ResponseAudit(NamedTuple):
 
 
 class Audit(NamedTuple):
-    """All findings about a program's logic, and a summary per response type that could be decided."""
+    """All findings about a program's logic, and a summary per response type that could be decided.
+
+    `diagrams` are those of a circuit, one a response type, which a program without errors has: they are made once.
+    """
 
     diagnostics: tuple[Diagnostic, ...]
     responses: tuple[ResponseAudit, ...]
+    diagrams: tuple[Diagram, ...] = ()
 
 
-def audit(program: Program, compiled: Compiled, *, whole: bool = True) -> Audit:
+def audit(program: Program, compiled: Compiled, *, whole: bool = True, reported: Collection[Span] = ()) -> Audit:
     """Prove the partition of every response type; run truth tests and properties; lint.
 
-    `whole` says that nothing was left out of the program for a mistake in its text.
+    `whole` says that nothing was left out of the program for a mistake in its text; operands `reported` already are not
+    called needless too.
     """
     auditor = _Auditor(program, compiled)
     diagnostics = list(auditor.axioms())
@@ -69,11 +75,11 @@ def audit(program: Program, compiled: Compiled, *, whole: bool = True) -> Audit:
         diagnostics += auditor.monotones()
     if whole and not has_errors(diagnostics):
         diagnostics += auditor.signs()
-        said = {diagnostic.span for diagnostic in diagnostics}  # a line that is never reached, above all
+        said = {*reported, *(diagnostic.span for diagnostic in diagnostics)}  # a line that is never reached, above all
         diagnostics += [d for d in redundant(program, compiled) if d.span not in said]
         diagnostics += auditor.together()
     diagnostics += lint(program, whole=whole, work=auditor.work)
-    return Audit(tuple(diagnostics), tuple(responses))
+    return Audit(tuple(diagnostics), tuple(responses), tuple(auditor.diagrams))
 
 
 class _Auditor:
@@ -84,6 +90,7 @@ class _Auditor:
         self.names = program.atoms
         self.priors = program.priors
         self.work = compiled.bdd.work
+        self.diagrams: list[Diagram] = []
         # What holds of every text, and is no axiom that an author could change: a count above 9 is above 5. Made now, since
         # what is made within `scratch` is gone at its end.
         both = zip(compiled.axiom_edges, program.axioms, strict=False)
@@ -99,7 +106,7 @@ class _Auditor:
     ) -> Diagnostic:  # fmt: skip
         """A diagnostic with the smallest witness of `edge` within `context`, and its mass."""
         found = smallest_witness(self.bdd, edge, context)
-        witness = None if found is None else tuple((self.names[v], value) for v, value in sorted(found.items()))
+        witness = None if found is None else self.program.said(found)
         return Diagnostic(
             code, message, span, related=related, help=help, witness=witness, mass=self.mass(edge, context),
         )  # fmt: skip
@@ -306,6 +313,8 @@ class _Auditor:
 
     def _against(self, claim: Monotone, compiled: CompiledResponse, trends: Trends) -> Diagnostic | None:
         self.work.at(claim.span)
+        if claim.scale is not None:
+            return self._against_scale(claim, claim.scale, compiled)
         trend = trends.of(claim.atom)
         wrong = trend.worse if claim.up else trend.better
         move = None if wrong == FALSE else trends.move(claim.atom, up=not claim.up)
@@ -315,12 +324,31 @@ class _Auditor:
         spans = {rule.name: rule.span for rule in compiled.response.rules}
         before, after = classes[move.before], classes[move.after]
         direction = "worse" if claim.up else "better"
-        witness = tuple((self.names[v], value) for v, value in sorted({**move.others, claim.atom: True}.items()))
+        witness = self.program.said({**move.others, claim.atom: True})
         return Diagnostic(
             codes.NOT_MONOTONE, f"`{name}` can make `{compiled.response.name}` {direction}: `{before}` becomes `{after}`",
             claim.span, related=((f"with `{name}`", spans[after]), (f"with `!{name}`", spans[before])),
             witness=witness, mass=self.mass(wrong, trends.both(claim.atom)),
             help=f"the witness is `{after}`; with `!{name}` instead it is `{before}`; change the rules or the claim",
+        )  # fmt: skip
+
+    def _against_scale(self, claim: Monotone, scale: int, compiled: CompiledResponse) -> Diagnostic | None:
+        first, domain = self.program.domains[scale]
+        found = climb(self.bdd, compiled, first, domain, up=not claim.up)
+        if found is None:
+            return None
+        classes = compiled.response.classes
+        spans = {rule.name: rule.span for rule in compiled.response.rules}
+        before, after = classes[found.before], classes[found.after]
+        low, high = (domain.values[level] for level in found.levels)
+        direction = "worse" if claim.up else "better"
+        steps = {first + step: holds for step, holds in domain.literals(found.levels[1])}
+        return Diagnostic(
+            codes.NOT_MONOTONE,
+            f"a higher `{domain.name}` can make `{compiled.response.name}` {direction}: `{before}` becomes `{after}`",
+            claim.span, related=((f"at {high}", spans[after]), (f"at {low}", spans[before])),
+            witness=self.program.said({**found.others, **steps}), mass=self.mass(found.wrong, found.both),
+            help=f"the witness is `{after}`; at {low} instead it is `{before}`; change the rules or the claim",
         )  # fmt: skip
 
     def together(self) -> Iterator[Diagnostic]:
@@ -336,6 +364,8 @@ class _Auditor:
                     made = None
                 if made is None or len(made.nodes) > self.compiled.budget:
                     yield too_large(item.response)
+                else:
+                    self.diagrams.append(made)
         # A circuit is made of what was just seen to fit, whatever was asked of the manager before.
         self.bdd.budget = len(self.bdd) + 4 * self.compiled.budget
 
@@ -370,11 +400,34 @@ class _Auditor:
                 )  # fmt: skip
 
 
+_NOT_GIVEN = "every proposition that is not given is false"
+_LOWEST = ", every scale at its lowest level, every choice its first option"
+
+
+def _shown(program: Program, test: TruthTest, true: frozenset[int]) -> tuple[tuple[str, bool], ...]:
+    """What holds in a test, of variables what it gives."""
+    given = dict(test.given)
+    steps = {
+        atom: atom in true
+        for first, domain in program.domains
+        for atom in range(first, first + len(domain.values) - 1)
+        if any(first <= one < first + len(domain.values) - 1 for one in given)
+    }
+    last, first = program.first_measure, len(program.propositions)
+    return program.said({**{atom: True for atom in true if not first <= atom < last}, **steps})
+
+
 def assignment(program: Program, test: TruthTest) -> frozenset[int]:
-    """The atoms that hold in a test: those given, and every smaller threshold of a given measure."""
+    """The atoms that hold in a test: those given, and every smaller threshold of a given measure.
+
+    A variable that is not given has its lowest level, or its first option.
+    """
     given = dict(test.given)
     true = {atom for atom, value in given.items() if value}
-    first = len(program.propositions)
+    for start, domain in program.domains:
+        if not any(start <= atom < start + len(domain.values) - 1 for atom in given):
+            true |= {start + step for step, holds in domain.literals(domain.default) if holds}
+    first = program.first_measure
     highest: dict[tuple[str, str, Judged], int] = {}
     for atom in true:
         if atom >= first:
@@ -391,7 +444,7 @@ def test_failure(program: Program, compiled: Compiled, test: TruthTest) -> Diagn
     item = compiled.responses[test.response]
     if item is None:
         return None
-    if any(value and atom >= len(program.propositions) for atom, value in test.given):
+    if any(value and atom >= program.first_measure for atom, value in test.given):
         compiled.bdd.work.spend(len(program.measures) // 5)
     true = assignment(program, test)
     title = f'test "{test.title}"'
@@ -412,12 +465,11 @@ def test_failure(program: Program, compiled: Compiled, test: TruthTest) -> Diagn
     ]  # fmt: skip
     if len(found) == 1 and found[0] in test.expect:
         return None
-    names = program.atoms
-    compiled.bdd.work.spend((len(names) + len(item.response.rules)) // 20)
+    compiled.bdd.work.spend((len(program.atoms) + len(item.response.rules)) // 20)
     got = " and ".join(f"`{name}`" for name in found) or "no class"
     return Diagnostic(
         codes.TEST_FAILED, f"{title} expects {' or '.join(f'`{e}`' for e in test.expect)}, got {got}", test.span,
         related=tuple((f"`{r.name}` is ruled here", r.span) for r in item.response.rules if r.name in found)[:2],
-        witness=tuple((names[atom], True) for atom in sorted(true)),
-        help="every proposition that is not given is false",
+        witness=_shown(program, test, true),
+        help=_NOT_GIVEN + (_LOWEST if program.variables else ""),
     )  # fmt: skip

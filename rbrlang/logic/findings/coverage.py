@@ -11,12 +11,17 @@ Conditions that no assignment can show (an atom that axioms tie to another) are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import combinations, pairwise
 from typing import NamedTuple
 
+from rbrlang import codes
+from rbrlang.diagnostics import Diagnostic, PolicyError
 from rbrlang.lang.program import Program, TruthTest
-from rbrlang.logic.bdd import FALSE, Bdd
+from rbrlang.lang.variables import Domain
+from rbrlang.logic.bdd import FALSE, TRUE, Bdd, NodeBudget
 from rbrlang.logic.compile import Compiled, CompiledResponse
 from rbrlang.logic.explain import nearest
 from rbrlang.logic.findings.audit import assignment
@@ -53,32 +58,60 @@ class ResponseCoverage:
 
 
 def coverage(program: Program, compiled: Compiled, tests: Iterable[TruthTest]) -> tuple[ResponseCoverage, ...]:
-    """Condition coverage per response type by tests that passed."""
+    """Condition coverage per response type by tests that passed. Raises `PolicyError` where it is too large to decide."""
     runs: dict[int, list[tuple[frozenset[int], frozenset[str]]]] = {}
     for test in tests:
         runs.setdefault(test.response, []).append((assignment(program, test), frozenset(test.expect)))
     found: list[ResponseCoverage] = []
     for number, item in enumerate(compiled.responses):
         if item is not None:
-            with compiled.bdd.scratch():
-                found.append(_Cover(compiled, item).of(runs.get(number, ())))
+            with _within(compiled, item):
+                found.append(_Cover(compiled, item, program.domains).of(runs.get(number, ())))
     return tuple(found)
 
 
-def suggest_cases(compiled: Compiled, item: CompiledResponse, missing: Sequence[Condition]) -> tuple[Case, ...]:
+def suggest_cases(
+    program: Program, compiled: Compiled, item: CompiledResponse, missing: Sequence[Condition]
+) -> tuple[Case, ...]:
     """Few assignments, each with few atoms that hold, that show all those conditions."""
-    with compiled.bdd.scratch():
-        return _Cover(compiled, item).suggest(missing)
+    with _within(compiled, item):
+        return _Cover(compiled, item, program.domains).suggest(missing)
+
+
+@contextmanager
+def _within(compiled: Compiled, item: CompiledResponse) -> Generator[None]:
+    compiled.bdd.work.at(item.response.span)
+    try:
+        with compiled.bdd.scratch():
+            yield
+    except NodeBudget:
+        raise PolicyError([Diagnostic(
+            codes.TOO_LARGE, f"what tests cover of `{item.response.name}` is too large to decide", item.response.span,
+            help="split the response type, or measure the tests of a part of it",
+        )]) from None  # fmt: skip
 
 
 class _Cover:
-    def __init__(self, compiled: Compiled, item: CompiledResponse) -> None:
+    def __init__(self, compiled: Compiled, item: CompiledResponse, domains: Sequence[tuple[int, Domain]]) -> None:
         self.bdd: Bdd = compiled.bdd
         self.bdd.budget = len(self.bdd) + 4 * compiled.budget
         self.item = item
         self.axioms = compiled.axioms
         self.atoms = self.bdd.support(item.classes)
+        self.one = self._one(domains)
         self.shown = dict(self._shown())
+
+    def _one(self, domains: Sequence[tuple[int, Domain]]) -> int:
+        """Where each value of a variable is written as tests write it: what no step of it says is false."""
+        bdd, found = self.bdd, TRUE
+        for first, domain in domains:
+            steps = [bdd.variable(first + step) for step in range(len(domain.values) - 1)]
+            if domain.kind == "scale":
+                pairs = (bdd.disjoin(low, high ^ 1) for low, high in pairwise(steps))
+            else:
+                pairs = (bdd.conjoin(one, other) ^ 1 for one, other in combinations(steps, 2))
+            found = bdd.conjoin(found, bdd.conjoin_all(pairs))
+        return found
 
     def _shown(self) -> Iterator[tuple[Condition, int]]:
         """Where each condition can be shown: assignments allowed with either value, of which one is in the class."""
@@ -90,8 +123,10 @@ class _Cover:
                 low, high = bdd.halves(edge, atom)
                 where = bdd.conjoin(both, bdd.equal(low, high) ^ 1)
                 if where != FALSE:
-                    yield Condition(klass, atom, False), bdd.conjoin(where, variable ^ 1)
-                    yield Condition(klass, atom, True), bdd.conjoin(where, variable)
+                    for value in (False, True):
+                        shown = bdd.conjoin(bdd.conjoin(where, variable ^ (not value)), self.one)
+                        if shown != FALSE:
+                            yield Condition(klass, atom, value), shown
 
     def klass(self, true: frozenset[int]) -> int | None:
         """The class of an assignment; None where the axioms exclude it."""
@@ -127,6 +162,7 @@ class _Cover:
         left = list(missing)
         made: list[tuple[Case, set[Condition]]] = []
         while left:
+            self.bdd.work.spend(len(left))
             flips = nearest(self.bdd, self.shown[left[0]], frozenset())  # the fewest atoms that hold
             assert flips is not None  # a condition that cannot be shown is not counted
             true = frozenset(atom for atom, _ in flips)
@@ -137,6 +173,7 @@ class _Cover:
             left = [condition for condition in left[1:] if condition not in shown]
         kept: list[tuple[Case, set[Condition]]] = []
         for at, (case, shown) in enumerate(made):  # what the others show together needs no case of its own
+            self.bdd.work.spend(len(made) + len(missing) + len(shown) * (len(kept) + len(made) - at))
             others = [s for _, s in (*kept, *made[at + 1 :])]
             if any(c in shown and not any(c in other for other in others) for c in missing):
                 kept.append((case, shown))

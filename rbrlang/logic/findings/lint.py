@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from rbrlang import codes
 from rbrlang.budget import Budget
 from rbrlang.diagnostics import Diagnostic, Fix
+from rbrlang.lang.meaning.variables import values_of
 from rbrlang.lang.program import (
+    Const,
     Formula,
     Otherwise,
     Program,
@@ -19,8 +21,10 @@ from rbrlang.lang.program import (
     ResponseType,
     Unused,
     Var,
+    named,
     walk,
 )  # fmt: skip
+from rbrlang.lang.variables import Share
 
 
 def lint(program: Program, *, whole: bool, work: Budget) -> Iterator[Diagnostic]:
@@ -67,14 +71,22 @@ def _unused(program: Program, work: Budget) -> Iterator[Diagnostic]:
         work.spend(1)
         parts = walk(formula, program.definitions, definitions)
         reached |= {part.atom for part in parts if isinstance(part, Var)}
-    for response in program.responses:
-        reached |= {f.index for f in response.features if f.kind == "proposition"}
+    features = {f.index for response in program.responses for f in response.features if f.kind == "proposition"}
+    reached |= features
+    measured_features = {atom for atom in features if atom >= program.first_measure}
+    variables = {program.variable_of(atom) for atom in reached} if program.variables else set[int | None]()
     root = program.sources[-1].name
     for atom, proposition in enumerate(program.propositions):
         if atom not in reached and proposition.span.source.name == root:
             yield Diagnostic(
                 codes.UNUSED_PROPOSITION, f"no rule or feature reaches `{proposition.name}`", proposition.span,
                 help="use it in a rule, name it under `features`, or remove it",
+            )  # fmt: skip
+    for number, variable in enumerate(program.variables):
+        if number not in variables and variable.span.source.name == root:
+            yield Diagnostic(
+                codes.UNUSED_PROPOSITION, f"no rule or feature reaches `{variable.name}`", variable.span,
+                help="compare it in a rule, name it under `features`, or remove it",
             )  # fmt: skip
     for item in program.unused:
         if item.kind == "import":
@@ -85,13 +97,24 @@ def _unused(program: Program, work: Budget) -> Iterator[Diagnostic]:
             help="use it, or remove it",
         )  # fmt: skip
     for number, definition in enumerate(program.definitions):
-        if number not in definitions and not definition.imported:
+        stands_for = named(definition.formula, program.definitions)
+        weighed = (isinstance(stands_for, Var) and stands_for.atom in measured_features) or _read(program, stands_for)
+        if number not in definitions and not weighed and not definition.imported:
             work.at(definition.span)
             work.spend(3)
             yield Diagnostic(
                 codes.UNUSED_DEFINITION, f"`{definition.name}` is defined but not used", definition.span,
                 help="use it in a rule, or remove it",
             )  # fmt: skip
+
+
+def _read(program: Program, formula: Formula) -> bool:
+    """Whether a formula is a comparison whose chance is a feature."""
+    for number, (first, domain) in enumerate(program.domains):
+        holds = values_of(formula, first, domain)
+        if holds is not None and not isinstance(formula, Const):
+            return any(reading.share == Share(number, tuple(map(float, holds))) for reading in program.readings)
+    return False
 
 
 # Verbs that continue a statement after "and"; words that are as often nouns ("offers", "uses") are left out.

@@ -9,8 +9,10 @@ only assignments count that the axioms allow both ways. Nothing is enumerated.
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import NamedTuple
 
+from rbrlang.lang.variables import Domain
 from rbrlang.logic.bdd import FALSE, Bdd
 from rbrlang.logic.compile import CompiledResponse
 from rbrlang.logic.witness import Assignment, smallest_witness
@@ -76,6 +78,52 @@ class Trends:
                 if others is not None and (found is None or len(others) < len(found.others)):
                     found = Move(before, after, others)
         return found
+
+
+class Climb(NamedTuple):
+    """A way in which a higher level moves the class: the levels by number, the classes, the smallest reason, and where.
+
+    `wrong` are the other facts with which it does so, of `both`, with which the axioms allow the two levels.
+    """
+
+    levels: tuple[int, int]
+    before: int
+    after: int
+    others: Assignment
+    wrong: int
+    both: int
+
+
+def at_value(bdd: Bdd, edge: int, first: int, domain: Domain, value: int) -> int:
+    """A function with a variable's value fixed, over everything else; `first` is the atom of its first step."""
+    for step, holds in domain.literals(value):
+        edge = bdd.halves(edge, first + step)[holds]
+    return edge
+
+
+def climb(bdd: Bdd, item: CompiledResponse, first: int, domain: Domain, *, up: bool) -> Climb | None:
+    """The simplest way in which a higher level of a scale makes the class better (`up`) or worse; None if it never does.
+
+    Levels next to each other come first; others are looked at too, for the axioms may exclude those between.
+    """
+    ranks = item.response.rank_of
+    count = len(domain.values)
+    contexts = [at_value(bdd, item.context, first, domain, value) for value in range(count)]
+    classes = [[at_value(bdd, edge, first, domain, value) for edge in item.classes] for value in range(count)]
+    found: Climb | None = None
+    for low, high in sorted(combinations(range(count), 2), key=lambda pair: pair[1] - pair[0]):
+        if found is not None and high - low > found.levels[1] - found.levels[0]:
+            break
+        both = bdd.conjoin(contexts[low], contexts[high])
+        for before, one in enumerate(classes[low]):
+            for after, other in enumerate(classes[high]):
+                if ranks[before] == ranks[after] or (ranks[after] < ranks[before]) != up:
+                    continue
+                wrong = bdd.conjoin(one, other)
+                others = smallest_witness(bdd, wrong, both)
+                if others is not None and (found is None or len(others) < len(found.others)):
+                    found = Climb((low, high), before, after, others, bdd.conjoin(wrong, both), both)
+    return found
 
 
 def is_strictly(trend: Trend, *, up: bool) -> bool:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, assert_never
 
 from rbrlang import codes
+from rbrlang.budget import Budget
 from rbrlang.lang.program import (
     And,
     AtLeast,
@@ -36,6 +37,7 @@ from rbrlang.logic.findings.audit import audit
 from rbrlang.logic.fingerprint import fingerprint
 from rbrlang.source import Span
 
+_FINDING, _CHANGING = 5, 9  # steps for a part of a formula
 _CHECKS = (codes.TEST_FAILED, codes.PROPERTY_VIOLATED, codes.NOT_MONOTONE)
 
 Change = Literal["negated", "dropped"]
@@ -51,19 +53,33 @@ class Mutant(NamedTuple):
     fate: Fate
 
 
-def mutants(program: Program, root: str) -> Iterator[Mutant]:
-    """Every mutant of the rules and definitions of the file `root`, judged; the program has no errors."""
-    original = fingerprint(program, compile_program(program))
+def mutants(program: Program, root: str, work: Budget | None = None) -> Iterator[Mutant]:
+    """Every mutant of the rules and definitions of the file `root`, judged; the program has no errors.
+
+    All steps are taken from `work`, by default without limit. Raises `SpentError`.
+    """
+    work = work or Budget(None)
+    original = fingerprint(program, compile_program(program, work=work))
+    size = sum(1 for formula in _formulas(program) for _ in walk(formula))
+    work.spend(_FINDING * size)
     for span, literal in _literals(program, root).items():
+        work.at(span)
         changes: list[Change] = ["negated", "dropped"] if literal.droppable else ["negated"]
         for change in changes:
+            work.spend(_CHANGING * size)
             mutated = _changed(program, span, change)
-            compiled = compile_program(mutated)
+            compiled = compile_program(mutated, work=work)
             if None in compiled.responses or fingerprint(mutated, compiled) == original:
                 continue
             errors = [d.code for d in audit(mutated, compiled, whole=False).diagnostics if d.severity == "error"]
             fate: Fate = "checks" if any(code in _CHECKS for code in errors) else "proofs" if errors else "survived"
             yield Mutant(", ".join(literal.owners), span, change, fate)
+
+
+def _formulas(program: Program) -> Iterator[Formula]:
+    yield from (item.formula for item in (*program.definitions, *program.axioms, *program.properties))
+    rules = (rule.formula for response in program.responses for rule in response.rules)
+    yield from (formula for formula in rules if not isinstance(formula, Otherwise))
 
 
 @dataclass(slots=True)

@@ -117,12 +117,20 @@ def redundant(program: Program, compiled: Compiled) -> Iterator[Diagnostic]:
             if not isinstance(rule.formula, Otherwise)
         ]
         every = frozenset[int]().union(*(atoms for _, atoms in mentions))
-        silent[number] = every - set(compiled.bdd.support(item.classes))
+        support = set(compiled.bdd.support(item.classes))
+        for first, domain in program.domains:  # a step says nothing by itself: a variable is silent when all of it is
+            steps = range(first, first + len(domain.values) - 1)
+            if not support.isdisjoint(steps):
+                support.update(steps)
+        silent[number] = every - support
+        said, called = set[str](), program.atoms
         for atom in sorted(silent[number]):
             work.spend(len(mentions) // 10)
             rule = next(rule for rule, atoms in mentions if atom in atoms)
-            if rule.span.source.name == root:
-                name = program.atoms[atom]
+            variable = program.variable_of(atom)
+            name = called[atom] if variable is None else program.variables[variable].name
+            if rule.span.source.name == root and name not in said:
+                said.add(name)
                 yield Diagnostic(
                     codes.INERT_PROPOSITION, f"`{name}` never changes the class of `{item.response.name}`", rule.span,
                     help=f"`{name}` stands in the rules, but whether it holds makes no difference; remove it from them",

@@ -14,7 +14,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast, get_args
 
-from rbrlang.lang.program import Feature, Judged
+from rbrlang.lang.checks import Against
+from rbrlang.lang.program import OF_A_COLUMN, Feature, Judged, PointsOver
+from rbrlang.lang.variables import MAX_VALUES, Domain, Share
 from rbrlang.logic.circuit import (
     AtomInfo,
     Circuit,
@@ -22,6 +24,8 @@ from rbrlang.logic.circuit import (
     ProductForm,
     ProductTerm,
     ResponseCircuit,
+    RubricInfo,
+    Variable,
 )
 from rbrlang.reward.measure import KINDS, PatternError, compile_pattern
 
@@ -99,12 +103,42 @@ def circuit_to_json(circuit: Circuit) -> Json:
                 "cost": a.cost,
                 "measure": None if a.measure is None else list(a.measure),
                 **({} if a.over == "final" else {"over": a.over}),
+                **({"columns": list(a.columns)} if a.columns else {}),
+                **({} if a.rubric is None else {"rubric": list(a.rubric)}),
+                **({} if a.share is None else {"share": [a.share.variable, list(a.share.worth)]}),
+                **({} if a.top is None else {"top": a.top}),
             }
             for a in circuit.atoms
         ],
+        **({"variables": [_variable_to_json(v) for v in circuit.variables]} if circuit.variables else {}),
+        **({"rubrics": [_rubric_to_json(r) for r in circuit.rubrics]} if circuit.rubrics else {}),
         "axioms": _diagram_to_json(circuit.axioms),
         "responses": [_response_to_json(r) for r in circuit.responses],
         "categories": [[name, number] for name, number in circuit.categories],
+    }
+
+
+def _rubric_to_json(rubric: RubricInfo) -> Json:
+    return {
+        "name": rubric.name,
+        "column": rubric.column,
+        "points": rubric.points,
+        "clip": None if rubric.clip is None else list(rubric.clip),
+        "tags": list(rubric.tags),
+        "over": rubric.over,
+        "columns": list(rubric.columns),
+    }
+
+
+def _variable_to_json(variable: Variable) -> Json:
+    return {
+        "name": variable.domain.name,
+        "kind": variable.domain.kind,
+        "values": list(variable.domain.values),
+        "prior": list(variable.prior),
+        "cost": variable.cost,
+        "over": variable.over,
+        "columns": list(variable.columns),
     }
 
 
@@ -201,37 +235,121 @@ class Field:
 
 def circuit_from_json(document: Json) -> Circuit:
     """The circuit that JSON values describe. Raises `DecodeError`."""
-    fingerprint, mode, atoms_field, axioms, responses_field, categories_field = Field(document).fields(
-        "fingerprint", "class_probability", "atoms", "axioms", "responses", "categories"
-    )
-    atoms = tuple(_atom(f) for f in atoms_field.items())
+    fingerprint, mode, atoms_field, axioms, responses_field, categories_field, variables_field, rubrics_field = Field(
+        document
+    ).fields("fingerprint", "class_probability", "atoms", "axioms", "responses", "categories", variables=[], rubrics=[])
+    variables = tuple(_variable(f) for f in variables_field.items())
+    _distinct(variables_field, [v.domain.name for v in variables])
+    atoms = tuple(_atom(f, variables) for f in atoms_field.items())
     _distinct(atoms_field, [a.name for a in atoms])
-    measured = [a.measure is not None for a in atoms]
-    if measured != sorted(measured):
-        raise atoms_field.error("has a measure before a proposition")
-    responses = tuple(_response(f, len(atoms)) for f in responses_field.items())
+    rubrics = tuple(_rubric(f) for f in rubrics_field.items())
+    _distinct(rubrics_field, [r.name for r in rubrics])
+    _in_order(atoms_field, atoms, variables)
+    _rubrics_atoms(atoms_field, atoms, rubrics)
+    truths = sum(a.rubric is None for a in atoms)
+    responses = tuple(_response(f, len(atoms), truths) for f in responses_field.items())
     _distinct(responses_field, [r.name for r in responses])
     categories = tuple(_category(f, len(responses)) for f in categories_field.items())
     _distinct(categories_field, [name for name, _ in categories])
     class_probability = cast(Literal["exact", "product"], mode.choice(("exact", "product")))
     return Circuit(
-        fingerprint.text(), atoms, responses, categories, _diagram(axioms, len(atoms), 0, 2), class_probability
+        fingerprint.text(),
+        atoms,
+        responses,
+        categories,
+        _diagram(axioms, truths, 0, 2),
+        class_probability,
+        rubrics,
+        variables,
     )
 
 
-def _atom(field: Field) -> AtomInfo:
-    name, prior, fp, fn, cost, measure, over = field.fields(
-        "name", "prior", "fp", "fn", "cost", "measure", over="final"
+def _rubric(field: Field) -> RubricInfo:
+    name, column, points, clip, tags, over, columns = field.fields(
+        "name", "column", "points", "clip", "tags", "over", "columns"
     )
+    ends = None if clip.value is None else tuple(end.number() for end in clip.items(2))
+    if ends is not None and not ends[0] < ends[1]:
+        raise clip.error("has its lower end above its upper end")
+    found = tuple(tag.text(empty=True) for tag in tags.items())
+    _distinct(tags, list(found))
+    return RubricInfo(
+        name.text(), column.text(), cast(PointsOver, points.choice(get_args(PointsOver))),
+        None if ends is None else (ends[0], ends[1]), found, cast(Judged, over.choice(get_args(Judged))),
+        tuple(one.text() for one in columns.items()),
+    )  # fmt: skip
+
+
+def _rubrics_atoms(field: Field, atoms: tuple[AtomInfo, ...], rubrics: tuple[RubricInfo, ...]) -> None:
+    """Raises `DecodeError` where the atoms of rubrics are not those of their tags, in order."""
+    expected = [(r, tag) for r, one in enumerate(rubrics) for tag in (range(len(one.tags)) if one.tags else (-1,))]
+    if [a.rubric for a in atoms if a.rubric is not None] != expected:
+        raise field.error("has other features of rubrics than its rubrics have")
+
+
+def _variable(field: Field) -> Variable:
+    name, kind, values, prior, cost, over, columns = field.fields(
+        "name", "kind", "values", "prior", "cost", "over", "columns"
+    )
+    spoken = [value.text() for value in values.items()]
+    if not 2 <= len(spoken) <= MAX_VALUES:
+        raise values.error(f"has {len(spoken)} items, expected 2 to {MAX_VALUES}")
+    _distinct(values, spoken)
+    return Variable(
+        Domain(name.text(), cast(Literal["scale", "choice"], kind.choice(("scale", "choice"))), tuple(spoken)),
+        tuple(p.number(0.0, 1.0) for p in prior.items(len(spoken))),
+        cost.number(0.0),
+        cast(Judged, over.choice(get_args(Judged))),
+        tuple(column.text() for column in columns.items()),
+    )
+
+
+def _in_order(field: Field, atoms: Sequence[AtomInfo], variables: Sequence[Variable]) -> None:
+    """Propositions, the steps of every variable, measures, readings: what the columns of rows rely on."""
+    steps = [share for number, variable in enumerate(variables) for share in variable.domain.steps(number)]
+    first = next((at for at, atom in enumerate(atoms) if not atom.asked), len(atoms))
+    measures = [at for at, atom in enumerate(atoms) if atom.measure is not None]
+    start = first + len(steps)
+    if [atom.share for atom in atoms[first:start]] != steps or measures != list(range(start, start + len(measures))):
+        raise field.error("is not in the order of propositions, steps of variables, measures and readings")
+    behind = [atom.rubric is not None for atom in atoms[start + len(measures) :]]
+    readings = [atom.share for atom in atoms[start + len(measures) :] if atom.rubric is None]
+    if behind != sorted(behind) or None in readings:
+        raise field.error("has a measure before a proposition")
+    if any(None in share.worth for share in readings if share is not None):
+        raise field.error("has a reading that leaves out values")
+
+
+def _atom(field: Field, variables: Sequence[Variable]) -> AtomInfo:
+    name, prior, fp, fn, cost, measure, over, columns, rubric, share, top = field.fields(
+        "name", "prior", "fp", "fn", "cost", "measure", over="final", columns=[], rubric=None, share=None, top=None
+    )
+    place = None if rubric.value is None else rubric.items(2)
+    measured = None if measure.value is None else _measure(measure)
+    if sum(one.value is not None for one in (measure, rubric, share)) > 1:
+        raise field.error("is of several kinds at once")
+    if top.value is not None and measured is None:
+        raise top.error("belongs to a measure")
     return AtomInfo(
         name.text(),
         prior.number(0.0, 1.0),
         fp.number(0.0, 1.0),
         fn.number(0.0, 1.0),
         cost.number(0.0),
-        None if measure.value is None else _measure(measure),
+        measured,
         cast(Judged, over.choice(get_args(Judged))),
+        tuple(column.text() for column in columns.items()),
+        None if place is None else (place[0].integer(0, _MAX_INT), place[1].integer(-1, _MAX_INT)),
+        None if share.value is None else _share(share, variables),
+        None if measured is None or top.value is None else top.integer(measured[2] + 1, _MAX_INT),
     )
+
+
+def _share(field: Field, variables: Sequence[Variable]) -> Share:
+    number, worth = field.items(2)
+    variable = number.integer(0, len(variables))
+    items = worth.items(len(variables[variable].domain.values))
+    return Share(variable, tuple(None if item.value is None else item.number(0.0, 1.0) for item in items))
 
 
 def _measure(field: Field) -> tuple[str, str, int]:
@@ -242,6 +360,11 @@ def _measure(field: Field) -> tuple[str, str, int]:
             compile_pattern(measure[1])
         except PatternError as error:
             raise pattern.error(str(error)) from error
+    if measure[0] in OF_A_COLUMN:
+        try:
+            Against.read(measure[1])
+        except ValueError as error:
+            raise pattern.error(str(error)) from error
     return measure
 
 
@@ -250,7 +373,8 @@ def _category(field: Field, responses: int) -> tuple[str, int]:
     return name.text(empty=True), number.integer(0, responses)
 
 
-def _response(field: Field, atoms: int) -> ResponseCircuit:
+def _response(field: Field, atoms: int, truths: int) -> ResponseCircuit:
+    """Formulas speak of the first `truths` atoms alone: the others are features of rubrics."""
     name, ranks_field, diagram, product, features_field, bounds, margins, atoms_field = field.fields(
         "name", "ranks", "diagram", "product", "features", "bounds", "margins", "atoms"
     )
@@ -259,15 +383,15 @@ def _response(field: Field, atoms: int) -> ResponseCircuit:
         raise ranks_field.error("has no rank, or a rank without a class")
     classes = [c for tier in ranks for c in tier]
     _distinct(ranks_field, classes)
-    features = tuple(_feature(f, len(classes), atoms) for f in features_field.items())
+    features = tuple(_feature(f, len(classes), atoms, truths) for f in features_field.items())
     numbers = [f.integer(0, atoms) for f in atoms_field.items()]
     if numbers != sorted(set(numbers)):
         raise atoms_field.error("is not in ascending order")
     return ResponseCircuit(
         name.text(),
         ranks,
-        _diagram(diagram, atoms, -1, len(classes)),
-        _product(product, atoms, len(classes)),
+        _diagram(diagram, truths, -1, len(classes)),
+        _product(product, truths, len(classes)),
         features,
         tuple(_bounds(f) for f in bounds.items(len(features))),
         tuple(f.number() for f in margins.items(len(classes))),
@@ -275,10 +399,11 @@ def _response(field: Field, atoms: int) -> ResponseCircuit:
     )
 
 
-def _feature(field: Field, classes: int, atoms: int) -> Feature:
+def _feature(field: Field, classes: int, atoms: int, truths: int) -> Feature:
     name, kind_field, index = field.items(3)
     kind = cast(Literal["class", "proposition"], kind_field.choice(("class", "proposition")))
-    return Feature(name.text(), kind, index.integer(0, classes if kind == "class" else atoms))
+    number = index.integer(0, classes if kind == "class" else atoms)
+    return Feature(name.text(), kind, number, kind != "class" and number >= truths)
 
 
 def _bounds(field: Field) -> tuple[float, float]:

@@ -23,7 +23,7 @@ class Weight:
     """
 
     name: str
-    kind: Literal["class", "proposition"]
+    kind: Literal["class", "proposition", "measure", "rubric"]
     value: float
     low: float | None
     high: float | None
@@ -154,7 +154,9 @@ def _weights(artefact: Artefact, fit: Mapping[str, Any]) -> tuple[ResponseWeight
         for feature, value in zip(response.features, row, strict=False):
             low, high = _ends(intervals.get(feature.name))
             name = feature.name
-            weights.append(Weight(name, feature.kind, value, low, high, name in undetermined, name in at_bound))
+            measured = feature.kind == "proposition" and artefact.circuit.atoms[feature.index].measure is not None
+            kind = "rubric" if feature.rubric else "measure" if measured else feature.kind
+            weights.append(Weight(name, kind, value, low, high, name in undetermined, name in at_bound))
         reason = None
         if not entry:
             reason = _text(_mapping(unfitted.get(response.name)).get("reason"))

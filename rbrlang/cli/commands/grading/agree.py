@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from rbrlang.grading.results import GradeItem
-    from rbrlang.grading.trust.assessment import Assessment
+    from rbrlang.grading.endpoint.account import Summary
+    from rbrlang.grading.results import Answer, GradeItem
+    from rbrlang.grading.trust.assessment import Assessment, CriteriaJudged
     from rbrlang.policy import Policy
     from rbrlang.rows.read import Row
 
@@ -59,6 +60,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--disagreements", type=int, default=8, metavar="N", help="how many to show as text (default: 8)"
     )
     parser.add_argument(
+        "--order-effect", action="store_true",
+        help="openai: ask choices again with their options in another order, and say what that changes",
+    )  # fmt: skip
+    parser.add_argument(
         "--details", action="store_true", help="more tables: within response types, thresholds, Brier parts"
     )
     shared.seed_argument(parser, "folds and resamples")
@@ -79,19 +84,26 @@ def run(options: argparse.Namespace) -> int:
     if policy is None:
         return 1
     _check_options(options)
-    gate.parsed(options.gate, gate_names(policy.circuit.propositions, policy.circuit.response_names))
+    circuit = policy.circuit
     from rbrlang.cli import data
-    from rbrlang.cli.commands.grading import agree_json, agree_show
+    from rbrlang.cli.commands.grading import agree_json, agree_show, agree_values
+
+    yes_no = circuit.questions[: circuit.first_variable]
+    of_values = agree_values.gate_names(circuit, order=options.order_effect)
+    gate.parsed(options.gate, (*gate_names(yes_no, circuit.response_names), *of_values))
+    agree_values.check(options, policy)
     from rbrlang.reward.rows import response_ids
 
-    found = data.read(options, options.gold)
     if options.output:
-        found = data.fitted(options.output, found)
+        data.check_output(options.output)
+    found = data.read_kept(options, options.gold, policy.circuit)
     rows = _labelled(found.rows, policy, options.gold)
     ids = response_ids(policy.circuit, rows).tolist()
     unknown = data.check_response_types(rows, ids, options.gold, policy.circuit.response_names)
     outcome = judge(options, policy, rows, len(found.rows) - len(rows))
     values, reasons = gate_values(outcome.assessment)
+    more, why = agree_values.gate_values(outcome.values, order=options.order_effect)
+    values, reasons = values | more, reasons | why
     unmet = gate.failures(options.gate, values, reasons)
     if options.plot:
         from rbrlang.report.plots import draw_agreement
@@ -149,27 +161,35 @@ def _check_options(options: argparse.Namespace) -> None:
             raise UsageError("`--plot` needs the extra `plot`: pip install 'rbrlang[plot]'") from None
 
 
-def _graded(outcome: Outcome, policy: Policy) -> list[dict[str, Any]]:
+def _graded(outcome: Outcome, policy: Policy) -> Iterator[dict[str, Any]]:
     """The rows as `rbrc grade` would write them; cross-validated, each judged by heads that never saw its prompt."""
-    from rbrlang.cli.graders import GradedRows
+    from rbrlang.cli.graded import GradedRows
 
     names = policy.circuit.propositions
-    probs = [{name: None if p != p else p for name, p in zip(names, row, strict=True)} for row in outcome.p.tolist()]
-    rows = tuple(replace(row, probs=given) for row, given in zip(outcome.rows, probs, strict=True))
-    graded = GradedRows(outcome.grader, rows, ({},) * len(rows), None, None, None)
     again = {} if outcome.applied is None else {"calibration": outcome.applied}
-    return [graded.row(at, **again) for at in range(len(rows))]
+    for row, judged in zip(outcome.rows, outcome.p, strict=True):
+        probs = {name: None if p != p else p for name, p in zip(names, judged.tolist(), strict=True)}
+        chances = {name: p for name, p in row.probs.items() if "." in name}
+        graded = GradedRows(outcome.grader, (replace(row, probs=probs | chances),), ({},), None, None, None)
+        yield graded.row(0, **again)
 
 
 _DEST = {"--cross-validate": "folds", "--train": "train"}
 
 
-def _labelled(rows: Sequence[Row], policy: Policy, path: str) -> tuple[Row, ...]:
-    """The rows with a label of a proposition; names what is left out. Raises `UsageError` when nothing is left."""
+def _labelled(rows: Sequence[Row], policy: Policy, path: str) -> Sequence[Row]:
+    """The rows with a label of a question; names what is left out. Raises `UsageError` when nothing is left."""
+    from rbrlang.reward.rubrics import with_met
+    from rbrlang.rows.kept import Kept
+
     known = set(policy.circuit.propositions)
-    strange = Counter(
-        name for row in rows for name, label in row.labels.items() if label is not None and name not in known
-    )
+    kept: Kept[Row] = Kept()
+    strange: Counter[str] = Counter()
+    for row in rows:
+        labelled = {name for name, label in row.labels.items() if label is not None}
+        strange.update(labelled - known)
+        if labelled & known or row.value_labels or with_met(policy.circuit, replace(row, rubrics={})).rubrics:
+            kept.extend((row,))
     derived = {definition.name for definition in policy.program.definitions}
     for name, count in sorted(strange.items()):
         near = suggest(name, sorted(known))
@@ -180,69 +200,158 @@ def _labelled(rows: Sequence[Row], policy: Policy, path: str) -> tuple[Row, ...]
                 f"; did you mean `{near}`?" if near else ""
             )
         warn(f"{path}: `{name}` (labelled in {count} rows) {why}")
-    kept = tuple(row for row in rows if any(row.labels.get(name) is not None for name in known))
     if not kept:
-        names = ", ".join(sorted(known))
-        raise UsageError(f"`{path}` has no label of a proposition of the policy; `labels` of a row may name {names}")
+        names = ", ".join(sorted({*known, *(variable.domain.name for variable in policy.circuit.variables)}))
+        raise UsageError(f"`{path}` has no label of a question of the policy; `labels` of a row may name {names}")
     if len(kept) < len(rows):
         warn(f"{path}: {len(rows) - len(kept)} of {len(rows)} rows have no labels and take no part")
     return kept
 
 
-def judge(options: argparse.Namespace, policy: Policy, rows: tuple[Row, ...], unlabelled: int) -> Outcome:
+def judge(options: argparse.Namespace, policy: Policy, rows: Sequence[Row], unlabelled: int) -> Outcome:
     """Grade the rows, compare with their labels, learn what was asked for and write it."""
     import numpy as np
 
     from rbrlang.cli import graders
-    from rbrlang.cli.commands.grading.grade import tell_costs
-    from rbrlang.grading.results import Abstained, Invalid, Value
+    from rbrlang.cli.commands.grading import agree_values
     from rbrlang.grading.trust import calibrate
-    from rbrlang.grading.trust.assessment import assess
+    from rbrlang.grading.trust.assessment import assess, stacked
+    from rbrlang.grading.trust.values import sure
     from rbrlang.reward.rows import encode, response_ids
+    from rbrlang.rows.kept import Kept, in_blocks
 
     circuit = policy.circuit
     names = circuit.propositions
     ids = response_ids(circuit, rows)
     _, prompts = np.unique(np.array([row.prompt_key for row in rows], np.str_), return_inverse=True)
-    labels = np.array([[_number(row.labels.get(name)) for name in names] for row in rows])
-    invalid: Counter[str] = Counter()
-    notes = [Counter[str]() for _ in names]
-    training = applied = None
+    labels = _numbers(names, (row.labels for row in rows), len(rows))
+    said = _Said()
+    training = None
     if options.folds is not None or options.train is not None:
         folds = options.folds if options.folds is not None else 5
-        items = graders.items_of(rows, ids.tolist())
-        identity, p = _cross_validated(policy, items, labels, options.seed, folds)
+        items = graders.items_of(rows, ids.tolist(), circuit.columns)
+        said.identity, p = _cross_validated(policy, items, labels, options.seed, folds)
         if options.train is not None:
             training = _train(options, policy, items, labels)
+        rows = Kept(replace(row, probs={}) for row in rows)
     else:
         folds = None
-        graded = graders.grade_rows(options, policy, rows, every=True)
-        identity = graded.identity
-        if graded.summary is not None:
-            tell_costs(graded.summary, None)
-        applied = None if graded.calibration is None else graded.calibration.identity
-        p = np.array([[_number(row.probs.get(name)) for name in names] for row in graded.rows])
-        for answers, told in zip(graded.answers, np.isfinite(labels).tolist(), strict=False):
-            for at, answer in answers.items():
-                if isinstance(answer, Invalid) and told[at]:
-                    invalid[answer.reason] += 1
-                elif isinstance(answer, Value) and answer.note:
-                    notes[at][answer.note] += 1
-                elif isinstance(answer, Abstained):
-                    notes[at][answer.reason] += 1
-    measures = encode(circuit, rows)[:, len(names) :].astype(np.float64)
+        rows = said.by(options, policy, rows)
+        p = _numbers(names, (row.probs for row in rows), len(rows))
+    criteria, identity = said.criteria, said.identity
+    values = agree_values.judge(options, policy, rows, prompts)
+    truth, given = (
+        np.vstack([
+            encode(circuit, sure(circuit, some, by_labels=by_labels))[:, len(names) :].astype(np.float64)
+            for _, some in in_blocks(rows)
+        ])
+        for by_labels in (True, False)
+    )  # fmt: skip
     assessment = assess(
-        circuit, np.hstack([labels, measures]), np.hstack([p, measures]), prompts, ids,
-        seed=options.seed, resamples=options.bootstrap, threshold_metric=options.threshold_metric,
+        circuit, np.hstack([labels, truth]), np.hstack([p, given]), prompts, ids,
+        seed=options.seed, resamples=options.bootstrap, threshold_metric=options.threshold_metric, criteria=criteria,
     )  # fmt: skip
     calibration = None
     if options.calibrate is not None:
-        calibration = calibrate.fit(identity, names, labels, p, prompts, options.seed)
+        known = (names, labels, p, prompts)
+        known = known if criteria is None else stacked(circuit, labels, p, prompts, criteria)
+        calibration = calibrate.fit(identity, *known, options.seed)
         calibrate.write(Path(options.calibrate), calibration)
-    said = tuple(max(found, key=lambda note: found[note]) if found else "" for found in notes)
     return Outcome(
-        identity, folds, rows, labels, p, assessment, said, invalid, unlabelled, applied, calibration, training,
+        identity, folds, rows, labels, p, assessment, said.most(len(circuit.questions)), said.invalid, unlabelled,
+        said.applied, calibration, training, values,
     )  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Said:
+    """What a grader said of rows besides P(yes): who it was, failures by reason, and what answers rest on, by question."""
+
+    identity: str = ""
+    applied: str | None = None
+    criteria: CriteriaJudged | None = None
+    invalid: Counter[str] = field(default_factory=Counter[str])
+    notes: dict[int, Counter[str]] = field(default_factory=dict[int, Counter[str]])
+
+    def by(self, options: argparse.Namespace, policy: Policy, rows: Sequence[Row]) -> Sequence[Row]:
+        """Let the grader answer, some rows at a time; gives the rows as graded."""
+        from rbrlang.cli import graders
+        from rbrlang.cli.commands.grading.told import tell_costs
+        from rbrlang.grading.endpoint.account import together
+        from rbrlang.grading.trust.assessment import joined
+        from rbrlang.rows.kept import Kept, in_blocks
+
+        grading = graders.Grading(options, policy, every=True)
+        kept: Kept[Row] = Kept()
+        identities: set[str] = set()
+        summaries: list[Summary] = []
+        criteria: list[CriteriaJudged] = []
+        for first, some in in_blocks(rows, graders.AT_ONCE):
+            graded = grading(some)
+            kept.extend(graded.rows)
+            identities.add(graded.identity)
+            self.applied = self.applied or (None if graded.calibration is None else graded.calibration.identity)
+            summaries += [] if graded.summary is None else [graded.summary]
+            judged = _criteria(policy, some, graded.rows)
+            criteria += [] if judged is None else [replace(judged, rows=judged.rows + first)]
+            for answers, row in zip(graded.answers, some, strict=False):
+                self._count(policy.circuit.questions, answers, row)
+        self.identity = identities.pop() if len(identities) == 1 else "rows"  # only rows were graded by several
+        self.criteria = joined(criteria)
+        summary = together(summaries)
+        if summary is not None:
+            tell_costs(summary, None)
+        return kept
+
+    def _count(self, questions: Sequence[str], answers: Mapping[int, Answer], row: Row) -> None:
+        from rbrlang.grading.results import Abstained, Invalid, Value
+
+        labelled = {*row.value_labels, *(name for name, label in row.labels.items() if label is not None)}
+        for at, answer in answers.items():
+            if isinstance(answer, Invalid) and questions[at] in labelled:
+                self.invalid[answer.reason] += 1
+            elif isinstance(answer, Value) and answer.note:
+                self.notes.setdefault(at, Counter())[answer.note] += 1
+            elif isinstance(answer, Abstained):
+                self.notes.setdefault(at, Counter())[answer.reason] += 1
+
+    def most(self, questions: int) -> tuple[str, ...]:
+        """What most answers to each question rest on."""
+        found = (self.notes.get(at) for at in range(questions))
+        return tuple(max(one, key=lambda note, of=one: of[note]) if one else "" for one in found)
+
+
+def _numbers(names: Sequence[str], said: Iterable[Mapping[str, float | None]], rows: int) -> NDArray[np.float64]:
+    """What rows say of propositions [rows, propositions], NaN for nothing."""
+    import numpy as np
+
+    table = np.empty((rows, len(names)))
+    for at, one in enumerate(said):
+        table[at] = [_number(one.get(name)) for name in names]
+    return table
+
+
+def _criteria(policy: Policy, rows: Sequence[Row], graded: Sequence[Row]) -> CriteriaJudged | None:
+    """The criteria of rows that a person has judged, with what the grader says of them."""
+    import numpy as np
+
+    from rbrlang.cli import graders
+    from rbrlang.grading.criteria import criteria
+    from rbrlang.grading.trust.assessment import CriteriaJudged
+    from rbrlang.reward.rows import response_ids
+
+    circuit = policy.circuit
+    if not circuit.rubrics:
+        return None
+    items = graders.items_of(rows, response_ids(circuit, rows).tolist(), circuit.columns)
+    told = [place for place in criteria(circuit, rows, items).places if place.criterion.met is not None]
+    labels = np.full((len(told), len(circuit.rubrics)), np.nan)
+    p = labels.copy()
+    for at, place in enumerate(told):
+        labels[at, place.rubric] = _number(place.criterion.met)
+        given = graded[place.row].rubrics.get(circuit.rubrics[place.rubric].name)
+        p[at, place.rubric] = _number(None if given is None else given[place.at])
+    return CriteriaJudged(np.array([place.row for place in told], np.int64), labels, p)
 
 
 def _number(value: float | None) -> float:

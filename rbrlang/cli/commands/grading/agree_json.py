@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def to_json(outcome: Outcome, policy: Policy, options: argparse.Namespace) -> dict[str, Any]:
     """What `--format json` prints."""
     plain = outcome.assessment.to_json()
-    for name, note in zip(policy.circuit.propositions, outcome.notes, strict=True):
+    for name, note in zip(plain["propositions"], outcome.notes, strict=False):
         plain["propositions"][name]["note"] = note or None
     found = disagreements(outcome.labels, outcome.p, options.disagreements)
     return {
@@ -27,6 +27,7 @@ def to_json(outcome: Outcome, policy: Policy, options: argparse.Namespace) -> di
         "cross_validated": None if outcome.folds is None else {"folds": outcome.folds, "seed": options.seed, "by": "prompt"},
         "applied_calibration": outcome.applied,
         **plain,
+        "variables": {one.domain.name: one.to_json() for one in outcome.values},
         "compared": outcome.compared,
         "unlabelled_rows": outcome.unlabelled,
         "invalid_answers": dict(outcome.invalid),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from rbrlang.grading.embedded.train import Curve
     from rbrlang.grading.trust.assessment import Assessment
     from rbrlang.grading.trust.calibrate import Calibration
+    from rbrlang.grading.trust.values import ValuesJudged
     from rbrlang.rows.read import Row
 
 
@@ -34,12 +36,13 @@ class Outcome:
     """All that a run found. `p` [rows, propositions] is what was judged; `invalid` counts failures by reason.
 
     `folds` is None where the grader was judged as it is, `notes` say what each proposition's answers rest on,
-    `applied` names the calibration that corrected P(yes), `calibration` is one that was learned.
+    `applied` names the calibration that corrected P(yes), `calibration` is one that was learned. `values` are scales and choices.
+    `rows` are as graded.
     """
 
     grader: str
     folds: int | None
-    rows: tuple[Row, ...]
+    rows: Sequence[Row]
     labels: NDArray[np.float64]
     p: NDArray[np.float64]
     assessment: Assessment
@@ -49,8 +52,10 @@ class Outcome:
     applied: str | None
     calibration: Calibration | None
     training: Training | None
+    values: tuple[ValuesJudged, ...]
 
     @property
     def compared(self) -> int:
         """How many labels met an answer of the grader."""
-        return sum(bool(label == label and p == p) for label, p in zip(self.labels.flat, self.p.flat, strict=True))
+        met = int(((self.labels == self.labels) & (self.p == self.p)).sum())
+        return met + sum(one.support for one in self.values)

@@ -7,13 +7,13 @@ import math
 import re
 import shlex
 import sys
-import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from rbrlang.cli.commands.grading import agree_values
 from rbrlang.cli.commands.grading.agree_json import describe, last_turn
 from rbrlang.cli.tables import show as table
-from rbrlang.cli.terminal import say, shown
+from rbrlang.cli.terminal import excerpt, say, wrapped
 from rbrlang.grading.trust.agreement import Agreement, TooLittle
 from rbrlang.grading.trust.assessment import Assessment, Judged, ResponseClasses, disagreements, wrong
 from rbrlang.grading.trust.bootstrap import FEWEST_PROMPTS, Interval
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 WEAK_BALANCED, WEAK_AUC = 0.75, 0.8
 """A proposition below either is marked, and named among what to do next."""
 _MISCALIBRATED = 0.05
-_EXCERPT = 240
-_WIDTH = 98
 _LEARNED = "head learned"
 _LEGEND = """\
 AUC         how often a true yes gets a higher P than a true no, with its 95 % interval
@@ -42,6 +40,7 @@ def show(outcome: Outcome, policy: Policy, options: argparse.Namespace) -> None:
     found = outcome.assessment
     _head(outcome)
     _propositions(outcome, options.bootstrap)
+    agree_values.show(outcome.values)
     _classes(found, outcome)
     say("")
     if options.details:
@@ -58,15 +57,7 @@ def show(outcome: Outcome, policy: Policy, options: argparse.Namespace) -> None:
     if steps:
         say("What to do next")
         for step in steps:
-            _wrapped(step, "  - ", "    ")
-
-
-def _wrapped(text: str, first: str = "", after: str = "") -> None:
-    lines = textwrap.wrap(
-        text, _WIDTH, initial_indent=first, subsequent_indent=after, break_on_hyphens=False, break_long_words=False
-    )
-    for line in lines or ("",):
-        say(line)
+            wrapped(step, "  - ", "    ")
 
 
 def _two(value: float) -> str:
@@ -86,19 +77,19 @@ def _percent(interval: Interval) -> str:
 
 def _head(outcome: Outcome) -> None:
     found = outcome.assessment
-    _wrapped(f"grader: {outcome.grader}", after="  ")
+    wrapped(f"grader: {outcome.grader}", after="  ")
     if outcome.applied is not None:
-        _wrapped(
+        wrapped(
             f"its P(yes) were corrected by calibration {outcome.applied}; where that was learned from these rows, "
             "Brier and ECE flatter"
         )
     if outcome.folds is not None:
-        _wrapped("every row was judged by heads learned from other prompts only; the heads that ship took no part")
+        wrapped("every row was judged by heads learned from other prompts only; the heads that ship took no part")
     kinds = Counter(_standing(note) for note in outcome.notes if note)
     for kind, count in kinds.most_common(4):
-        _wrapped(f"{count} propositions: {kind}", after="  ")
+        wrapped(f"{count} propositions: {kind}", after="  ")
     if any(kind.startswith(_LEARNED) for kind in kinds):
-        _wrapped(
+        wrapped(
             "where these rows are among those that the heads were learned from, the numbers flatter: judge the way "
             "of learning with --cross-validate 5"
         )
@@ -106,7 +97,7 @@ def _head(outcome: Outcome) -> None:
         f"{found.rows} labelled rows of {found.prompts} prompts, seed {found.seed}, {found.resamples} resamples of prompts"
     )
     for reason, count in outcome.invalid.most_common(5):
-        _wrapped(f"{count} answers are invalid and take no part: {reason}", after="  ")
+        wrapped(f"{count} answers are invalid and take no part: {reason}", after="  ")
     say("")
 
 
@@ -152,13 +143,13 @@ def _propositions(outcome: Outcome, resamples: int) -> None:
         ))  # fmt: skip
         head = ("proposition", "AUC", "", "type", "bal.", "yes found", "no found", "Brier", "ECE", "")
         table("Propositions, weakest first", head, rows, narrow=True)
-    for judged, note in zip(found.propositions, outcome.notes, strict=True):
+    for judged, note in zip(found.propositions, outcome.notes, strict=False):
         if isinstance(judged.result, TooLittle):
             why = f": {note}" if note and not judged.result.support and judged.unanswered else ""
-            _wrapped(f"{judged.name}: not judged: {judged.result.reason}{why}", after="  ")
+            wrapped(f"{judged.name}: not judged: {judged.result.reason}{why}", after="  ")
     few = [judged.name for judged, r in told if resamples and math.isnan(r.auc.low)]
     if few:
-        _wrapped(f"no intervals, as fewer than {FEWEST_PROMPTS} prompts are labelled: {', '.join(few)}")
+        wrapped(f"no intervals, as fewer than {FEWEST_PROMPTS} prompts are labelled: {', '.join(few)}")
     sys.stdout.write(f"{_LEGEND}\n" if rows else "\n")
 
 
@@ -214,7 +205,7 @@ def _classes(found: Assessment, outcome: Outcome) -> None:
         say("Classes: not judged: no row has a class by its labels and one by the grader's answers")
     else:
         always = sum(c.most_frequent for c in found.classes) / found.class_rows
-        _wrapped(
+        wrapped(
             f"Classes that the rules derive from the answers at 0.5: {accuracy.value:.3f} right {_ends(accuracy)} of "
             f"{found.class_rows} rows; always saying each response type's most frequent class would be right "
             f"{always:.3f}"
@@ -262,7 +253,7 @@ def _confusion(response: ResponseClasses) -> None:
 
 def _training(training: Training, found: Assessment, file: str) -> None:
     rows: list[tuple[str, ...]] = []
-    for judged, info, before in zip(found.propositions, training.heads.infos, training.before, strict=True):
+    for judged, info, before in zip(found.propositions, training.heads.infos, training.before, strict=False):
         r = judged.result
         labels = f"{info.positives}/{info.labelled}"
         if not info.learned:
@@ -279,8 +270,8 @@ def _training(training: Training, found: Assessment, file: str) -> None:
         f"{n}: {_two(a) if math.isfinite(a) else '?'}"
         for n, a in zip(training.curve.sizes, training.curve.auc, strict=True)
     ]
-    _wrapped(f"learning curve, mean AUC on a held-out fifth of the prompts by rows learned from: {', '.join(points)}")
-    _wrapped(
+    wrapped(f"learning curve, mean AUC on a held-out fifth of the prompts by rows learned from: {', '.join(points)}")
+    wrapped(
         f"wrote {file}: heads learned from all {found.rows} rows, calibrated, and locked to the propositions' texts "
         f"and to this version's evidence"
     )
@@ -309,12 +300,6 @@ def _calibration(corrections: tuple[Calibrated, ...], file: str) -> None:
 # --- text ---------------------------------------------------------------------------------------
 
 
-def excerpt(text: str, length: int = _EXCERPT) -> str:
-    """A text on one line, safe to print, its middle left out where it is long."""
-    line = shown(" ".join(text.split()))
-    return line if len(line) <= length else f"{line[: length * 2 // 3]} … {line[-length // 3 :]}"
-
-
 def _disagreements(outcome: Outcome, policy: Policy, limit: int) -> None:
     found = disagreements(outcome.labels, outcome.p, limit)
     if not found:
@@ -328,7 +313,7 @@ def _disagreements(outcome: Outcome, policy: Policy, limit: int) -> None:
         say(f"  {name}: people say {'yes' if one.label else 'no'}, the grader P(yes) = {one.p:.2f}  [{row.id}]")
         judged = row.conversation.text(policy.program.propositions[one.proposition].over)
         for who, text in (("asked:    ", last_turn(row)), ("answered: ", judged)):
-            _wrapped(excerpt(text) or "(nothing)", f"    {who}", " " * 14)
+            wrapped(excerpt(text) or "(nothing)", f"    {who}", " " * 14)
         say("")
 
 

@@ -1,21 +1,26 @@
-"""`rbrc grade FILE ROWS -o OUT`: let a grader fill in P(yes)."""
+"""`rbrc grade FILE ROWS -o OUT`: let a grader fill in P(yes), and how likely the values of scales and choices are."""
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rbrlang.cli import options as shared
+from rbrlang.cli.commands.grading.told import Told
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.terminal import say, warn
 
 if TYPE_CHECKING:
-    from rbrlang.cli.graders import GradedRows, Lazily
-    from rbrlang.grading.endpoint.account import Summary
-    from rbrlang.grading.questions.specs import GraderSpec
+    from rbrlang.cli.graded import Lazily
+    from rbrlang.engines.jobs import Done
     from rbrlang.policy import Policy
+    from rbrlang.rows.columns import Names
+    from rbrlang.rows.formats import Kind
+    from rbrlang.rows.pieces import Piece
+    from rbrlang.rows.read import Block
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,9 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="OUT", required=True, help="where to write the rows, `-` for standard output"
     )
-    parser.add_argument(
-        "--all", action="store_true", help="ask every proposition, not only what each response type needs"
-    )
+    parser.add_argument("--all", action="store_true", help="ask every question, not only what each response type needs")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run; its answers must be there")
     parser.add_argument("--dry-run", action="store_true", help="count requests, tokens and cost, and ask no model")
     shared.lazy_argument(parser)
@@ -41,6 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shared.grader_arguments(parser, default="embedded")
     shared.policy_arguments(parser)
     shared.row_arguments(parser)
+    shared.engine_arguments(parser)
     shared.run_with(parser, run)
 
 
@@ -50,39 +54,106 @@ def run(options: argparse.Namespace) -> int:
     if policy is None:
         return 1
     from rbrlang.cli import data, graders
-    from rbrlang.grading.results import Invalid, finite, to_json
-    from rbrlang.reward.rows import response_ids
 
     graders.keep_answers(options, options.output)
     if options.resume and not (options.cache and Path(options.cache).is_file()):
         raise UsageError(f"nothing to resume: `{options.cache}` is not there")
-    found = data.fitted(options.output, data.read(options, options.rows, limit=options.limit))
-    circuit = policy.circuit
-    ids = response_ids(circuit, found.rows).tolist()
-    unknown = data.check_response_types(found.rows, ids, options.rows, circuit.response_names)
+    data.check_output(options.output)
     if options.dry_run:
-        return _dry_run(options, graders.spec_of(options), policy, graders.items_of(found.rows, ids))
-    graded = graders.grade_rows(options, policy, found.rows, every=options.all, lazily=_lazily(options, policy))
-    names = circuit.propositions
-    out: list[dict[str, Any]] = []
-    reasons: Counter[str] = Counter()
-    for at in range(len(graded.rows)):
-        answers = graded.answers[at] if graded.answers else {}
-        failed = {names[p]: a.reason for p, a in answers.items() if isinstance(a, Invalid)}
-        reasons.update(failed.values())
-        columns: dict[str, Any] = {"invalid": failed} if failed else {}
-        if graded.lazy is not None:
-            columns["reward_bounds"] = [finite(float(graded.lazy.lower[at])), finite(float(graded.lazy.upper[at]))]
-        if options.details:
-            columns["answers"] = {names[p]: to_json(a) for p, a in answers.items()}
-        out.append(graded.row(at, **columns))
-    data.write(options.output, out)
-    total = sum(len(answers) for answers in graded.answers)
-    warn(f"{graded.identity}: {total} answers for {len(out)} rows, {reasons.total()} invalid")
+        return _dry_run(options, policy)
+    tally = Graded()
+    rows, bad = data.through(
+        options, Grade(options, policy, data.names(options, policy.circuit)), tally, limit=options.limit
+    )
+    tally.unknown.tell(options.rows, policy.circuit.response_names)
+    told, reasons = tally.told, tally.reasons
+    warn(f"{', '.join(told.identities)}: {told.answers} answers for {rows} rows, {reasons.total()} invalid")
     for reason, count in reasons.most_common(10):
         warn(f"  {count} × {reason}")
-    tell(graded, options.cache)
-    return data.EXIT_SOME_INVALID if reasons or unknown or found.bad else 0
+    told.tell(options.cache)
+    return data.EXIT_SOME_INVALID if reasons or tally.unknown.total or bad else 0
+
+
+class Graded:
+    """What is said of a block's rows, and of all of them: `reasons` are those of invalid answers."""
+
+    def __init__(self) -> None:
+        from rbrlang.cli.data import UnknownTypes
+
+        self.told = Told()
+        self.unknown = UnknownTypes()
+        self.reasons = Counter[str]()
+
+    def add(self, more: Graded) -> None:
+        """Those of later rows."""
+        self.told.add(more.told)
+        self.unknown.update(more.unknown)
+        self.reasons.update(more.reasons)
+
+
+class Grade:
+    """The job: rows to rows with a grader's probabilities."""
+
+    def __init__(self, options: argparse.Namespace, policy: Policy, names: Names) -> None:
+        self.names = names
+        self._options, self._policy = options, policy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Grade, (self._options, self._policy, self.names)
+
+    @property
+    def about(self) -> str:
+        """The policy's sources, with those that it imports: questions are theirs, and no fingerprint holds them."""
+        from rbrlang.engines.jobs import digest
+
+        return digest(self._policy.program.sources, self._policy.program.params)
+
+    def open(self, first: Piece | None = None) -> None:
+        """Make the grader, with the first rows. Raises `UsageError`."""
+        from rbrlang.cli.graders import Grading
+        from rbrlang.rows.write import output_format
+
+        options = self._options
+        self._grading = Grading(options, self._policy, every=options.all, lazily=_lazily(options, self._policy))
+        self._kind: Kind = output_format(options.output).kind
+        if first is not None:
+            self._grading.prepare([row for block in self.read(first) for row in block.rows])
+
+    def read(self, piece: Piece) -> Iterator[Block]:
+        """The piece's rows."""
+        from rbrlang.rows.read import blocks
+
+        return blocks(piece, self.names)
+
+    def finish(self, block: Block) -> Done:
+        """The rows with what the grader says of them."""
+        from rbrlang.engines.jobs import Done
+        from rbrlang.grading.criteria import failures
+        from rbrlang.grading.results import Invalid, finite, to_json
+        from rbrlang.reward.rows import response_ids
+        from rbrlang.rows.write import encoded
+
+        graded = self._grading(block.rows)
+        names = self._policy.circuit.questions
+        tally = Graded()
+        tally.told = Told.of(graded)
+        tally.unknown.add(block.rows, response_ids(self._policy.circuit, block.rows).tolist())
+        out: list[dict[str, Any]] = []
+        for at in range(len(graded.rows)):
+            answers = graded.answers[at] if graded.answers else {}
+            met = graded.met[at] if graded.met else {}
+            failed = {names[p]: a.reason for p, a in answers.items() if isinstance(a, Invalid)} | dict(failures(met))
+            failed |= graded.unasked[at] if graded.unasked else {}
+            tally.reasons.update(failed.values())
+            columns: dict[str, Any] = {"invalid": failed} if failed else {}
+            if graded.lazy is not None:
+                columns["reward_bounds"] = [finite(float(graded.lazy.lower[at])), finite(float(graded.lazy.upper[at]))]
+            if self._options.details:
+                columns["answers"] = {names[p]: to_json(a) for p, a in answers.items()} | {
+                    name: [None if a is None else to_json(a) for a in each] for name, each in met.items()
+                }
+            out.append(graded.row(at, **columns))
+        return Done(encoded(self._kind, out, exact=block.exact), len(out), block.bad, tally)
 
 
 def _lazily(options: argparse.Namespace, policy: Policy) -> Lazily | None:
@@ -92,61 +163,41 @@ def _lazily(options: argparse.Namespace, policy: Policy) -> Lazily | None:
         return None
     if options.all:
         raise UsageError("`--all` asks everything and `--lazy` as little as possible; give one of them")
-    from rbrlang.cli.graders import Lazily
+    from rbrlang.cli.graded import Lazily
     from rbrlang.cli.weights import reward_with
 
     return Lazily(reward_with(policy, options.weights, options.file), options.lazy)
 
 
-def tell(graded: GradedRows, cache: str | None) -> None:
-    """Say on standard error how the answers came about: methods, calibration, what was saved and spent."""
-    from rbrlang.grading.results import Value
-
-    methods = Counter(a.method for answers in graded.answers for a in answers.values() if isinstance(a, Value))
-    if methods:
-        warn("read by " + ", ".join(f"{name} {count}" for name, count in methods.most_common()))
-    if graded.calibration is not None:
-        warn(f"corrected by calibration {graded.calibration.identity}")
-    if graded.lazy is not None:
-        lazy = graded.lazy
-        saved = 1 - lazy.asked / lazy.wanted if lazy.wanted else 0.0
-        warn(f"lazy: asked {lazy.asked} of {lazy.wanted} propositions in {lazy.rounds} rounds, {saved:.0%} saved")
-    if graded.summary is not None:
-        tell_costs(graded.summary, cache)
-
-
-def tell_costs(summary: Summary, cache: str | None) -> None:
-    """Requests, tokens and cost of a run, and how to go on with one that ended early, on standard error."""
-    used = summary.usage
-    warn(
-        f"P(yes) from {summary.reading}; sent {summary.sent} requests ({summary.retried} again, {summary.from_cache} "
-        f"more answered from the cache) in {summary.seconds:.1f} s: {used.prompt} prompt tokens ({used.cached} from the "
-        f"server's cache), {used.completion} answer tokens, cost {summary.cost:.4f}"
-    )
-    for note in summary.notes:
-        warn(note)
-    if summary.stopped:
-        warn(f"the run ended early: {summary.stopped}")
-        if cache:
-            warn(f"what was answered is in `{cache}`; run the same command with --resume to continue")
-
-
-def _dry_run(options: argparse.Namespace, spec: GraderSpec, policy: Policy, items: Any) -> int:
-    from rbrlang.cli import graders
+def _dry_run(options: argparse.Namespace, policy: Policy) -> int:
+    from rbrlang.cli import data, graders
+    from rbrlang.grading.criteria import criteria
     from rbrlang.grading.endpoint.account import estimate, price_of
     from rbrlang.grading.endpoint.cache import AnswerCache
-    from rbrlang.grading.questions.layout import wanted
+    from rbrlang.grading.questions.layout import every_question, wanted
     from rbrlang.grading.questions.specs import OpenAISpec, SystemOneSpec
+    from rbrlang.grading.sight import yes_no
+    from rbrlang.grading.unfilled import askable
+    from rbrlang.reward.rows import response_ids
 
-    every = tuple(range(len(policy.circuit.propositions)))
-    asked = (every,) * len(items) if options.all else wanted(policy.circuit, items)
+    spec = graders.spec_of(options)
+    rows = data.read(options, options.rows, policy.circuit, limit=options.limit).rows
+    ids = response_ids(policy.circuit, rows).tolist()
+    data.check_response_types(rows, ids, options.rows, policy.circuit.response_names)
+    items = graders.items_of(rows, ids, policy.circuit.columns)
+    every = (every_question(policy.circuit),) * len(items)
+    asked = askable(policy.circuit, items, every if options.all else wanted(policy.circuit, items))
+    of_rubrics = criteria(policy.circuit, rows, items)
+    shown, asked = (*items, *of_rubrics.items), (*asked, *of_rubrics.wanted)
+    if yes_no(spec):
+        asked = [tuple(p for p in each if p < policy.circuit.first_variable) for each in asked]
     if not isinstance(spec, OpenAISpec | SystemOneSpec):
-        say(f"{sum(len(w) for w in asked)} answers for {len(items)} rows, nothing to pay")
+        say(f"{sum(len(w) for w in asked)} answers for {len(rows)} rows, nothing to pay")
         return 0
     remote = graders.remote_of(options, spec, policy, items)
     path = Path(options.cache) if options.cache and Path(options.cache).is_file() else None
     with AnswerCache(path) as cache:
-        found = estimate(remote, items, asked, cache, price_of(graders.chosen(options)))
+        found = estimate(remote, shown, asked, cache, price_of(graders.chosen(options)))
     say(
         f"{found.requests} requests, {found.from_cache} of them answered already; at most about "
         f"{found.usage.prompt} prompt tokens and {found.usage.completion} answer tokens, cost {found.cost:.4f}"

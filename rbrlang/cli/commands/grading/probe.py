@@ -87,7 +87,7 @@ def probe_with(options: argparse.Namespace, policy: Policy, identity: str, judge
     found, unusable = _candidates(options, policy)
     try:
         report = probe(
-            policy.program.propositions, reward, judge, found,
+            policy.program.questions, reward, judge, found,
             limit=options.limit, tolerance=options.tolerance, only=options.payload,
         )  # fmt: skip
     except JudgeError as error:
@@ -108,14 +108,14 @@ def _candidates(options: argparse.Namespace, policy: Policy) -> tuple[tuple[Cand
     from rbrlang.grading.trust.bases import Candidate, candidates
 
     if options.data is None:
-        return candidates(policy.program), 0
+        return candidates(policy.program, policy.circuit), 0
     from rbrlang.cli import data, graders
     from rbrlang.reward.rows import response_ids
 
-    found = data.read(options, options.data)
+    found = data.read(options, options.data, policy.circuit)
     ids = response_ids(policy.circuit, found.rows).tolist()
     unknown = data.check_response_types(found.rows, ids, options.data, policy.circuit.response_names)
-    items = graders.items_of(found.rows, ids)
+    items = graders.items_of(found.rows, ids, policy.circuit.columns)
     pool = tuple(Candidate(item, row.klass) for item, row in zip(items, found.rows, strict=True))
     return pool, unknown + len(found.bad)
 
@@ -133,7 +133,7 @@ def _list(options: argparse.Namespace, policy: Policy | None) -> None:
 
         for name, payloads in zip(
             policy.circuit.response_names,
-            suites(policy.program.propositions, reward_with(policy, options.weights, options.file)),
+            suites(policy.program.questions, reward_with(policy, options.weights, options.file)),
             strict=True,
         ):
             listed += [(name, payload) for payload in payloads if payload.name in BUILT]

@@ -59,6 +59,12 @@ def run(options: argparse.Namespace) -> int:
     from rbrlang.cli import data
 
     data.check_output(options.output)
+    if policy.circuit.variables and options.origin == "templates":
+        names = ", ".join(f"`{variable.domain.name}`" for variable in policy.circuit.variables)
+        raise UsageError(
+            f"`--from templates` has phrases for propositions alone, and the policy asks for {names}; `--from rules` draws their "
+            "values, `--from llm` writes for them"
+        )
     prompts, invalid = _prompts(options, policy)
     try:
         match options.origin:
@@ -82,7 +88,7 @@ def _prompts(options: argparse.Namespace, policy: Policy) -> tuple[int | Sequenc
     from rbrlang.cli import data
     from rbrlang.reward.rows import response_ids
 
-    found = data.read(options, options.prompts, prompts_only=True)
+    found = data.read(options, options.prompts, policy.circuit, prompts_only=True)
     ids = response_ids(policy.circuit, found.rows).tolist()
     unknown = data.check_response_types(found.rows, ids, options.prompts, policy.circuit.response_names)
     if unknown == len(found.rows):
@@ -97,7 +103,7 @@ def _from_rules(options: argparse.Namespace, policy: Policy, prompts: int | Sequ
         policy.circuit, prompts, options.per_class, options.seed, base_reward=not options.no_base_reward
     )
     _write(options, policy, drawn.rows)
-    synth_llm.tell_impossible(policy.circuit, drawn.impossible)
+    synth_llm.tell_impossible(policy.circuit, drawn.impossible, one_turn=False)
     return int(bool(drawn.impossible))
 
 

@@ -67,10 +67,15 @@ def compose(options: argparse.Namespace, policy: Policy, prompts: int | Sequence
 
     if options.keep_rejected:
         data.check_output(options.keep_rejected)
-    circuit, propositions = policy.circuit, policy.program.propositions
+    circuit, questions = policy.circuit, policy.program.questions
+    if isinstance(prompts, int) and circuit.columns:
+        named = ", ".join(f"`{column}`" for column in circuit.columns)
+        raise UsageError(
+            f"questions of this policy name the columns {named}: give rows that have them, `--prompts ROWS`"
+        )
     rows = bank_prompts(circuit, prompts, options.seed) if isinstance(prompts, int) else prompts
     if options.dry_run:
-        orders = planned_orders(circuit, propositions, rows, options.per_class, options.seed)
+        orders = planned_orders(circuit, questions, rows, options.per_class, options.seed)
         return _dry_run(options, writer, orders)
     composed, summary = _composed(options, policy, writer, rows)
     if composed.rows or not composed.failures:
@@ -122,7 +127,7 @@ def _composed(
     own = copy(options)
     own.base_url = options.grader_base_url or options.base_url
     # Before a token is spent: a grader that cannot be used says so here.
-    items = graders.items_of(rows, response_ids(policy.circuit, rows).tolist())
+    items = graders.items_of(rows, response_ids(policy.circuit, rows).tolist(), policy.circuit.columns)
     grader = graders.make(own, policy, items, "verifying texts")
 
     def judge(items: Sequence[GradeItem], wanted: Sequence[Sequence[int]]) -> Sequence[Mapping[int, Answer]]:
@@ -135,7 +140,7 @@ def _composed(
         )  # fmt: skip
         try:
             composed = synth_from_model(
-                policy.circuit, policy.program.propositions, rows, options.per_class, model.write, judge,
+                policy.circuit, policy.program.questions, rows, options.per_class, model.write, judge,
                 Provenance(writer.model, grader.identity, options.seed),
                 attempts=options.attempts, threshold=options.threshold,
             )  # fmt: skip
@@ -197,26 +202,19 @@ def _report(composed: Composed) -> None:
         warn(line)
 
 
-def tell_impossible(circuit: Circuit, impossible: Sequence[Impossible]) -> None:
-    """Say which classes no text can have, and that all texts written here are of one turn where that may be why."""
+def tell_impossible(circuit: Circuit, impossible: Sequence[Impossible], *, one_turn: bool) -> None:
+    """Say which classes no completion can have, and that all that is written is of one turn where that may be why."""
     from rbrlang.learning.synthesis.specify import of_one_turn
 
-    settled = [circuit.atoms[at].name for at in of_one_turn(circuit)]
+    settled = [circuit.atoms[at].name for at in of_one_turn(circuit)] if one_turn else []
+    named = ", ".join(f"`{name}`" for name in settled[:3]) + (", …" if len(settled) > 3 else "")
+    why = f" that is one turn without calls and thoughts, as all that is written here; see {named}" if settled else ""
     for missing in impossible:
-        of = f"`{missing.response}.{missing.klass}` has no completion under the priors and axioms"
-        named = ", ".join(f"`{name}`" for name in settled[:3]) + (", …" if len(settled) > 3 else "")
-        warn(
-            of
-            + (
-                f" that is one turn without calls and thoughts, as all that is written here; see {named}"
-                if settled
-                else ""
-            )
-        )
+        warn(f"`{missing.response}.{missing.klass}` has no completion under the priors and axioms{why}")
 
 
 def _tell(options: argparse.Namespace, circuit: Circuit, composed: Composed, summary: Summary | None) -> None:
-    tell_impossible(circuit, composed.impossible)
+    tell_impossible(circuit, composed.impossible, one_turn=True)
     if composed.empty:
         warn(f"{composed.empty} × the model wrote nothing")
     for reason, count in list(composed.failures.items())[:10]:

@@ -18,6 +18,7 @@ from rbrlang.cli.render import dump, mass_text, rest_text, show, to_json
 from rbrlang.cli.terminal import say, shown
 from rbrlang.diagnostics import MOST, Diagnostic, chosen, suggest
 from rbrlang.lang.load import Parser
+from rbrlang.lang.program import Program
 from rbrlang.lang.reading.parse import parse
 
 
@@ -109,7 +110,7 @@ def _check(options: argparse.Namespace, file: str, parser: Parser) -> _Result:
     from rbrlang.mend import mend
 
     def recheck(text: str) -> Checked:
-        return check_text(text, name=file, params=dict(options.params), roots=options.roots, steps=options.steps)
+        return check_text(text, name=file, params=dict(options.params), roots=options.roots, steps=checked.budget)
 
     mended = mend(checked, recheck, unsafe=options.unsafe_fixes)
     if mended.fixed and not replace_text(file, checked.modules[-1].module.source.text, mended.text):
@@ -162,31 +163,40 @@ def _summary(result: _Result) -> str:
     if checked.ok:
         program = checked.program
         tests = len(program.tests)
-        lines[0] += (
-            f" · {len(program.propositions)} propositions · {tests} tests · fingerprint {checked.fingerprint[:12]}"
-        )
+        kinds = [variable.domain.kind for variable in program.variables]
+        asked = [f"{len(program.propositions)} propositions"] * (not kinds or bool(program.propositions))
+        asked += [f"{n} {kind}{'s' * (n > 1)}" for kind in ("scale", "choice") if (n := kinds.count(kind))]
+        lines[0] += f" · {' · '.join(asked)} · {tests} tests · fingerprint {checked.fingerprint[:12]}"
         for response, item in zip(program.responses, checked.audit.responses, strict=True):
             masses = " · ".join(f"{c} {mass_text(m)}" for c, m in zip(response.classes, item.masses, strict=True))
-            lines.append(f"  {item.name}: a partition over {len(item.atoms)} propositions ({masses})")
+            over = f"{len(_asked(program, item.atoms))} {'questions' if program.variables else 'propositions'}"
+            lines.append(f"  {item.name}: a partition over {over} ({masses})")
     return "\n".join(lines) + "\n"
+
+
+def _asked(program: Program, atoms: Sequence[int]) -> tuple[str, ...]:
+    """What atoms are: propositions, measures, and the scales and choices that they are steps of."""
+    of, called = ((atom, program.variable_of(atom)) for atom in atoms), program.atoms
+    names = (called[atom] if number is None else program.variables[number].name for atom, number in of)
+    return tuple(dict.fromkeys(names))
 
 
 def _report(results: Sequence[_Result], found: Sequence[Diagnostic], not_shown: int) -> dict[str, Any]:
     policies: list[dict[str, Any]] = []
     for file, checked, fixed in results:
-        names = checked.program.atoms
         responses = {response.name: response for response in checked.program.responses}
         policies.append({
             "file": file,
             "fixed": len(fixed),
             "fingerprint": checked.fingerprint if checked.ok else None,
             "propositions": [p.name for p in checked.program.propositions],
+            "variables": [{"name": v.name, "kind": v.domain.kind, "values": list(v.domain.values)} for v in checked.program.variables],
             "response_types": [
                 {
                     "name": item.name,
                     "ranks": [list(tier) for tier in responses[item.name].ranks],
                     "partition": item.partition,
-                    "propositions": [names[atom] for atom in item.atoms],
+                    "propositions": list(_asked(checked.program, item.atoms)),
                     "classes": {
                         c: {"mass": m} for c, m in zip(responses[item.name].classes, item.masses, strict=True)
                     },

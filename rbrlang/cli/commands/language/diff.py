@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rbrlang.budget import Budget
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.render import dump, mass_text, witness_text
@@ -76,12 +77,13 @@ def run(options: argparse.Namespace) -> int:
     if (options.new is None) == (options.against is None):
         raise UsageError("name two policies, or one and `--against git:REV`")
     guards = [_guard(text) for text in options.fail_if]
+    budget = Budget(options.steps)
     if options.against:
         with tempfile.TemporaryDirectory(prefix="rbrc-diff-") as folder:
-            old = shared.policy(options, str(_checked_out(options.against, Path(options.old), Path(folder))))
-        new = shared.policy(options, options.old)
+            old = shared.policy(options, str(_checked_out(options.against, Path(options.old), Path(folder))), budget)
+        new = shared.policy(options, options.old, budget)
     else:
-        old, new = shared.policy(options, options.old), shared.policy(options, options.new)
+        old, new = shared.policy(options, options.old, budget), shared.policy(options, options.new, budget)
     if old is None or new is None:
         return 1
     renamed = _renamed(options.rename, old, new)

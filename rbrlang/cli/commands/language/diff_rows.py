@@ -41,7 +41,7 @@ class RowDiff:
 
 def compare(options: argparse.Namespace, old: Policy, new: Policy, renamed: Mapping[str, str]) -> RowDiff:
     """Class and reward of every row under both policies. Rows without `probs` are read by their `labels`."""
-    found = data.read(options, options.data)
+    found = data.read(options, options.data, new.circuit)
     rows = [*found.rows]
     if not any(row.probs for row in rows):
         rows = [*with_labels_as_probs(rows)]

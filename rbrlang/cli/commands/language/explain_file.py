@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rbrlang.budget import SpentError
 from rbrlang.cli import options as shared
 from rbrlang.cli.commands.language.graph import response_named
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.render import dump, witness_text
 from rbrlang.cli.terminal import say, warn
-from rbrlang.lang.program import TruthTest
-from rbrlang.logic.explain import Explanation, Facts, explain, names, nearest
+from rbrlang.lang.program import Program, TruthTest
+from rbrlang.logic.explain import Explanation, Facts, explain, nearest
 from rbrlang.logic.findings.audit import assignment
 from rbrlang.policy import Policy, check_text
 
@@ -41,7 +43,8 @@ def run(options: argparse.Namespace) -> int:
     checked = case.policy.checked
     item = checked.compiled.responses[case.response]
     assert item is not None  # a response type that is too large is an error of the policy
-    found = explain(checked.compiled.bdd, item, checked.compiled.axioms, case.true)
+    readings = checked.program.read(case.true)
+    found = explain(checked.compiled.bdd, item, checked.compiled.axioms, case.true, readings)
     if found is None:
         broken = [
             " ".join(axiom.formula.span.text.split()) for axiom, edge in
@@ -67,7 +70,11 @@ def _given(options: argparse.Namespace, policy: Policy) -> _Case:
     given = f"  given {options.given}\n" if options.given.strip() else ""
     source = policy.checked.modules[-1].module.source
     asked = f'{source.text}\ntest "what was asked" for {response.name} {{\n{given}  expect {response.classes[0]}\n}}\n'
-    checked = check_text(asked, name=source.name, params=dict(options.params), roots=options.roots)
+    budget = policy.checked.budget
+    checked = check_text(asked, name=source.name, params=dict(options.params), roots=options.roots, steps=budget)
+    if budget.spent:
+        raise SpentError(budget)
+    checked.held()
     problems = [
         d for d in checked.diagnostics
         if d.severity == "error" and d.span.start >= len(source.text) and d.code.id != "RBR3006"
@@ -90,12 +97,14 @@ def _row(options: argparse.Namespace, policy: Policy) -> _Case:
         raise UsageError(f"`--row {options.row}` is not ROWS:ID, a file of rows and the id of one")
     from rbrlang.cli import data
     from rbrlang.reward.numpy import NumpyReward
+    from rbrlang.reward.rubrics import reasons as rubric_reasons
+    from rbrlang.reward.rubrics import size, with_met
     from rbrlang.rows.read import with_labels_as_probs
 
-    rows = [row for row in data.read(options, path).rows if row.id == wanted]
+    rows = [row for row in data.read(options, path, policy.circuit).rows if row.id == wanted]
     if not rows:
         raise UsageError(f"`{path}` has no row with the id `{wanted}`")
-    row: Row = rows[0] if rows[0].probs else with_labels_as_probs(rows[:1])[0]
+    row: Row = rows[0] if rows[0].probs else with_met(policy.circuit, with_labels_as_probs(rows[:1])[0])
     reward = NumpyReward(policy.circuit)
     probs, ids = reward.encode([row]), reward.response_ids([row])
     known = [response.name for response in policy.program.responses]
@@ -103,6 +112,9 @@ def _row(options: argparse.Namespace, policy: Policy) -> _Case:
     if number < 0:
         raise UsageError(f"the policy does not map row `{wanted}` to a response type; name one with `--for`")
     ids[:] = number
+    first = len(policy.circuit.atoms) - size(policy.circuit)
+    unrated = rubric_reasons(policy.circuit, number, row)
+    probs[:, first:][probs[:, first:] != probs[:, first:]] = 0.0  # a class needs no rubric
     reasons = reward.reasons(probs, ids)
     if reasons[0] is not None:
         raise UsageError(f"row `{wanted}` has no class: {reasons[0]}")
@@ -110,7 +122,7 @@ def _row(options: argparse.Namespace, policy: Policy) -> _Case:
     chances = reward.class_probs(probs, ids)[0].tolist()
     addends = reward.contributions(probs, ids)[0].tolist()[1:]
     values = reward.features(probs, ids)[0].tolist()
-    atoms = policy.program.atoms
+    answers, unsure = _answers(policy.program, probs[0, :first].tolist(), response.atoms)
     graded = {
         "id": row.id,
         "class_probs": dict(zip(response.classes, chances, strict=False)),
@@ -119,10 +131,38 @@ def _row(options: argparse.Namespace, policy: Policy) -> _Case:
             {"feature": f.name, "value": value, "reward": addend}
             for f, value, addend in zip(response.features, values, addends, strict=False)
         ],
-        "unsure": {atoms[a]: float(probs[0, a]) for a in response.atoms if 0.05 < probs[0, a] < 0.95},
+        "unsure": unsure,
+        **({"left_out": list(unrated)} if unrated else {}),
     }
-    answers = {atom: bool(p > 0.5) for atom, p in enumerate(probs[0].tolist()) if not math.isnan(p)}
     return _Case(policy, number, _allowed(policy, answers), graded)
+
+
+def _answers(
+    program: Program, probs: list[float], reached: Sequence[int]
+) -> tuple[dict[int, bool], dict[str, float]]:  # fmt: skip
+    """What is more likely than not of each atom, and the likeliest value of each variable; and what is unsure of `reached`."""
+    answers: dict[int, bool] = {}
+    unsure: dict[str, float] = {}
+    ramps = {program.first_measure + at for at, measure in enumerate(program.measures) if measure.top is not None}
+    for atom, p in enumerate(probs):
+        if program.variable_of(atom) is None and not math.isnan(p) and atom not in ramps:
+            answers[atom] = p > 0.5
+            if atom in reached and 0.05 < p < 0.95:
+                unsure[program.atoms[atom]] = p
+    for first, domain in program.domains:
+        steps = probs[first : first + len(domain.values) - 1]
+        if any(map(math.isnan, steps)):
+            continue
+        each = [
+            math.prod(steps[step] if holds else 1.0 - steps[step] for step, holds in domain.literals(value))
+            for value in range(len(domain.values))
+        ]
+        answers.update({first + step: holds for step, holds in domain.literals(each.index(max(each)))})
+        if any(first + step in reached for step in range(len(steps))):
+            unsure.update(
+                {f"{domain.name} == {v}": p for v, p in zip(domain.values, each, strict=True) if 0.05 < p < 0.95}
+            )
+    return answers, unsure
 
 
 def _allowed(policy: Policy, answers: dict[int, bool]) -> frozenset[int]:
@@ -137,19 +177,30 @@ def _allowed(policy: Policy, answers: dict[int, bool]) -> frozenset[int]:
 
 def _text(facts: Facts, policy: Policy) -> str:
     """Facts as one writes them, without those that another states too: `!words > 60` says `!words > 80`."""
-    program, first = policy.program, len(policy.program.propositions)
-    said = dict(facts)
+    program, first = policy.program, policy.program.first_measure
+    measures = {
+        atom: program.measures[atom - first] for atom, _ in facts if first <= atom < first + len(program.measures)
+    }
+    ends: dict[object, int] = {}  # the threshold that says the most of a quantity, by whether it is passed
+    for atom, value in facts:
+        if atom in measures:
+            key, threshold = (measures[atom].quantity, value), measures[atom].threshold
+            ends[key] = (max if value else min)(threshold, ends.get(key, threshold))
+    return witness_text(program.said({
+        atom: value for atom, value in facts
+        if atom not in measures or measures[atom].threshold == ends[measures[atom].quantity, value]
+    }))  # fmt: skip
 
-    def implied(atom: int) -> bool:
-        for other in said:
-            if min(atom, other) >= first and other != atom and said[other] == said[atom]:
-                one, two = program.measures[other - first], program.measures[atom - first]
-                same = one.quantity == two.quantity
-                if same and (one.threshold > two.threshold) == said[atom]:
-                    return True
-        return False
 
-    return witness_text(names(tuple(fact for fact in facts if not implied(fact[0])), program.atoms))
+def _changed(facts: Facts, case: _Case) -> Facts:
+    """Changes with all steps of the variables that they are about, so that they say the value there would be."""
+    found = dict(facts)
+    after = (case.true | {atom for atom, value in facts if value}) - {atom for atom, value in facts if not value}
+    for first, domain in case.policy.program.domains:
+        steps = range(first, first + len(domain.values) - 1)
+        if any(atom in found for atom in steps):
+            found.update({atom: atom in after for atom in steps})
+    return tuple(found.items())
 
 
 def _show(case: _Case, found: Explanation) -> None:
@@ -161,12 +212,14 @@ def _show(case: _Case, found: Explanation) -> None:
         if flip is None:
             say(f"  {name}: no completion is")
         elif flip:
-            say(f"  {name} if {_text(flip, case.policy)}")
+            say(f"  {name} if {_text(_changed(flip, case), case.policy)}")
     if case.graded:
         chances = case.graded["class_probs"]
         out("  graded: " + ", ".join(f"{name} {p:.3f}" for name, p in chances.items() if p >= 0.0005) + "\n")
         if case.graded["unsure"]:
             out("  unsure: " + ", ".join(f"{name} {p:.2f}" for name, p in case.graded["unsure"].items()) + "\n")
+        for reason in case.graded.get("left_out", ()):
+            out(f"  left out of the reward: {reason}\n")
         parts = [(c["feature"], c["value"], c["reward"]) for c in case.graded["contributions"]]
         total = case.graded["reward"]
     else:
@@ -180,15 +233,21 @@ def _show(case: _Case, found: Explanation) -> None:
 
 def _report(case: _Case, found: Explanation) -> dict[str, Any]:
     program = case.policy.program
-    response = program.responses[case.response]
+    response, called = program.responses[case.response], program.atoms
     return {
         "response_type": response.name,
         "fingerprint": case.policy.fingerprint,
-        "given": [program.atoms[atom] for atom in sorted(case.true)],
+        "given": [
+            *(called[atom] for atom in sorted(case.true) if program.variable_of(atom) is None),
+            *(
+                f"{domain.name} == {domain.values[value]}"
+                for (_, domain), value in zip(program.domains, program.values(case.true), strict=True)
+            ),
+        ],
         "class": response.classes[found.klass],
-        "reason": dict(names(found.reason, program.atoms)),
+        "reason": dict(program.said(dict(found.reason))),
         "flips": {
-            name: None if flip is None else dict(names(flip, program.atoms))
+            name: None if flip is None else dict(program.said(dict(_changed(flip, case))))
             for at, (name, flip) in enumerate(zip(response.classes, found.flips, strict=True))
             if at != found.klass
         },

@@ -7,6 +7,7 @@ import difflib
 import sys
 from pathlib import Path
 
+from rbrlang.budget import Budget
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.files import replace_text
@@ -14,6 +15,7 @@ from rbrlang.cli.policies import files_arguments, named, shown_name
 from rbrlang.cli.render import dump, show, to_json
 from rbrlang.cli.terminal import say, warn, write_data
 from rbrlang.diagnostics import Diagnostic, PolicyError
+from rbrlang.lang.load import AN_ARTEFACT, is_artefact
 from rbrlang.lang.printing.format import formatted
 from rbrlang.source import Source
 
@@ -23,6 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     files_arguments(parser, "`-` formats standard input to output")
     parser.add_argument("--check", action="store_true", help="change nothing; fail when a file would change")
     parser.add_argument("--diff", action="store_true", help="as --check, and show what would change")
+    shared.budget_argument(parser)
     shared.format_argument(parser)
     shared.run_with(parser, run)
 
@@ -38,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     for file in options.files:
         before = _read(file)
         try:
-            after = formatted(Source(shown_name(options, file), before))
+            after = formatted(Source(shown_name(options, file), before), Budget(options.steps))
         except PolicyError as error:
             states[file] = "unreadable"
             findings += error.diagnostics
@@ -67,6 +70,8 @@ def run(options: argparse.Namespace) -> int:
 def _read(file: str) -> str:
     """The text of a file. Raises `UsageError`, OSError."""
     data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    if is_artefact(data):
+        raise UsageError(f"`{file}` is {'; '.join(AN_ARTEFACT)}")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -15,7 +15,7 @@ from rbrlang.cli.errors import UsageError
 from rbrlang.cli.policies import STDIN, files_arguments, named, shown_name
 from rbrlang.cli.render import dump, show, to_json
 from rbrlang.cli.terminal import warn
-from rbrlang.diagnostics import Diagnostic
+from rbrlang.diagnostics import Diagnostic, PolicyError
 from rbrlang.lang.program import TextTest, TruthTest
 from rbrlang.policy import Checked, Policy, check_text
 
@@ -153,7 +153,12 @@ def _measure(
     failures = {d.span for d in result.diagnostics if d.code in _RESULTS}
     tests = [t for t in result.program.tests if isinstance(t, TruthTest) and wanted.search(t.title)]
     mutate = options.mutate and not failures
-    found = test_measure.measured(result, [t for t in tests if t.span not in failures], mutate=mutate)
+    try:
+        found = test_measure.measured(result, [t for t in tests if t.span not in failures], mutate=mutate)
+    except PolicyError as error:
+        for problem in error.diagnostics:
+            show(problem, sys.stderr)
+        return 1
     report["coverage"] = test_measure.to_data(found)
     out = sys.stderr if options.suggest or options.format == "json" else sys.stdout
     if options.format == "pretty":
@@ -175,7 +180,7 @@ def _measure(
 
 
 def _again(options: argparse.Namespace, file: str, text: str) -> Checked:
-    return check_text(text, name=file, params=dict(options.params), roots=options.roots)
+    return check_text(text, name=file, params=dict(options.params), roots=options.roots, steps=options.steps)
 
 
 def _outcomes(options: argparse.Namespace, result: Checked, wanted: re.Pattern[str]) -> list[_Outcome]:

@@ -40,7 +40,7 @@ def measured(checked: Checked, passed: Sequence[TruthTest], *, mutate: bool) -> 
     root = checked.modules[-1].module.source.name
     return Measured(
         checked, coverage(checked.program, checked.compiled, passed),
-        tuple(mutants(checked.program, root)) if mutate else None,
+        tuple(mutants(checked.program, root, checked.compiled.bdd.work)) if mutate else None,
     )  # fmt: skip
 
 
@@ -80,8 +80,7 @@ def show(file: str, found: Measured, out: Callable[[str], object]) -> None:
 
 
 def _condition(program: Program, classes: Sequence[str], condition: Condition) -> str:
-    name = program.atoms[condition.atom]
-    return f"`{name if condition.value else '!' + name}` decides about `{classes[condition.klass]}`"
+    return f"`{program.fact(condition.atom, condition.value)}` decides about `{classes[condition.klass]}`"
 
 
 def to_data(found: Measured) -> dict[str, Any]:
@@ -97,7 +96,7 @@ def to_data(found: Measured) -> dict[str, Any]:
                 "missing": [
                     {
                         "class": program.responses[number].classes[c.klass],
-                        "atom": program.atoms[c.atom], "value": c.value,
+                        "atom": program.fact(c.atom, True), "value": c.value,
                     }
                     for c in response.missing
                 ],
@@ -127,7 +126,7 @@ def suggestion(found: Measured) -> str:
     for number, response in enumerate(found.responses):
         item = compiled.responses[number]
         if response.missing and item is not None:
-            cases = suggest_cases(compiled, item, response.missing)
+            cases = suggest_cases(program, compiled, item, response.missing)
             lines = [_line(program, case, program.responses[number].classes) for case in cases]
             text += f"cases {response.name} {{\n" + "\n".join(lines) + "\n}\n\n"
     if not text:
@@ -137,20 +136,24 @@ def suggestion(found: Measured) -> str:
 
 
 def _line(program: Program, case: Case, classes: Sequence[str]) -> str:
-    first = len(program.propositions)
-    given: list[str] = []
+    first = program.first_measure
+    given = [
+        f"{domain.name} == {domain.values[value]}"
+        for (_, domain), value in zip(program.domains, program.values(case.true), strict=True)
+        if value != domain.default
+    ]
+    measures = {atom: program.measures[atom - first] for atom in case.true if atom >= first}
+    most: dict[tuple[str, str, str], int] = {}
+    for one in measures.values():
+        most[one.quantity] = max(one.threshold, most.get(one.quantity, one.threshold))
+    called = program.atoms
     for atom in sorted(case.true):
-        if atom >= first and any(
-            _implies(program, other - first, atom - first) for other in case.true if other > first - 1
-        ):
+        if len(program.propositions) <= atom < first:
+            continue
+        if atom in measures and measures[atom].threshold < most[measures[atom].quantity]:
             continue  # `words > 60` says `words > 10` too
-        given.append(program.atoms[atom])
+        given.append(called[atom])
     return f"{', '.join(given)} -> {classes[case.klass]}"
-
-
-def _implies(program: Program, one: int, other: int) -> bool:
-    a, b = program.measures[one], program.measures[other]
-    return a.quantity == b.quantity and a.threshold > b.threshold
 
 
 def unusable(found: Measured, text: str, recheck: Callable[[str], Checked]) -> list[Diagnostic]:

@@ -58,10 +58,12 @@ def show(found: Certificates) -> None:
             continue
         head = ("better", "over worse", "least lead", "rules alone")
         extra = () if base is None else (f"with base rewards {base[0]:g} … {base[1]:g}",)
+        added = response.rubrics
+        extra += () if added is None else (f"with rubrics {added[0]:+.4g} … {added[1]:+.4g}",)
         table(
             f"{response.name}: does every assignment of a better class outrank every one of a worse?",
             (*head, *extra),
-            [_row(lead, base) for lead in response.leads],
+            [_row(lead, base) + _with_rubrics(lead, added) for lead in response.leads],
         )
         _explain(response, base)
 
@@ -77,6 +79,12 @@ def _row(lead: Lead, base: BaseRange | None) -> tuple[str, ...]:
     return (*row, f"overridden from {base[0] + lead.lead:.4g}")
 
 
+def _with_rubrics(lead: Lead, added: BaseRange | None) -> tuple[str, ...]:
+    if added is None:
+        return ()
+    return ("broken" if not lead.holds else "overridden" if lead.overridden(added) else "proved",)
+
+
 def _explain(response: ResponseCertificate, base: BaseRange | None) -> None:
     worst = response.leads[0]
     if not worst.holds:
@@ -88,6 +96,12 @@ def _explain(response: ResponseCertificate, base: BaseRange | None) -> None:
         say(
             f"the base reward overrides the rules: a completion that is {worst.worse} with base reward "
             f"{base[0] + worst.lead:.4g} or more outranks one that is {worst.better} with {base[0]:g}"
+        )
+    elif response.rubrics is not None and worst.overridden(response.rubrics):
+        low, high = response.rubrics
+        say(
+            f"rubrics override the rules: they add {low:+.4g} to {high:+.4g}, and a completion that is {worst.worse} outranks "
+            f"one that is {worst.better} once it leads by {worst.lead:.4g} of that"
         )
     else:
         sys.stdout.write("proved for every assignment that satisfies the axioms\n\n")

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rbrlang.cli import gate
 from rbrlang.cli import options as shared
@@ -16,12 +16,19 @@ from rbrlang.cli.terminal import warn
 from rbrlang.jsontext import JsonError, NotJsonError, parse_bytes
 
 if TYPE_CHECKING:
-    from rbrlang.learning.judging.behaviour import Meaning
-    from rbrlang.learning.judging.evaluate import RulesAlone
-    from rbrlang.learning.judging.rates import ErrorRate
+    from rbrlang.learning.judging.behaviour import Behaviour, Meaning
+    from rbrlang.learning.judging.certificates import Certificates
+    from rbrlang.learning.judging.evaluate import Evaluation, RulesAlone
+    from rbrlang.learning.judging.mining import Suggestions
+    from rbrlang.learning.judging.noise import Noise
+    from rbrlang.learning.judging.people import People
+    from rbrlang.learning.judging.rates import ErrorRate, ValueRates
+    from rbrlang.learning.preferences import PairSource
     from rbrlang.logic.circuit import Circuit
     from rbrlang.reward.numpy import NumpyReward
     from rbrlang.rows.read import Row
+
+    _Rates = tuple[tuple[ErrorRate, ...], tuple[ValueRates, ...]]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +72,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 NO_PAIR = (
     "nothing was compared: there are no two completions of one prompt with different classes that both have a reward"
 )
+NO_PREFERENCE = "nothing was compared: no two completions of one prompt that both have a reward are ordered by "
+
+
+def nothing_compared(pairs: Sequence[str], classes: int, people: People | None) -> str | None:
+    """Why there is nothing to say, given the pairs of classes and what people said; None where there is something."""
+    if "classes" in pairs and (classes or people is None):
+        return None if classes else NO_PAIR
+    return (
+        None if people is not None and any(one.pairs for one in people.orders) else NO_PREFERENCE + " or ".join(pairs)
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -72,79 +89,124 @@ def run(options: argparse.Namespace) -> int:
     artefact = shared.artefact(options.artefact, options.require_key)
     gates = gate.parsed(options.gate, eval_gates.names(artefact.circuit))  # a misspelt one is told before any work
     from rbrlang.cli import data, graders
-    from rbrlang.cli.commands.reward import evaluation_tables as tables
-    from rbrlang.cli.render import dump
     from rbrlang.learning.comparisons import TooManyComparisons
     from rbrlang.learning.judging.behaviour import behaviour
     from rbrlang.learning.judging.evaluate import evaluate
     from rbrlang.learning.judging.mining import suggest_changes
     from rbrlang.learning.judging.noise import propagate
-    from rbrlang.learning.sample import SampleError, base_rewards, sample_rows
+    from rbrlang.learning.judging.people import compare_with_people
+    from rbrlang.learning.preferences import CLASSES
+    from rbrlang.learning.sample import SampleError, sample_rows
     from rbrlang.reward.numpy import NumpyReward
 
     names = data.class_names(options.class_names)
     reward = NumpyReward.from_artefact(artefact)
     meaning = _meaning(options, artefact.circuit)
     agreement = None if options.agreement is None else _agreement(options.agreement, artefact.circuit)
-    found = data.read_joined(options, options.rows, options.more)
+    found = data.read_joined(options, options.rows, options.more, artefact.circuit)
     rows = graders.graded(options, artefact, found.rows)
+    data.tell_rubrics(artefact.circuit, rows)
     unknown = data.check_response_types(
         rows, reward.response_ids(rows).tolist(), options.rows, artefact.circuit.response_names
     )
-    alone = None if options.refit is None else refitted(options, reward, rows, names)
+    pairs, columns = data.pairs_of(options, rows), data.columns_of(options)
     kept: dict[str, Any] = {
         "base_reward": options.base_reward, "class_source": options.class_source, "class_names": names,
     }  # fmt: skip
+    people = None
     try:
+        alone = None if options.refit is None else refitted(options, reward, rows, names, pairs)
         samples = sample_rows(reward, rows, **kept)
+        idle = samples
+        if pairs != CLASSES:
+            idle = sample_rows(reward, rows, **kept, pairs=pairs, columns=columns, facts=samples.facts)
+            people = compare_with_people(
+                reward, rows, pairs, **kept, columns=columns, rules_alone=alone, seed=options.seed,
+                resamples=options.resamples, contradictions=options.contradictions, facts=samples.facts,
+            )  # fmt: skip
+            data.name_preferences(options, people.apart, found.places)
         result = evaluate(
-            reward, rows, **kept, rules_alone=alone, seed=options.seed, resamples=options.resamples
+            reward, rows, **kept, rules_alone=alone, seed=options.seed, resamples=options.resamples,
+            by_class="classes" in pairs, samples=samples,
         )  # fmt: skip
     except (SampleError, TooManyComparisons) as error:
         raise UsageError(str(error)) from error
-    acts = behaviour(reward, rows, samples, meaning, rules_alone=alone, seed=options.seed, resamples=options.resamples)
+    acts = behaviour(reward, samples, meaning, rules_alone=alone, seed=options.seed, resamples=options.resamples)
     bases = [base for sample in samples.samples for base in sample.base.tolist()] if samples.has_base else []
     if samples.has_base:
-        data.note_hidden_rules(reward, reward.response_ids(rows), base_rewards(rows, options.base_reward))
+        data.note_hidden_rules(reward, samples.facts.ids, samples.facts.base)
     proof = None
     if certificate.asked(options) or any(eval_gates.needs_proof(one) for one in gates):
         proof = certificate.proof(options, artefact.circuit, artefact.weights, bases)
     rates = _rates_of_rows(options, artefact.circuit, rows) if options.noise and agreement is None else agreement
-    noise = None if rates is None else propagate(reward, rows, samples, rates, seed=options.seed)
+    noise = None if rates is None else propagate(reward, samples, *rates, seed=options.seed)
     report = artefact.provenance.get("fit")
     suggestions = (
-        suggest_changes(artefact.circuit, rows, samples, report if isinstance(report, dict) else None)
+        suggest_changes(artefact.circuit, samples, report if isinstance(report, dict) else None)
         if options.suggest
         else None
     )
-    nothing = None if any(response.pairs for response in result.responses) else NO_PAIR
+    nothing = nothing_compared(pairs, sum(response.pairs for response in result.responses), people)
+    told = _Told(rows, pairs, nothing, result, acts, people, proof, noise, suggestions)
     if options.format == "json":
-        parts = (("certificates", proof), ("noise", noise), ("suggestions", suggestions))
-        extra = {name: part.to_json() for name, part in parts if part is not None}
-        head = {"grader": options.grader, "rows": len(rows), "nothing": nothing}
-        sys.stdout.write(dump({**head, **result.to_json(), "behaviour": acts.to_json(), **extra}))
+        _print_json(options, told)
     else:
-        tables.show_evaluation(result)
-        tables.show_behaviour(acts, asked=bool(options.unsafe or options.refusal or options.complying))
-        if proof is not None:
-            certificate.show(proof)
-        if noise is not None:
-            tables.show_noise(noise)
-        if suggestions is not None:
-            tables.show_suggestions(suggestions)
-    judged = eval_gates.Judged(artefact.circuit, result, acts, proof)
+        _print_tables(options, told, artefact.circuit)
+    judged = eval_gates.Judged(artefact.circuit, result, acts, proof, pairs, people)
     unmet = gate.failures(options.gate, eval_gates.values(judged), eval_gates.reasons(judged))
     for line in unmet:
         warn(f"{line}")
     if unmet:
         return 1
-    apart = sum(sum(response.set_apart.values()) for response in result.responses)
+    apart = sum(sum(sample.set_apart.values()) for sample in idle.samples)
     if apart == len(rows) and options.grader == "rows" and not any(row.probs for row in rows):
         warn("no row carries `probs`; name a grader with `--grader`, or their file with `--with`")
     if nothing is not None:
         warn(f"rbrc eval: {nothing}")
         return 1
-    return data.EXIT_SOME_INVALID if unknown or found.bad or apart else 0
+    unused = people is not None and people.apart
+    return data.EXIT_SOME_INVALID if unknown or found.bad or apart or unused else 0
+
+
+class _Told(NamedTuple):
+    """What an evaluation found; `nothing` says why nothing was compared."""
+
+    rows: Sequence[Row]
+    pairs: Sequence[str]
+    nothing: str | None
+    result: Evaluation
+    acts: Behaviour
+    people: People | None
+    proof: Certificates | None
+    noise: Noise | None
+    suggestions: Suggestions | None
+
+
+def _print_json(options: argparse.Namespace, told: _Told) -> None:
+    from rbrlang.cli.render import dump
+
+    parts = (
+        ("people", told.people), ("certificates", told.proof), ("noise", told.noise), ("suggestions", told.suggestions),
+    )  # fmt: skip
+    extra = {name: part.to_json() for name, part in parts if part is not None}
+    head = {"grader": options.grader, "rows": len(told.rows), "pairs": list(told.pairs), "nothing": told.nothing}
+    sys.stdout.write(dump({**head, **told.result.to_json(), "behaviour": told.acts.to_json(), **extra}))
+
+
+def _print_tables(options: argparse.Namespace, told: _Told, circuit: Circuit) -> None:
+    from rbrlang.cli.commands.reward import evaluation_tables as tables
+    from rbrlang.cli.commands.reward.people_tables import show_people
+
+    tables.show_evaluation(told.result)
+    if told.people is not None:
+        show_people(told.people, told.rows, circuit, fitted=True)
+    tables.show_behaviour(told.acts, asked=bool(options.unsafe or options.refusal or options.complying))
+    if told.proof is not None:
+        certificate.show(told.proof)
+    if told.noise is not None:
+        tables.show_noise(told.noise)
+    if told.suggestions is not None:
+        tables.show_suggestions(told.suggestions)
 
 
 def _meaning(options: argparse.Namespace, circuit: Circuit) -> Meaning:
@@ -158,50 +220,57 @@ def _meaning(options: argparse.Namespace, circuit: Circuit) -> Meaning:
 
 
 def refitted(
-    options: argparse.Namespace, reward: NumpyReward, rows: Sequence[Row], names: dict[str, str]
+    options: argparse.Namespace,
+    reward: NumpyReward,
+    rows: Sequence[Row],
+    names: dict[str, str],
+    pairs: tuple[PairSource, ...],
 ) -> RulesAlone:
     """The rules' weights fitted without base reward, as `--refit` asks: on rows of their own, or in folds by prompt.
 
     Raises `UsageError` when they cannot be fitted.
     """
-    from rbrlang.cli import compiled, data, graders
+    from rbrlang.cli import data, graders
     from rbrlang.learning.fitting.fit import FitError
     from rbrlang.learning.fitting.refit import refit_across, refit_on
 
-    kept: dict[str, Any] = {"class_source": options.class_source, "class_names": names, "seed": options.seed}
-    compiled.keep_programs()
+    kept: dict[str, Any] = {
+        "class_source": options.class_source, "class_names": names, "pairs": pairs, "columns": data.columns_of(options),
+        "seed": options.seed,
+    }  # fmt: skip
     try:
         if not options.refit:
             return refit_across(reward, rows, **kept)
         artefact = shared.artefact(options.artefact, options.require_key)
-        training = graders.graded(options, artefact, data.read(options, options.refit).rows)
+        training = graders.graded(options, artefact, data.read(options, options.refit, artefact.circuit).rows)
         return refit_on(reward, rows, training, **kept)
     except FitError as error:
         raise UsageError(f"`--refit`: {error}") from error
 
 
-def _agreement(path: str, circuit: Circuit) -> tuple[ErrorRate, ...]:
-    from rbrlang.learning.judging.rates import AgreementFileError, rates_from_agreement
+def _agreement(path: str, circuit: Circuit) -> _Rates:
+    from rbrlang.learning.judging.rates import AgreementFileError, rates_from_agreement, value_rates_from_agreement
 
     try:
-        return rates_from_agreement(circuit, parse_bytes(Path(path).read_bytes()))
+        plain = parse_bytes(Path(path).read_bytes())
+        return rates_from_agreement(circuit, plain), value_rates_from_agreement(circuit, plain)
     except (AgreementFileError, JsonError) as error:
         what = f"it is {error}" if isinstance(error, NotJsonError) else str(error)
         raise UsageError(f"`--agreement {path}`: {what}") from error
 
 
-def _rates_of_rows(options: argparse.Namespace, circuit: Circuit, rows: Sequence[Row]) -> tuple[ErrorRate, ...]:
-    from rbrlang.learning.judging.rates import rates_from_rows
+def _rates_of_rows(options: argparse.Namespace, circuit: Circuit, rows: Sequence[Row]) -> _Rates:
+    from rbrlang.learning.judging.rates import rates_from_rows, value_rates_from_rows
 
     if options.grader == "labels":
         raise UsageError(
             "`--noise` compares labels with a grader's answers, and `--grader labels` makes them the same; "
             "name another grader, or give what `rbrc agree --format json` printed with `--agreement FILE`"
         )
-    rates = rates_from_rows(circuit, rows)
-    if all(rate.source == "declared" for rate in rates):
+    rates, values = rates_from_rows(circuit, rows), value_rates_from_rows(circuit, rows)
+    if all(rate.source == "declared" for rate in rates) and not any(any(one.rows) for one in values):
         raise UsageError(
             "`--noise` needs rows with `labels` and a grader's `probs`, at least 5 rows of either label for some "
             "proposition; or give what `rbrc agree --format json` printed with `--agreement FILE`"
         )
-    return rates
+    return rates, values

@@ -9,9 +9,10 @@ from rbrlang.cli.commands.reward.spread_table import show_spreads
 from rbrlang.cli.tables import show
 from rbrlang.cli.terminal import say
 from rbrlang.learning.judging.behaviour import Behaviour
-from rbrlang.learning.judging.evaluate import Evaluation, ResponseEvaluation
+from rbrlang.learning.judging.evaluate import NOT_BY_CLASS, Evaluation, ResponseEvaluation
 from rbrlang.learning.judging.mining import Suggestions
 from rbrlang.learning.judging.noise import Noise, most_worth
+from rbrlang.learning.judging.rates import ErrorRate
 from rbrlang.learning.judging.resample import Estimate
 
 _SHADES = " ▁▂▃▄▅▆▇█"
@@ -65,9 +66,9 @@ def _picks(responses: Sequence[ResponseEvaluation]) -> None:
 
 
 def _response(response: ResponseEvaluation, *, confusion: bool) -> None:
-    if response.error is None:
+    if response.error is None and response.reason != NOT_BY_CLASS:
         say(f"{response.name}: not evaluated: {response.reason}")
-    elif response.error.both.refused not in (None, "not asked for"):
+    elif response.error is not None and response.error.both.refused not in (None, "not asked for"):
         say(f"{response.name}: no interval: {response.error.both.refused}")
     for reason, count in response.set_apart.items():
         say(f"{response.name}: {_rows(count)} set apart: {reason}")
@@ -155,17 +156,26 @@ def show_noise(noise: Noise) -> None:
         say(f"truth drawn from the rules, for want of labels: {', '.join(drawn)}")
     if declared:
         say(f"error rates declared by the policy, for want of labels: {', '.join(declared)}")
+    for one in noise.values:
+        untold = [value for value, rows in zip(one.domain.values, one.rows, strict=True) if not rows]
+        if untold:
+            say(f"{one.domain.name}: taken to be always found, for want of labels: {', '.join(untold)}")
     say("")
     rates = {rate.proposition: rate for rate in noise.rates}
     best = most_worth(noise)[:_MOST_WORTH]
     if best:
-        show("questions worth mending: gain if the answer were always right", ("proposition", "yes though false", "no though true", "ranking error", "class accuracy"), [
-            (name, f"{rates[name].fp:.3f}", f"{rates[name].fn:.3f}", f"−{error:.4f}" if error > 0 else "·", f"+{accuracy:.4f}")
+        show("questions worth mending: gain if the answer were always right", ("question", "yes though false", "no though true", "ranking error", "class accuracy"), [
+            (name, *_wrong(rates.get(name)), f"−{error:.4f}" if error > 0 else "·", f"+{accuracy:.4f}")
             for name, error, accuracy in best
         ])  # fmt: skip
         out(f"do: improve the question of `{best[0][0]}` first\n\n")
     else:
         out("no question would gain anything by better answers\n\n")
+
+
+def _wrong(rate: ErrorRate | None) -> tuple[str, str]:
+    """Both error rates of a proposition; nothing of a scale or a choice."""
+    return ("", "") if rate is None else (f"{rate.fp:.3f}", f"{rate.fn:.3f}")
 
 
 def show_suggestions(found: Suggestions) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rbrlang.cli import options as shared
 from rbrlang.cli.commands.reward import certificate
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.keys import signer
-from rbrlang.cli.terminal import say
+from rbrlang.cli.terminal import say, warn
 
 if TYPE_CHECKING:
     from rbrlang.learning.fitting.fitted import Errors, Fit, ResponseFit
@@ -35,7 +35,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--loss", choices=("hinge", "logistic"), default="hinge", help="of a pair: the paper's hinge, or Bradley-Terry"
     )
-    parser.add_argument("--margin", type=float, help="one margin for all classes, instead of the policy's")
+    shared.pairs_arguments(parser, "classes")
+    parser.add_argument(
+        "--margin", type=float,
+        help="one margin for all classes, instead of the policy's, and for what people order without a column margin (default "
+        "there: 1, with the logistic loss 0)",
+    )  # fmt: skip
     parser.add_argument(
         "--ridge",
         type=float,
@@ -75,9 +80,12 @@ def run(options: argparse.Namespace) -> int:
     policy = shared.policy(options, options.file)
     if policy is None:
         return 1
-    from rbrlang.cli import compiled, data, graders
+    from rbrlang.cli import data, graders
+    from rbrlang.learning.comparisons import TooManyComparisons
     from rbrlang.learning.fitting.fit import FitError, fit
     from rbrlang.learning.judging.coverage import fingerprint_of
+    from rbrlang.learning.judging.people import compare_with_people
+    from rbrlang.learning.preferences import CLASSES
     from rbrlang.learning.sample import SampleError, base_rewards
     from rbrlang.reward.kept.artefact import Artefact
     from rbrlang.reward.numpy import NumpyReward
@@ -86,22 +94,37 @@ def run(options: argparse.Namespace) -> int:
     sign = signer(options.sign)
     circuit = policy.compiled(options.class_probability)
     names = data.class_names(options.class_names)
-    found = [data.read_joined(options, path, options.more) for path in options.rows]
+    found = [data.read_joined(options, path, options.more, circuit) for path in options.rows]
     graded = graders.grade_rows(options, policy, [row for part in found for row in part.rows])
     rows = graded.rows
+    data.tell_rubrics(circuit, rows)
     unknown = data.check_response_types(
         rows, response_ids(circuit, rows).tolist(), ", ".join(options.rows), circuit.response_names
     )
-    compiled.keep_programs()
+    pairs = data.pairs_of(options, rows) if options.pairs else CLASSES
+    if not options.pairs and data.are_pairs(options, rows) and all(row.klass is None for row in rows):
+        warn(
+            "rows are pairs of chosen and rejected; `--pairs preferences` fits to what people chose rather than to classes"
+        )
+    kept: dict[str, Any] = {
+        "base_reward": None if options.no_base_reward else options.base_reward, "class_source": options.class_source,
+        "class_names": names, "pairs": pairs, "columns": data.columns_of(options), "seed": options.seed,
+    }  # fmt: skip
     try:
+        people = None
+        if pairs != CLASSES:  # before the fit: what the policy itself says does not depend on it
+            people = compare_with_people(NumpyReward(circuit), rows, **kept, contradictions=options.contradictions)
+            data.name_preferences(options, people.apart, [place for part in found for place in part.places])
+            if options.format != "json":
+                from rbrlang.cli.commands.reward.people_tables import show_people
+
+                show_people(people, rows, circuit, fitted=False)
         result = fit(
-            circuit, rows,
-            base_reward=None if options.no_base_reward else options.base_reward,
-            class_source=options.class_source, class_names=names, margin=options.margin, ridge=options.ridge, loss=options.loss,
-            seed=options.seed, held_out=options.held_out, bootstrap=options.bootstrap,
+            circuit, rows, **kept, margin=options.margin, ridge=options.ridge, loss=options.loss,
+            held_out=options.held_out, bootstrap=options.bootstrap,
             whiten=options.whiten, ties=[_tie(text) for text in options.tie], folds=options.folds,
         )  # fmt: skip
-    except (FitError, SampleError) as error:
+    except (FitError, SampleError, TooManyComparisons) as error:
         raise UsageError(str(error)) from error
     if not options.no_base_reward:
         reward = NumpyReward(circuit, result.weights)
@@ -109,6 +132,8 @@ def run(options: argparse.Namespace) -> int:
     wanted = certificate.asked(options)
     proof = certificate.proof(options, circuit, result.weights, result.base_extent) if wanted else None
     report = {"grader": graded.identity, "rows": len(rows), "data": fingerprint_of(rows), **result.to_json()}
+    if people is not None:
+        report["people"] = people.to_json()
     if proof is not None:
         report["certificates"] = proof.to_json()
     provenance = {"fit": report, "grader": graded.identity}
@@ -125,8 +150,10 @@ def run(options: argparse.Namespace) -> int:
         show(result)
         if proof is not None:
             certificate.show(proof)
+        elif "classes" not in pairs:
+            say("the order of the classes was not fitted to; `--certify` proves whether it still holds")
         say(f"wrote {options.output}")
-    return data.EXIT_SOME_INVALID if unknown or any(part.bad for part in found) else 0
+    return data.EXIT_SOME_INVALID if unknown or any(part.bad for part in found) or result.apart else 0
 
 
 def _tie(text: str) -> Tie:
@@ -148,7 +175,8 @@ def show(result: Fit) -> None:
 
     base = f"base reward `{result.base_reward}`" if result.base_reward else "no base reward"
     base += " (margins in its spreads)" if result.whitened else ""
-    sys.stdout.write(f"{result.loss} loss, classes from {result.class_source}, {base}, seed {result.seed}\n\n")
+    ordered = f"classes from {result.class_source}" if result.pairs == ("classes",) else _ordered(result)
+    sys.stdout.write(f"{result.loss} loss, {ordered}, {base}, seed {result.seed}\n\n")
     _set_apart(result.set_apart)
     _ridge(result)
     for outcome in result.responses:
@@ -177,10 +205,17 @@ def show(result: Fit) -> None:
     fitted = [outcome for outcome in result.responses if isinstance(outcome, ResponseFit)]
     table(
         "ranking error: share of pairs ordered wrongly",
-        ("response type", "on", "base", "default weights", "fitted rules", "both"),
+        ("response type", "ordered by", "on", "pairs", "counts", "base", "default weights", "fitted rules", "both"),
         [line for outcome in fitted for line in _error_rows(outcome)],
     )
     show_spreads({outcome.name: outcome.reward_spread for outcome in fitted})
+
+
+def _ordered(result: Fit) -> str:
+    """What ordered completions, and how much each of it counts."""
+    names = [f"classes (from {result.class_source})" if one == "classes" else one for one in result.pairs]
+    alike = ", which count alike whatever the number of their pairs" if len(names) > 1 else ""
+    return f"pairs by {' and '.join(filter(None, (', '.join(names[:-1]), names[-1])))}{alike}"
 
 
 def _ridge(result: Fit) -> None:
@@ -234,10 +269,22 @@ def _certainty(outcome: ResponseFit) -> None:
 
 
 def _error_rows(outcome: ResponseFit) -> list[tuple[str, ...]]:
-    lines = [(outcome.name, "train", *_errors(outcome.error_train))]
-    if outcome.error_held_out is not None:
-        lines.append(("", "held out", *_errors(outcome.error_held_out)))
-    return lines
+    """Of each source; of several also what they come to together."""
+    parts = [
+        (one.name, *cells, error)
+        for one in outcome.sources
+        for *cells, error in (
+            ("train", str(one.pairs), f"{100 * one.share:.0f} %", one.error_train),
+            ("held out", str(one.held_out_pairs), "", one.error_held_out),
+        )
+    ]
+    if len(outcome.sources) > 1:
+        parts += [
+            ("all alike", "train", str(outcome.pairs), "", outcome.error_train),
+            ("all alike", "held out", str(outcome.held_out_pairs), "", outcome.error_held_out),
+        ]
+    lines = [(*cells, *_errors(error)) for *cells, error in parts if error is not None]
+    return [(outcome.name if at == 0 else "", *line) for at, line in enumerate(lines)]
 
 
 def _errors(errors: Errors) -> tuple[str, ...]:

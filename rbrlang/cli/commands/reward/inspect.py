@@ -32,14 +32,22 @@ def run(options: argparse.Namespace) -> int:
             "rbrlang": artefact.version,
             "class_probability": circuit.class_probability,
             "propositions": list(circuit.propositions),
+            "variables": [
+                {"name": v.domain.name, "kind": v.domain.kind, "values": list(v.domain.values)} for v in circuit.variables
+            ],
+            "columns": list(circuit.columns),
             "judged": {a.name: a.over for a in circuit.atoms if a.over != "final"},
+            "rubrics": [
+                {"name": r.name, "column": r.column, "points": r.points, "clip": r.clip, "tags": list(r.tags)}
+                for r in circuit.rubrics
+            ],
             "measures": [a.name for a in circuit.atoms if a.measure is not None],
             "categories": {name: circuit.response_names[number] for name, number in circuit.categories},
             "response_types": [
                 {
                     "name": r.name,
                     "ranks": [list(tier) for tier in r.ranks],
-                    "propositions": [circuit.atom_names[a] for a in r.atoms],
+                    "propositions": list(dict.fromkeys(circuit.asked_about(a) for a in r.atoms)),
                     "weights": weights[r.name],
                     "margins": dict(zip(r.classes, r.margins, strict=True)),
                 }
@@ -56,7 +64,9 @@ def run(options: argparse.Namespace) -> int:
     sys.stdout.write(
         f"{options.artefact}: fingerprint {circuit.fingerprint}\n"
         f"class probabilities {circuit.class_probability} · {len(circuit.propositions)} propositions · "
-        f"sources {', '.join(shown(s.name) for s in artefact.sources)} · "
+        + (f"rubrics {', '.join(shown(r.name) for r in circuit.rubrics)} · " if circuit.rubrics else "")
+        + (f"columns {', '.join(map(shown, circuit.columns))} · " if circuit.columns else "")
+        + f"sources {', '.join(shown(s.name) for s in artefact.sources)} · "
         f"{'calibrated' if artefact.calibration is not None else 'not calibrated'}\n"
     )
     record = recorded(artefact)

@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"`--output {options.output}`: there is no folder `{target.parent}`")
     artefact = shared.artefact(options.artefact, options.require_key)
     from rbrlang.cli import data, graders
-    from rbrlang.cli.commands.reward.eval import NO_PAIR, refitted
+    from rbrlang.cli.commands.reward.eval import nothing_compared, refitted
     from rbrlang.cli.files import write_text
     from rbrlang.learning.comparisons import TooManyComparisons
     from rbrlang.learning.sample import SampleError
@@ -61,22 +61,30 @@ def run(options: argparse.Namespace) -> int:
     from rbrlang.reward.rows import response_ids
 
     names = data.class_names(options.class_names)
-    found = data.read_joined(options, options.rows, options.more)
+    found = data.read_joined(options, options.rows, options.more, artefact.circuit)
     graded = graders.grade_rows(options, artefact, found.rows)
     rows = graded.rows
     ids = response_ids(artefact.circuit, rows).tolist()
+    data.tell_rubrics(artefact.circuit, rows)
     unknown = data.check_response_types(rows, ids, options.rows, artefact.circuit.response_names)
-    alone = None if options.refit is None else refitted(options, NumpyReward.from_artefact(artefact), rows, names)
+    pairs = data.pairs_of(options, rows)
+    alone = (
+        None if options.refit is None else refitted(options, NumpyReward.from_artefact(artefact), rows, names, pairs)
+    )
     given = Given(
         artefact=Path(options.artefact).name, rows_file=Path(options.rows).name, grader=graded.identity,
         calibration=None if graded.calibration is None else graded.calibration.identity, bad=len(found.bad),
-        base_reward=options.base_reward, class_source=options.class_source, class_names=names, seed=options.seed,
+        base_reward=options.base_reward, class_source=options.class_source, class_names=names, pairs=pairs,
+        columns=data.columns_of(options), contradictions=options.contradictions, seed=options.seed,
         resamples=options.resamples, cases=options.cases, rules_alone=alone,
     )  # fmt: skip
     try:
         findings = gather(artefact, rows, given)
     except (SampleError, TooManyComparisons) as error:
         raise UsageError(str(error)) from error
+    people = findings.people
+    if people is not None:
+        data.name_preferences(options, people.apart, found.places)
     write_text(options.output, render(findings, options.title))
     if options.output != "-":
         said = verdict(findings)
@@ -85,7 +93,9 @@ def run(options: argparse.Namespace) -> int:
     apart = sum(response.set_apart for response in findings.coverage.responses)
     if apart == len(rows) and options.grader == "rows" and not any(row.probs for row in rows):
         warn("no row carries `probs`; name a grader with `--grader`, or their file with `--with`")
-    if not any(response.pairs for response in findings.evaluation.responses):
-        warn(f"rbrc report: {NO_PAIR}")
+    nothing = nothing_compared(pairs, sum(response.pairs for response in findings.evaluation.responses), people)
+    if nothing is not None:
+        warn(f"rbrc report: {nothing}")
         return 1
-    return data.EXIT_SOME_INVALID if unknown or found.bad or apart else 0
+    unused = people is not None and people.apart
+    return data.EXIT_SOME_INVALID if unknown or found.bad or apart or unused else 0

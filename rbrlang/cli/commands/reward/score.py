@@ -4,9 +4,29 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from rbrlang.cli import options as shared
+from rbrlang.cli.commands.grading.told import Told
 from rbrlang.cli.terminal import warn
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from rbrlang.cli.data import UnknownTypes
+    from rbrlang.engines.jobs import Done
+    from rbrlang.reward.kept.artefact import Artefact
+    from rbrlang.reward.rubrics import Noted
+    from rbrlang.rows.columns import Names
+    from rbrlang.rows.formats import Kind
+    from rbrlang.rows.pieces import Piece
+    from rbrlang.rows.plain import Plain
+    from rbrlang.rows.read import Block, Row
+    from rbrlang.scoring.rewarding import Rewarded
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,74 +42,228 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shared.seed_argument(parser, shared.OF_A_GRADER)
     shared.grader_arguments(parser)
     shared.row_arguments(parser)
+    shared.engine_arguments(parser)
     shared.run_with(parser, run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Score every row; 3 when some got no reward."""
     artefact = shared.artefact(options.artefact, options.require_key)
-    import numpy as np
-
     from rbrlang.cli import data
-    from rbrlang.cli.commands.grading.grade import tell
-    from rbrlang.cli.graders import Lazily, grade_rows, keep_answers
-    from rbrlang.reward.numpy import NumpyReward
-    from rbrlang.scoring.columns import unknown_response
+    from rbrlang.cli.commands.reward import score_tables
+    from rbrlang.cli.graders import keep_answers
+    from rbrlang.reward.rounding import said
 
-    found = data.fitted(options.output, data.read(options, options.rows))
-    reward = NumpyReward.from_artefact(artefact)
     keep_answers(options, options.output)
-    graded = grade_rows(
-        options, artefact, found.rows, lazily=None if options.lazy is None else Lazily(reward, options.lazy)
-    )
-    rows = graded.rows
-    probs, ids = reward.encode(rows), reward.response_ids(rows)
-    base = np.array([0.0 if row.base_reward is None else row.base_reward for row in rows], np.float64)
-    total, rules = reward(probs, ids, base), reward(probs, ids)
-    data.note_hidden_rules(reward, ids, base)
-    classes = reward.class_probs(probs, ids)
-    reasons = reward.reasons(probs, ids, base)
-    low, high = total, total
-    if options.bounds or options.lazy:
-        low, high = reward.bounds(probs, ids, base)
-    if options.lazy:
-        # Unknowns are left, but they move the reward by less than what was asked for: take the middle.
-        settled = np.isnan(total) & (high - low <= options.lazy)
-        total, rules = np.where(settled, (low + high) / 2, total), np.where(settled, (low + high) / 2 - base, rules)
-    out: list[dict[str, object]] = []
-    for at, row in enumerate(rows):
-        names = artefact.circuit.responses[ids[at]].classes if ids[at] >= 0 else ()
-        of_class = {name: _number(p) for name, p in zip(names, classes[at], strict=False)}
-        known = [name for name, p in of_class.items() if p is not None]
-        best = max(known, key=lambda name: of_class[name] or 0.0) if len(known) == len(names) and known else None
-        valid = math.isfinite(total[at])
-        reason = reasons[at] if ids[at] >= 0 else unknown_response(row, artefact.circuit)
-        columns: dict[str, object] = {
-            "reward": _number(total[at]),
-            "rule_reward": _number(rules[at]),
-            "class_probs": of_class,
-            "class": best,
-            "valid": valid,
-            "reason": None if valid else "; ".join(filter(None, (reason, row.conversation.silence()))),
-        }
-        if row.klass is not None:
-            columns["intended_class"] = row.klass
-        if options.bounds or options.lazy:
-            columns["reward_bounds"] = [_number(low[at]), _number(high[at])]
-        out.append(graded.row(at, **columns))
-    data.write(options.output, out)
-    invalid = sum(not row["valid"] for row in out)
-    warn(f"scored {len(out) - invalid} of {len(out)} rows")
-    tell(graded, options.cache)
-    if invalid:
-        first = next(row for row in out if not row["valid"])
-        warn(
-            f"{invalid} {'row has' if invalid == 1 else 'rows have'} no reward; the first, {first.get('id', '(no id)')}: {first['reason']}"
-        )
-        if options.grader == "rows" and not any(row.probs for row in rows):
+    data.check_output(options.output)
+    tally = Scored(data.UnknownTypes())
+    names = data.names(options, artefact.circuit)
+    schema = score_tables.schema(options, artefact.circuit, names)
+    rows, bad = data.through(options, Score(options, artefact, names, schema), tally)
+    tally.unknown.tell(options.rows, artefact.circuit.response_names)
+    if tally.hidden:
+        warn(said(tally.hidden, rows))
+    warn(f"scored {rows - tally.invalid} of {rows} rows")
+    tally.told.tell(options.cache)
+    for line in () if tally.noted is None else tally.noted.lines():
+        warn(line)
+    if tally.invalid:
+        what = "row has" if tally.invalid == 1 else "rows have"
+        warn(f"{tally.invalid} {what} no reward; the first, {tally.first}")
+        if options.grader == "rows" and not tally.answered:
             warn("no row carries `probs`; name a grader with `--grader`")
-    return data.EXIT_SOME_INVALID if invalid or found.bad else 0
+    return data.EXIT_SOME_INVALID if tally.invalid or bad else 0
+
+
+@dataclass(slots=True)
+class Scored:
+    """What is said of a block's rows, and of all of them."""
+
+    unknown: UnknownTypes
+    told: Told = field(default_factory=Told)
+    invalid: int = 0
+    first: str = ""
+    hidden: int = 0
+    answered: bool = False
+    noted: Noted | None = None
+
+    def add(self, more: Scored) -> None:
+        """Those of later rows."""
+        self.unknown.update(more.unknown)
+        self.told.add(more.told)
+        self.first = self.first or more.first
+        self.invalid += more.invalid
+        self.hidden += more.hidden
+        self.answered = self.answered or more.answered
+        if self.noted is None:
+            self.noted = more.noted
+        elif more.noted is not None:
+            self.noted.add(more.noted)
+
+
+class Score:
+    """The job: rows with probabilities, or a grader's, to rows with rewards.
+
+    `schema` is that of the output where a table becomes a table and its columns stay as they came.
+    """
+
+    def __init__(self, options: argparse.Namespace, artefact: Artefact, names: Names, schema: Any = None) -> None:
+        self.names = names
+        self._options, self._artefact, self._schema = options, artefact, schema
+        self._bounded = options.bounds or options.lazy is not None
+        # Probabilities that are taken as they stand need no row, but criteria do, and what compares with a column.
+        self._as_they_stand = (
+            options.grader == "rows" and options.calibration is None and options.lazy is None
+            and artefact.calibration is None and not artefact.circuit.rubrics
+            and not any(atom.columns for atom in artefact.circuit.atoms[artefact.circuit.measures])
+        )  # fmt: skip
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Score, (self._options, self._artefact, self.names, self._schema)
+
+    @property
+    def about(self) -> str:
+        """The policy's sources, however they were reached, its weights and corrections."""
+        from rbrlang.engines.jobs import digest
+
+        artefact = self._artefact
+        return digest(artefact.sources, artefact.params, artefact.weights.tobytes(), artefact.calibration)
+
+    def open(self, first: Piece | None = None) -> None:
+        """Make the reward and the grader. Raises `UsageError`."""
+        from rbrlang.cli.graded import Lazily
+        from rbrlang.cli.graders import Grading
+        from rbrlang.reward.numpy import NumpyReward
+        from rbrlang.rows.read import blocks
+        from rbrlang.rows.write import output_format
+        from rbrlang.scoring.rewarding import Rewarding
+
+        options = self._options
+        reward = NumpyReward.from_artefact(self._artefact)
+        lazily = None if options.lazy is None else Lazily(reward, options.lazy)
+        self._grading = Grading(options, self._artefact, lazily=lazily)
+        self._rewarding = Rewarding(reward, bounds=self._bounded, settled=options.lazy or 0.0)
+        self._kind: Kind = output_format(options.output).kind
+        if first is not None:
+            self._grading.prepare([row for block in blocks(first, self.names) for row in block.rows])
+
+    def read(self, piece: Piece) -> Iterable[Block | Plain]:
+        """The piece's rows, by columns where that can be."""
+        from rbrlang.rows.plain import plain
+        from rbrlang.rows.read import blocks
+
+        found = plain(piece, self.names) if self._as_they_stand else None
+        return blocks(piece, self.names) if found is None else (found,)
+
+    def finish(self, block: Block | Plain) -> Done:
+        """The rows with their rewards."""
+        from rbrlang.rows.read import Block
+
+        return self._one_by_one(block) if isinstance(block, Block) else self._by_columns(block)
+
+    def _one_by_one(self, block: Block) -> Done:
+        import numpy as np
+
+        from rbrlang.engines.jobs import Done
+        from rbrlang.reward.rubrics import noted, spans
+        from rbrlang.rows.write import encoded, fitting
+
+        graded = self._grading(block.rows)
+        rows, reward = graded.rows, self._rewarding.reward
+        atoms, ids = reward.encode(rows), reward.response_ids(rows)
+        base = np.array([0.0 if row.base_reward is None else row.base_reward for row in rows], np.float64)
+        rubrics = self._artefact.circuit.rubrics
+        found = self._rewarding(atoms, ids, base, spans(self._artefact.circuit, rows) if rubrics else None)
+        reasons = self._reasons(found, atoms, base, dict(enumerate(rows)))
+        out: list[dict[str, Any]] = []
+        for at, columns in enumerate(self._columns(found, reasons)):
+            row = rows[at]
+            if row.klass is not None:
+                columns["intended_class"] = row.klass
+            if self._schema is not None:
+                columns["probs"] = row.raw.get("probs")  # as it came
+            out.append(graded.row(at, **columns))
+        tally = self._tally(found, reasons, {at: rows[at] for at in reasons})
+        tally.told, tally.answered = Told.of(graded), any(row.probs for row in rows)
+        tally.noted = noted(self._artefact.circuit, ids.tolist(), rows) if rubrics else None
+        made = encoded(self._kind, out, exact=block.exact) if self._schema is None else fitting(self._schema, out)
+        return Done(made, len(out), block.bad, tally)
+
+    def _by_columns(self, block: Plain) -> Done:
+        import numpy as np
+
+        from rbrlang.engines.jobs import Done
+        from rbrlang.rows.write import Encoded, encoded
+        from rbrlang.scoring.plain import encode, response_ids
+
+        circuit = self._artefact.circuit
+        atoms, ids = encode(circuit, block), response_ids(circuit, block)
+        base = np.nan_to_num(block.base, nan=0.0)
+        found = self._rewarding(atoms, ids, base)
+        at = np.flatnonzero(~np.isfinite(found.total))
+        lost = dict(zip(at.tolist(), block.rows(at), strict=True))
+        reasons = self._reasons(found, atoms, base, lost)
+        tally = self._tally(found, reasons, lost)
+        tally.answered = bool(block.probs)
+        if self._schema is not None:
+            made = Encoded(self._batch(block, found, reasons), Counter())
+        else:
+            out: list[dict[str, Any]] = []
+            for row, columns in zip(block.objects(), self._columns(found, reasons), strict=True):
+                if row.get("class"):
+                    columns["intended_class"] = row["class"]
+                out.append({"id": None, **row, "probs": row.get("probs") or {}, **columns})
+            made = encoded(self._kind, out, exact=block.exact)
+        return Done(made, len(block), (), tally)
+
+    def _reasons(
+        self, found: Rewarded, atoms: NDArray[np.float32], base: NDArray[np.float64], rows: Mapping[int, Row]
+    ) -> dict[int, str]:
+        from rbrlang.reward import rubrics
+        from rbrlang.scoring.columns import unknown_response
+
+        said: dict[int, str] = {}
+        for at, reason in self._rewarding.reasons(atoms, found, base).items():
+            why = reason if found.ids[at] >= 0 else unknown_response(rows[at], self._artefact.circuit)
+            of_rubrics = rubrics.reasons(self._artefact.circuit, int(found.ids[at]), rows[at])
+            said[at] = "; ".join(filter(None, (why, *of_rubrics, rows[at].conversation.silence())))
+        return said
+
+    def _tally(self, found: Rewarded, reasons: Mapping[int, str], rows: Mapping[int, Row]) -> Scored:
+        from rbrlang.cli.data import UnknownTypes
+
+        unknown = UnknownTypes()
+        unknown.add(list(rows.values()), [int(found.ids[at]) for at in rows])
+        first = next((f"{rows[at].raw.get('id', rows[at].id)}: {reason}" for at, reason in reasons.items()), "")
+        return Scored(unknown, Told(), len(reasons), first, found.hidden)
+
+    def _columns(self, found: Rewarded, reasons: Mapping[int, str]) -> Iterator[dict[str, Any]]:
+        """What is added to each row."""
+        names = [response.classes for response in self._artefact.circuit.responses]
+        arrays = (found.total, found.rules, found.classes, found.ids, found.best, found.low, found.high)
+        for at, (total, rules, classes, number, best, low, high) in enumerate(
+            zip(*(array.tolist() for array in arrays), strict=True)
+        ):
+            of = names[number] if number >= 0 else ()
+            probs = (
+                dict(zip(of, classes, strict=False)) if best >= 0
+                else {name: _number(p) for name, p in zip(of, classes, strict=False)}
+            )  # fmt: skip
+            reason = reasons.get(at)
+            columns: dict[str, Any] = {
+                "reward": total if reason is None else None, "rule_reward": _number(rules), "class_probs": probs,
+                "class": of[best] if best >= 0 else None, "valid": reason is None, "reason": reason,
+            }  # fmt: skip
+            if self._bounded:
+                columns["reward_bounds"] = [_number(low), _number(high)]
+            yield columns
+
+    def _batch(self, block: Plain, found: Rewarded, reasons: Mapping[int, str]) -> Any:
+        """The record batch with its rewards."""
+        from rbrlang.cli.commands.reward.score_tables import batch
+
+        return batch(self._artefact.circuit, self._schema, block, found, reasons)
 
 
 def _number(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
+    return value if math.isfinite(value) else None

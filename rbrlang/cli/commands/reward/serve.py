@@ -135,7 +135,8 @@ def _ignore(_: int, __: FrameType | None) -> None:
 
 def _service(options: argparse.Namespace, token: str | None) -> Service:
     from rbrlang.cli.graders import standing
-    from rbrlang.scoring.columns import Columns, ColumnsError, check_every
+    from rbrlang.reward.shares import every_column
+    from rbrlang.scoring.columns import Columns, ColumnsError, of_policy
     from rbrlang.scoring.score import Scorer
     from rbrlang.serve.app import Limits, Service
     from rbrlang.serve.forms import Reading
@@ -147,7 +148,7 @@ def _service(options: argparse.Namespace, token: str | None) -> Service:
         every=options.every, thought_marks=shared.thought_marks(options),
     )  # fmt: skip
     try:
-        check_every(columns, artefact.circuit)
+        columns = of_policy(columns, artefact.circuit)
     except ColumnsError as error:
         raise UsageError(f"`--every`: {error}") from error
     return Service(
@@ -155,7 +156,9 @@ def _service(options: argparse.Namespace, token: str | None) -> Service:
         score=Scorer(artefact, grader.answers),
         grader=grader.identity,
         token=token,
-        reading=Reading(columns, tuple(options.ends), options.max_text, options.on_invalid),
+        reading=Reading(
+            columns, tuple(options.ends), options.max_text, options.on_invalid, every_column(artefact.circuit)
+        ),
         limits=Limits(options.max_body, options.max_batch, options.max_waiting, options.body_seconds, options.batches),
     )
 

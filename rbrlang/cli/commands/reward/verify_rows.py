@@ -18,21 +18,27 @@ import numpy as np
 from rbrlang.cli import data, graders
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.graded import OF_A_GRADING
 from rbrlang.cli.terminal import say
-from rbrlang.grading.trust.calibrate import from_json
+from rbrlang.grading.results import Abstained, Invalid
+from rbrlang.grading.trust.calibrate import CalibrationError, from_json
+from rbrlang.jsontext import JsonError, parse_with_constants
 from rbrlang.reward.kept.artefact import Artefact
 from rbrlang.reward.numpy import NumpyReward
+from rbrlang.reward.rubrics import spans
 from rbrlang.rows.read import Row
 
 _SHOWN = 20
 _ATOL, _RTOL = 1e-6, 1e-5  # float32, whatever the size of the batch
 _ANSWERS = 1e-4  # a grader's sums depend on how many completions are graded together
+_CELLS = ("reward", "rule_reward", "valid", "reward_bounds", "asked")  # JSON where a table's cells are text
 
 
 def verify_rows(options: argparse.Namespace) -> int:
     """Name each row that does not fit; 1 when there is one, 3 when some could not be read."""
     artefact = shared.artefact(options.artefact, options.key)
-    found = data.read(options, options.file)
+    found = data.read(options, options.file, artefact.circuit)
+    found = replace(found, rows=[replace(row, raw=_told(row.raw)) for row in found.rows])
     if not any("reward" in row.raw for row in found.rows):
         raise UsageError(f"`{options.file}` has no column `reward`; rows to verify are those that `rbrc score` wrote")
     faults = [list(of_row) for of_row in _rewards(artefact, found.rows)]
@@ -62,8 +68,14 @@ def _rewards(artefact: Artefact, rows: Sequence[Row]) -> Iterator[list[str]]:
     probs, ids = reward.encode(rows), reward.response_ids(rows)
     base = np.array([0.0 if row.base_reward is None else row.base_reward for row in rows], np.float32)
     total, rules = reward(probs, ids, base), reward(probs, ids)
-    classes, (low, high) = reward.class_probs(probs, ids), reward.bounds(probs, ids, base)
-    calibration = None if artefact.calibration is None else from_json(artefact.calibration)
+    classes, (low, high) = (
+        reward.class_probs(probs, ids),
+        reward.bounds(probs, ids, base, spans(artefact.circuit, rows)),
+    )
+    try:
+        calibration = None if artefact.calibration is None else from_json(artefact.calibration)
+    except CalibrationError as error:
+        raise UsageError(f"the artefact's calibration cannot be used: {error}") from error
     for at, row in enumerate(rows):
         said = row.raw
         faults = list[str]()
@@ -92,9 +104,33 @@ def _rewards(artefact: Artefact, rows: Sequence[Row]) -> Iterator[list[str]]:
         yield faults
 
 
+def _told(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A row of CSV with what `rbrc score` wrote into its cells; a row of any other format as it is."""
+    written = [name for name in _CELLS if name in raw]
+    if not written or not all(isinstance(raw[name], str) for name in written):
+        return raw
+    row = {name: None if value == "" else value for name, value in raw.items()}
+    probs = {name: row.pop(name) for name in raw if name.startswith("class_probs.")}
+    row |= {name: _value(row[name]) for name in written}
+    return {**row, "class_probs": {name.partition(".")[2]: _value(cell) for name, cell in probs.items()}}
+
+
+def _value(cell: Any) -> Any:
+    """What a cell says; its text where that is no JSON, as in True and FALSE of a spreadsheet, which are truth values."""
+    if not isinstance(cell, str):
+        return cell
+    lower = cell.lower()
+    try:
+        return parse_with_constants(lower if lower in ("true", "false") else cell)
+    except JsonError:
+        return cell
+
+
 def _classes(said: Mapping[str, Any], expected: Mapping[str, float]) -> Iterator[str]:
     given = said.get("class_probs")
-    if not isinstance(given, Mapping) or list(given) != list(expected):
+    if isinstance(given, Mapping):  # a table has the classes of other response types too, and nothing in them
+        given = {name: p for name, p in given.items() if p is not None or name in expected}
+    if not isinstance(given, Mapping) or given.keys() != expected.keys():
         yield "its class probabilities are not of the classes of its response type"
         return
     for name, value in expected.items():
@@ -111,20 +147,32 @@ def _classes(said: Mapping[str, Any], expected: Mapping[str, float]) -> Iterator
 def _answers(options: argparse.Namespace, artefact: Artefact, rows: Sequence[Row]) -> Iterator[list[str]]:
     """For each row which probabilities are not those that the grader gives now."""
     bare = [
-        replace(row, probs={}, raw={k: v for k, v in row.raw.items() if k not in graders.OF_A_GRADING}) for row in rows
+        replace(row, probs={}, rubrics={}, raw={k: v for k, v in row.raw.items() if k not in OF_A_GRADING})
+        for row in rows
     ]
     again = graders.grade_rows(options, artefact, bare)
     named = None if again.calibration is None else again.calibration.identity
-    for row, now in zip(rows, again.rows, strict=True):
+    names = artefact.circuit.questions
+    for row, now, answers in zip(rows, again.rows, again.answers or ({},) * len(rows), strict=True):
+        why = {names[p]: answer.reason for p, answer in answers.items() if isinstance(answer, Abstained | Invalid)}
         faults = list[str]()
         if row.raw.get("grader") != again.identity:
             faults.append(f"its grader is {_shown(row.raw.get('grader'))}, and not {again.identity}")
         if row.raw.get("calibration") != named:
             faults.append(f"its calibration is {_shown(row.raw.get('calibration'))}, and not {_shown(named)}")
-        for name, p in row.probs.items():
-            new = now.probs.get(name)
+        asked = row.raw.get("asked")
+        pairs = [
+            (name, p, now.probs.get(name)) for name, p in row.probs.items()
+            if p is not None or not isinstance(asked, list) or name in asked or name.rpartition(".")[0] in asked
+        ]  # fmt: skip
+        for name, each in row.rubrics.items():
+            again_each = now.rubrics.get(name, (None,) * len(each))
+            pairs += [(f"{name}:{n}", p, q) for n, (p, q) in enumerate(zip(each, again_each, strict=True), 1)]
+        for name, p, new in pairs:
             if (p is None) != (new is None) or (p is not None and new is not None and abs(p - new) > _ANSWERS):
-                faults.append(f"P({name}) {_shown(p)} stands there, and the grader says {_shown(new)}")
+                asked = name.partition(".")[0]
+                said = f"gives no answer: {why[asked]}" if asked in why else f"says {_shown(new)}"
+                faults.append(f"P({name}) {_shown(p)} stands there, and the grader {said}")
         yield faults
 
 
@@ -132,7 +180,8 @@ def _same(said: object, value: float) -> bool:
     """Whether JSON says this number; null where it is not finite."""
     if said is None or isinstance(said, bool) or not isinstance(said, (int, float)):
         return said is None and not math.isfinite(value)
-    return math.isfinite(value) and math.isclose(said, value, rel_tol=_RTOL, abs_tol=_ATOL)
+    most = max(_ATOL, _RTOL * abs(value))  # compared, as a whole number may be more than a float holds
+    return math.isfinite(value) and value - most <= said <= value + most
 
 
 def _shown(value: object) -> str:

@@ -24,6 +24,7 @@ _HELP = """\
   NAME            turn a proposition on or off
   a, !b, c=0.7    say that a holds, b does not, c holds with probability 0.7; several at once
   c=?             nobody knows: rewards become intervals
+  s == 4          a scale is at this level, or a choice has this option; `s == ?` where nobody knows
   for RESPONSE    another response type
   base NUMBER     the reward model's score
   why             the least that makes this the class, and the least changes to every other
@@ -32,6 +33,7 @@ _HELP = """\
   help, quit
 """
 _WORDS = ("for", "base", "why", "list", "reset", "help", "quit")
+_CHOSEN = re.compile(r"(?P<name>\w+)\s*==?\s*(?P<value>\?|\w+)")
 _VALUE = re.compile(r"(?P<name>.*[^=<>!\s])\s*=\s*(?P<value>\?|[0-9.eE+-]+)")
 
 
@@ -51,12 +53,40 @@ class Session:
     last: dict[str, float] = field(default_factory=dict[str, float])
 
     def __post_init__(self) -> None:
-        self.probs = self.probs or [0.0] * len(self.names)
+        self.probs = self.probs or self._nothing()
 
     @property
-    def names(self) -> list[str]:
-        """The atoms' names."""
-        return [atom.name for atom in self.reward.circuit.atoms]
+    def names(self) -> dict[str, int]:
+        """The atoms that can be spoken of by their names: all but what belongs to scales and choices."""
+        return {atom.name: at for at, atom in enumerate(self.reward.circuit.atoms) if atom.share is None}
+
+    @property
+    def domains(self) -> dict[str, int]:
+        """The scales and choices by their names."""
+        return {variable.domain.name: at for at, variable in enumerate(self.reward.circuit.variables)}
+
+    def _nothing(self) -> list[float]:
+        """No proposition holds; scales are at their lowest level, choices have their first option, as in tests."""
+        probs = [0.0] * len(self.reward.circuit.atoms)
+        for number, variable in enumerate(self.reward.circuit.variables):
+            self._put(probs, number, variable.domain.values[variable.domain.default])
+        return probs
+
+    def _put(self, probs: list[float], number: int, value: str) -> None:
+        """Give a scale or a choice a value, `?` for none."""
+        values = self.reward.circuit.variables[number].domain.values
+        for atom, info in enumerate(self.reward.circuit.atoms):
+            if info.share is not None and info.share.variable == number:
+                probs[atom] = math.nan if value == "?" else info.share.of([float(value == one) for one in values])
+
+    def _facts(self) -> dict[int, bool]:
+        """The propositions that hold, and all steps of scales and choices whose value is known."""
+        facts = {at: True for at in self.names.values() if self.probs[at] == 1.0}
+        for first, domain in self.reward.circuit.domains:
+            steps = range(first, first + len(domain.values) - 1)
+            if not math.isnan(self.probs[first]):
+                facts |= {at: self.probs[at] == 1.0 for at in steps}
+        return facts
 
     def follow(self, line: str) -> str:
         """Do what a line says; what to show for it. Raises `_Misunderstood`."""
@@ -69,7 +99,7 @@ class Session:
         if word == "why" and not rest:
             return self._why()
         if word == "reset" and not rest:
-            self.probs = [0.0] * len(self.names)
+            self.probs = self._nothing()
         elif word == "for" and rest:
             self._switch(rest)
         elif word == "base" and rest:
@@ -93,8 +123,10 @@ class Session:
         probs = list(self.probs)
         facts = [fact.strip() for fact in line.split(",") if fact.strip()]
         for fact in facts:
-            match = _VALUE.fullmatch(fact)
-            if match is not None:
+            match, chosen = _VALUE.fullmatch(fact), _CHOSEN.fullmatch(fact)
+            if chosen is not None and chosen["name"] in self.domains:
+                self._put(probs, self.domains[chosen["name"]], self._value(chosen["name"], chosen["value"]))
+            elif match is not None:
                 value = math.nan if match["value"] == "?" else _number(match["value"])
                 if value < 0 or value > 1:
                     raise _Misunderstood(f"`{fact}`: a probability is a number from 0 to 1")
@@ -110,11 +142,20 @@ class Session:
     def _atom(self, name: str) -> int:
         names = self.names
         if name in names:
-            return names.index(name)
-        near = suggest(name, [*names, *_WORDS])
+            return names[name]
+        if name in self.domains:
+            value = self.reward.circuit.variables[self.domains[name]].domain.values[-1]
+            raise _Misunderstood(f"`{name}` has values: say which, as in `{name} == {value}`")
+        near = suggest(name, [*names, *self.domains, *_WORDS])
         raise _Misunderstood(
             f"no proposition `{name}`; " + (f"did you mean `{near}`?" if near else "`list` shows them all")
         )
+
+    def _value(self, name: str, value: str) -> str:
+        values = self.reward.circuit.variables[self.domains[name]].domain.values
+        if value not in (*values, "?"):
+            raise _Misunderstood(f"`{name}` has no value `{value}`; there are {', '.join(values)}")
+        return value
 
     def show(self) -> str:
         """Response type, class probabilities and reward, with what they moved by."""
@@ -125,7 +166,7 @@ class Session:
         response = self.reward.circuit.responses[self.response]
         chances = dict(zip(response.classes, self.reward.class_probs(probs, ids)[0].tolist(), strict=False))
         value = float(self.reward(probs, ids, self.base)[0])
-        said = witness_text((n, True) for n, p in zip(self.names, self.probs, strict=True) if p == 1.0)
+        said = witness_text(self.reward.circuit.said(self._facts()))
         lines = [f"{response.name}: {said or 'nothing holds'}"]
         if math.isnan(value):
             lines.append("  no reward: " + str(self.reward.reasons(probs, ids, self.base)[0]))
@@ -152,32 +193,38 @@ class Session:
     def _list(self) -> str:
         mine = set(self.reward.circuit.responses[self.response].atoms)
         lines: list[str] = []
-        for atom, (name, p) in enumerate(zip(self.names, self.probs, strict=True)):
-            value = "?" if math.isnan(p) else f"{p:g}"
+        for name, atom in self.names.items():
+            value = "?" if math.isnan(self.probs[atom]) else f"{self.probs[atom]:g}"
             lines.append(f"  {value:>5}  {name}" + ("" if atom in mine else "   (not asked here)"))
+        for first, domain in self.reward.circuit.domains:
+            steps = {at for at in range(len(domain.values) - 1) if self.probs[first + at] == 1.0}
+            value = "?" if math.isnan(self.probs[first]) else domain.values[domain.value(steps)]
+            asked = any(self.reward.circuit.asked_about(atom) == domain.name for atom in mine)
+            lines.append(f"  {value:>5}  {domain.name}" + ("" if asked else "   (not asked here)"))
         return "\n".join(lines) + "\n"
 
     def _why(self) -> str:
-        from rbrlang.logic.explain import explain, names
+        from rbrlang.logic.explain import explain
 
-        unsure = [name for name, p in zip(self.names, self.probs, strict=True) if p not in (0.0, 1.0)]
+        unsure = [name for name, at in self.names.items() if self.probs[at] not in (0.0, 1.0)]
+        unsure += [domain.name for first, domain in self.reward.circuit.domains if math.isnan(self.probs[first])]
         if unsure:
             raise _Misunderstood(f"`why` needs certain facts; say whether {', '.join(f'`{n}`' for n in unsure)} hold")
         compiled = self.policy.checked.compiled
         item = compiled.responses[self.response]
         assert item is not None  # a response type that is too large is an error of the policy
-        true = frozenset(atom for atom, p in enumerate(self.probs) if p == 1.0)
+        true = frozenset(atom for atom, holds in self._facts().items() if holds)
+        program = self.policy.program
         found = explain(compiled.bdd, item, compiled.axioms, true)
         if found is None:
             return "  the axioms exclude this\n"
-        atoms = self.policy.program.atoms
         response = self.policy.program.responses[self.response]
         lines = [
-            f"  {response.classes[found.klass]} because {witness_text(names(found.reason, atoms)) or 'every completion is'}"
+            f"  {response.classes[found.klass]} because {witness_text(program.said(dict(found.reason))) or 'every completion is'}"
         ]
         for name, flip in zip(response.classes, found.flips, strict=True):
             if flip:
-                lines.append(f"  {name} if {witness_text(names(flip, atoms))}")
+                lines.append(f"  {name} if {witness_text(program.said(dict(flip)))}")
         return "\n".join(lines) + "\n"
 
 
@@ -256,7 +303,7 @@ def _complete(session: Session) -> None:
         import readline
     except ImportError:  # not on every system
         return
-    words = [*session.names, *(r.name for r in session.reward.circuit.responses), *_WORDS]
+    words = [*session.names, *session.domains, *(r.name for r in session.reward.circuit.responses), *_WORDS]
 
     def complete(text: str, state: int) -> str | None:
         found = [word for word in words if word.startswith(text)]

@@ -1,0 +1,1 @@
+"""Rows in blocks through a job: in this process, in several, or on several machines."""

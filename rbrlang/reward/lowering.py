@@ -1,0 +1,172 @@
+"""Which program evaluates a circuit, and on what arrays?
+
+Small circuits are unrolled: written out operation by operation, in kernels that read a row once, and compiled anew for
+every policy. Large ones are data for a program that depends on rounded sizes only (`tables`), so that it compiles in a
+second or two whatever the size, and another policy of the same sizes, an edited one or new weights compile nothing.
+
+Arrays of the host are given their type and a rounded number of rows before JAX sees them, so that no batch size, no
+type of number and no base reward compiles anything again. Arrays that lie on devices, and those that are being traced,
+are left as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.typing import ArrayLike
+
+from rbrlang.logic.circuit import Circuit
+from rbrlang.reward import tables
+from rbrlang.reward.engines import JaxEngine
+from rbrlang.reward.evaluate import Batch
+from rbrlang.reward.numpy import ShapeError
+from rbrlang.reward.own import own_batch
+from rbrlang.reward.parts import reached
+from rbrlang.reward.rows import bucket
+from rbrlang.reward.unrolled import unrolled
+
+UNROLLED_NODES = 80
+"""Largest circuit that is unrolled, counted in nodes of all response types, those under axioms twice, and of the axioms.
+
+Unrolled circuits run up to three times as fast and compile ever longer, since XLA makes one kernel of them and computes
+shared values again and again. Made policies, processor time of the first reward with JAX 0.10.2 on two cores: 18 nodes
+2.0 s, 55 nodes 6.9 s, 84 nodes 17 s, 136 nodes 38 s; as data 2.2 to 3.0 s. The policy that OpenAI published has 73 nodes.
+"""
+
+
+class Static:
+    """A circuit as static pytree data: equal circuits are equal, and the hash is not computed each call."""
+
+    __slots__ = ("circuit",)
+
+    def __init__(self, circuit: Circuit) -> None:
+        self.circuit = circuit
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Static) and (self.circuit is other.circuit or self.circuit == other.circuit)
+
+    def __hash__(self) -> int:
+        return hash(self.circuit.fingerprint)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Unrolled:
+    """A circuit as a program of its own."""
+
+    static: Static = field(metadata={"static": True})
+    weights: jax.Array
+
+    def batch(self, probs: jax.Array, ids: jax.Array) -> Batch:
+        """The rows, float32 [batch, atoms] and integer [batch]."""
+        circuit = self.static.circuit
+        read = reached(circuit)
+
+        def columns() -> dict[int, jax.Array]:
+            if not circuit.atoms:
+                return {}
+            # One `split` and not a slice per column: its transpose is one concatenation, where slices become
+            # as many padded arrays of the size of probs (measured on a CPU: 25 times slower to differentiate).
+            parts = jax.lax.split(probs, (1,) * len(circuit.atoms), axis=1)
+            return {a: parts[a][:, 0] for a in read}
+
+        weights = [[self.weights[r, j] for j in range(len(one.features))] for r, one in enumerate(circuit.responses)]
+        return unrolled(JaxEngine(), circuit, columns, ids, weights, jnp.zeros_like(ids, jnp.float32), remember=False)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Tabled:
+    """A circuit as data."""
+
+    kind: tables.Kind = field(metadata={"static": True})
+    tables: tables.Tables
+    weights: jax.Array
+
+    def batch(self, probs: jax.Array, ids: jax.Array) -> Batch:
+        """The rows, float32 [batch, atoms or more] and integer [batch]."""
+        return own_batch(self.kind, self.tables, self.weights, probs, ids)
+
+
+Lowered: TypeAlias = Unrolled | Tabled
+
+
+def is_large(circuit: Circuit) -> bool:
+    """Whether the circuit is to be data."""
+    nodes = (len(r.diagram.nodes) * (2 if -1 in r.diagram.terminals else 1) for r in circuit.responses)
+    return sum(nodes) + len(circuit.axioms.nodes) > UNROLLED_NODES
+
+
+def lowered(circuit: Circuit, weights: jax.Array) -> Lowered:
+    """The circuit with weights [responses, max features] as a program and its arguments."""
+    if not is_large(circuit):
+        return Unrolled(Static(circuit), weights)
+    kind, data = _data(Static(circuit))
+    rows, features = tables.shape(circuit)
+    more = (0, rows - weights.shape[0]), (0, features - weights.shape[1])
+    if on_host(weights):
+        return Tabled(kind, data, np.pad(np.asarray(weights), more))  # type: ignore[arg-type]
+    return Tabled(kind, data, jnp.pad(weights, more))
+
+
+@lru_cache(maxsize=32)
+def _data(static: Static) -> tuple[tables.Kind, tables.Tables]:
+    return tables.kind(static.circuit), tables.tables(static.circuit)
+
+
+def on_host(array: ArrayLike) -> bool:
+    """Whether numpy can have it for nothing: not traced, and on no device but one CPU."""
+    if isinstance(array, Tracer):
+        return False
+    if not isinstance(array, jax.Array):
+        return True
+    devices = array.devices()
+    return len(devices) == 1 and next(iter(devices)).platform == "cpu"
+
+
+def arguments(
+    circuit: Circuit, probs: ArrayLike, ids: ArrayLike, base_reward: ArrayLike
+) -> tuple[tuple[Any, Any, Any], int]:
+    """The arrays as the program takes them, probs [rows, columns], ids [rows], base_reward [rows], and the batch size.
+
+    Raises `ShapeError`.
+    """
+    expected = len(circuit.atoms)
+    columns = tables.columns(circuit) if is_large(circuit) else expected
+    host = on_host(probs) and on_host(ids) and on_host(base_reward)
+    xp: Any = np if host else jnp
+    with np.errstate(over="ignore"):  # a base reward beyond float32 is infinite
+        p, i, base = xp.asarray(probs, np.float32), xp.asarray(ids), xp.asarray(base_reward, np.float32)
+    if p.ndim != 2 or p.shape[1] != expected:
+        raise ShapeError(f"probs have the shape {list(p.shape)}, this policy needs [batch, {expected}]")
+    if i.shape != p.shape[:1] or not jnp.issubdtype(i.dtype, jnp.integer):
+        raise ShapeError(f"response ids are {i.dtype} {list(i.shape)}, expected integers [{p.shape[0]}]")
+    if base.shape not in ((), i.shape):
+        raise ShapeError(f"base rewards have the shape {list(base.shape)}, expected [{p.shape[0]}]")
+    rows = i.shape[0]
+    if not host:
+        return (xp.pad(p, ((0, 0), (0, columns - expected))), i, base), rows
+    # The last row again: rows of another kind could have unknowns, or no reward, where the batch has none.
+    more = bucket(rows) - rows if rows else 0
+    i, base = i.astype(np.int32), np.broadcast_to(base, i.shape)
+    if more or columns > expected:
+        p = np.pad(np.pad(p, ((0, more), (0, 0)), "edge"), ((0, 0), (0, columns - expected)))
+    if more:
+        i, base = np.pad(i, (0, more), "edge"), np.pad(base, (0, more), "edge")
+    return (p, i, base), rows
+
+
+def cut(found: jax.Array, rows: int, width: int | None = None) -> jax.Array:
+    """The real rows and columns of a result; on a CPU without a program for it."""
+    if found.shape[0] == rows and (width is None or found.shape[1] == width):
+        return found
+    xp: Callable[[Any], Any] = np.asarray if on_host(found) else lambda x: x
+    kept = xp(found)[:rows] if width is None else xp(found)[:rows, :width]
+    return jnp.asarray(kept)

@@ -1,0 +1,131 @@
+"""A real cluster of Ray on this machine writes what one process writes, and a run that is killed goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import needs
+import pytest
+
+from rbrlang.cli.main import main
+
+HERE = Path(__file__).parent
+EXAMPLE = HERE.parent / "examples" / "refusals"
+KILLS = int(os.environ.get("RBR_RAY_KILLS", "2"))
+SEED = int(os.environ.get("RBR_RAY_SEED", "1"))
+# As the command, with small pieces, so that there are many.
+COMMAND = (
+    "import sys; from rbrlang.rows import pieces; pieces.ROWS = 32; from rbrlang.cli.main import main; sys.exit(main())"
+)
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    if importlib.util.find_spec("ray") is None:
+        needs.missing(needs.RAY, "it is not installed")
+    rows = [json.loads(line) for line in (EXAMPLE / "completions.jsonl").read_text("utf-8").splitlines()]
+    many = [{**row, "id": f"{row['id']}-{copy}"} for copy in range(6) for row in rows]
+    many[40] |= {"completion": None}
+    many[700] |= {"id": many[2]["id"]}
+    del many[900]["id"], many[901]["id"]
+    many[901] = {**many[900]}
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in many))
+    return tmp_path
+
+
+def command(place: Path, name: str, *more: str) -> list[str]:
+    graded = ["grade", str(EXAMPLE / "policy.rbr"), "rows.jsonl", "--grader", "embedded", "-o", name, *more]
+    return [sys.executable, "-c", COMMAND, *graded]
+
+
+def environment() -> dict[str, str]:
+    paths = [str(HERE.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+
+
+def below(parent: int) -> dict[int, str]:
+    """The processes below one, with what they are called."""
+    found: dict[int, str] = {}
+    left = [parent]
+    while left:
+        for task in Path(f"/proc/{left.pop()}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                for child in map(int, task.read_text().split()):
+                    found[child] = (
+                        Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                    )
+                    left.append(child)
+    return found
+
+
+def kill_once(place: Path, ray: list[str], whom: str, blocks: int) -> bool:
+    """Run until so many blocks more are done, and kill; whether there still was something to kill."""
+    done = place / "out.jsonl.blocks"
+    wanted = len(list(done.glob("*.done"))) + blocks
+    process = subprocess.Popen(ray, cwd=place, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    known: dict[int, str] = {}
+    while process.poll() is None and len(list(done.glob("*.done"))) < wanted and time.monotonic() < deadline:
+        known = below(process.pid)
+        time.sleep(0.01)
+    if whom == "driver":
+        process.kill()
+        landed = process.wait() == -signal.SIGKILL
+        for number in known:  # Ray's own processes end by themselves when their driver is gone, but take their time
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        return landed
+    actors = [number for number, title in below(process.pid).items() if title.startswith("ray::") and "Map" in title]
+    for number in actors[:1]:
+        os.kill(number, signal.SIGKILL)
+    assert process.wait(timeout=300) == 3
+    return bool(actors)
+
+
+def test_killed_at_random_moments_it_goes_on_to_the_same_bytes(place: Path) -> None:
+    """The driver or an actor, in turn, by SIGKILL."""
+    run = {"cwd": place, "env": environment(), "capture_output": True, "text": True}
+    alone = subprocess.run(command(place, "alone.jsonl"), check=False, **run)
+    assert alone.returncode == 3, alone.stderr
+    picked = random.Random(SEED)
+    ray = command(place, "out.jsonl", "--engine", "ray", "--workers", "2")
+    killed: list[str] = []
+    for _ in range(3 * KILLS):
+        whom = ("driver", "actor")[len(killed) % 2]
+        if kill_once(place, ray, whom, picked.randint(1, 4)):
+            killed.append(whom)
+        if (place / "out.jsonl").exists():  # an actor's death ends no run, and a run may be done before it is killed
+            assert (place / "out.jsonl").read_bytes() == (place / "alone.jsonl").read_bytes()
+            (place / "out.jsonl").unlink()
+        if len(killed) == KILLS:
+            break
+    assert len(killed) == KILLS, killed
+    done = subprocess.run(ray, check=False, **run)
+    assert done.returncode == 3, done.stderr
+    assert (place / "out.jsonl").read_bytes() == (place / "alone.jsonl").read_bytes()
+    assert not (place / "out.jsonl.blocks").exists()
+    for line in alone.stderr.splitlines():
+        assert line in done.stderr
+
+
+def test_a_table_is_scored_alike(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import pyarrow.parquet as parquet
+
+    graded, artefact = str(place / "graded.parquet"), str(place / "p.rbrc")
+    main(["compile", str(EXAMPLE / "policy.rbr"), "-o", artefact])
+    main(["grade", str(EXAMPLE / "policy.rbr"), str(place / "rows.jsonl"), "-o", graded])
+    for name, more in (("alone", ()), ("ray", ("--engine", "ray", "--workers", "2"))):
+        scored = ["score", artefact, graded, "-o", f"{name}.parquet", *more]
+        subprocess.run([sys.executable, "-c", COMMAND, *scored], cwd=place, env=environment(), check=False)
+    assert parquet.read_table(place / "ray.parquet").equals(parquet.read_table(place / "alone.parquet"))
+    assert (place / "ray.parquet").read_bytes() == (place / "alone.parquet").read_bytes()
