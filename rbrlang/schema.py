@@ -37,7 +37,9 @@ def problem(schema: object) -> str | None:
         return NEEDED
     if not isinstance(schema, dict | bool):
         return "it is neither an object nor true or false"
-    draft = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+    draft = _draft(jsonschema, schema)
+    if draft is None:
+        return "`$schema` names no draft that is known here; leave it out for 2020-12"
     try:
         draft.check_schema(schema)
     except jsonschema.exceptions.SchemaError as error:
@@ -69,13 +71,21 @@ def holds(schema: str, value: object) -> bool | None:
         return None
 
 
+def _draft(jsonschema: Any, schema: Any) -> Any:
+    """The draft of a schema; None where it names one that is not known."""
+    if not isinstance(schema, dict) or "$schema" not in schema:
+        return jsonschema.Draft202012Validator
+    named = cast("dict[str, Any]", schema)["$schema"]
+    return jsonschema.validators.validator_for({"$schema": named}, default=None) if isinstance(named, str) else None
+
+
 @lru_cache(64)
 def _validator(schema: str) -> Callable[[], Any]:
     """Makes a validator with a count of its own."""
     jsonschema: Any = importlib.import_module("jsonschema")
     registry = cast(Any, importlib.import_module("referencing")).Registry()  # which fetches nothing
     read = parse(schema)
-    draft = jsonschema.validators.validator_for(read, default=jsonschema.Draft202012Validator)
+    draft = _draft(jsonschema, read)
     own: Mapping[str, _Keyword] = {"pattern": _pattern, "uniqueItems": _unique, "multipleOf": _multiple}
     known: Mapping[str, _Keyword] = {
         **draft.VALIDATORS,

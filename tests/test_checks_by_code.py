@@ -214,6 +214,8 @@ def test_the_trainers_columns_are_compared(tmp_path: Path) -> None:
         ('json_schema("[]")', "not a JSON Schema: it is neither an object nor true or false"),
         ('json_schema("""{"type": "text"}""")', "not a JSON Schema: at `type`: 'text' is not valid"),
         ('json_schema("""{"$ref": "https://example.org/s"}""")', "`https://example.org/s` is not in it"),
+        ('json_schema("""{"$schema": "https://example.org/draft"}""")', "`$schema` names no draft that is known here"),
+        ('json_schema("""{"$schema": 7}""")', "`$schema` names no draft that is known here"),
         ('json_schema("""{"$ref": "#/$defs/a"}""")', "not a JSON Schema: `#/$defs/a` is not in it"),
         ('json_schema("""{"patternProperties": {"a": {}}}""")', "`patternProperties` is not offered"),
         ('json_schema("""{"pattern": "(?=a)"}""")', "`(?=a)` is not an RE2 pattern"),

@@ -539,6 +539,13 @@ def test_a_list_that_promptfoo_does_not_read_is_dropped(value: str) -> None:
     assert dropped(import_promptfoo(f"tests: [{{assert: {checks}}}]", "p.yaml")) == ["tests[0].assert[1].value"]
 
 
+def test_a_test_that_nothing_passes_is_dropped_with_what_only_it_asks() -> None:
+    both = "{type: contains, value: a}, {type: not-contains, value: a}"
+    made = import_promptfoo(f"tests: [{{assert: [{both}]}}, {{assert: [{{type: contains, value: b}}]}}]", "p.yaml")
+    assert dropped(made) == ["tests[0]"]
+    assert not loads(made.policy).diagnostics
+
+
 @pytest.mark.parametrize(
     "formula", ["a * b", "a ** 2", "max(a, b)", "a if b else 1", "c", "1 / a", "True", "(" * 3000, "a +"]
 )

@@ -87,6 +87,7 @@ class _Reader:
         variables: Mapping[str, Any] = test["vars"] if isinstance(test.get("vars"), Mapping) else {}
         weighed: list[tuple[_Part, float]] = []
         needed: list[str] = []
+        texts, declared = len(self.texts), dict(self.declared)
         own = listed(test.get("assert") or [], self.source, f"`{place}.assert`")
         for item, where, weight in self._assertions([*own, *shared], f"{place}.assert"):
             parts = self._parts(item, where, variables)
@@ -94,10 +95,12 @@ class _Reader:
             if item.get("weight", 1):  # what weighs 0 itself passes always
                 needed += [("" if part.held else "!") + part.name for part in parts]
         total = sum(weight for _, weight in weighed)
-        if not weighed or total <= 0:
-            self._drop(
-                f"test `{said(test.get('description') or place)}`", place, "nothing of it can be asked or measured"
-            )
+        both = next((one for one in needed if f"!{one}" in needed), None)
+        left_out = "nothing of it can be asked or measured" if not weighed or total <= 0 else None
+        left_out = f"no answer passes it: it asks for `{both}` and for the contrary" if both else left_out
+        if left_out:
+            self._drop(f"test `{said(test.get('description') or place)}`", place, left_out)
+            self.texts, self.declared = self.texts[:texts], declared
             return
         if test.get("threshold") is not None:
             self.notes.append(Note(
