@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pickle
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ import rbrlang as rbr
 from rbrlang.adapters.trl import TRLReward
 from rbrlang.cli.main import main
 from rbrlang.grading.results import Answer, GradeItem, certain
-from rbrlang.rows.read import read_rows
+from rbrlang.rows import criteria
+from rbrlang.rows.read import read_rows, row_from
 from rbrlang.scoring.columns import Columns
 from rbrlang.scoring.score import Scorer
 from rbrlang.scoring.store import RolloutStore
@@ -142,3 +145,36 @@ def test_a_probe_attacks_what_the_rules_are_worth(tmp_path: Path, capsys: pytest
     (tmp_path / "p.rbr").write_text(POLICY.replace('rude."', 'rude." { cue yes "(?i)fool" cue no "(?i)please" }'))
     assert main(["probe", str(tmp_path / "p.rbr"), "--format", "json"]) in (0, 1)
     assert json.loads(capsys.readouterr().out)["trials"] > 0
+
+
+@pytest.mark.parametrize("grader", ["rows", "labels"])
+def test_the_criteria_of_a_row_are_read_once_however_many_ask_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grader: str
+) -> None:
+    policy, rows, out = tmp_path / "p.rbr", tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
+    policy.write_text(POLICY)
+    given = [{**row, "labels": {"rude": False}, "probs": {"rude": 0.0}} for row in ROWS[:2]]
+    rows.write_text("".join(f"{json.dumps(row)}\n" for row in given))
+    main(["compile", str(policy), "-o", str(tmp_path / "p.rbrc")])
+    read, asked = criteria.read, list[str]()
+
+    def counted(row: Mapping[str, Any], column: str) -> tuple[criteria.Criterion, ...]:
+        asked.append(row["id"])
+        return read(row, column)
+
+    monkeypatch.setattr(criteria, "read", counted)
+    main(["score", str(tmp_path / "p.rbrc"), str(rows), "-o", str(out), "--grader", grader])
+    assert asked == ["right", "wrong"]
+
+
+def test_criteria_are_read_anew_where_the_row_became_another_one() -> None:
+    row = row_from({**ROWS[0], "other": CRITERIA[:1]})
+    assert [one.text for one in row.criteria("other")] == ["Loire"]
+    changed = replace(row, raw={**row.raw, "other": CRITERIA[2:]})
+    assert [one.text for one in changed.criteria("other")] == ["Rhine"]
+    assert [one.text for one in row.criteria("other")] == ["Loire"]
+    moved = pickle.loads(pickle.dumps(row))
+    assert moved == row
+    assert [one.points for one in moved.criteria("criteria")] == [3, 1, -2]
+    with pytest.raises(criteria.CriteriaError, match="there is no column `none`"):
+        row.criteria("none")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
@@ -23,7 +23,7 @@ from rbrlang.policy import Policy
 from rbrlang.rows.kept import Kept, in_blocks
 
 if TYPE_CHECKING:
-    from rbrlang.grading.criteria import Place
+    from rbrlang.grading.criteria import Criteria
     from rbrlang.grading.endpoint.account import Progress, Summary
     from rbrlang.grading.endpoint.remote import Remote
     from rbrlang.grading.judge import Grader
@@ -122,12 +122,12 @@ class Grading:
         of_rows = isinstance(self._spec, RowsSpec)
         items = items_of(rows, response_ids(circuit, rows).tolist(), circuit.columns)
         with Bar() as bar:
-            grader = self._opened(rows, items, bar.update)
+            of_rubrics = criteria(circuit if self._criteria else replace(circuit, rubrics=()), rows, items)
+            grader = self._opened(rows, items, of_rubrics, bar.update)
             paid = len(self._summaries)
             identity = grader.identity
             before = _said(rows, "calibration") if of_rows else {None}
             asked = wanted(circuit, items) if self._only is None else ((self._only,) * len(items))
-            of_rubrics = criteria(circuit if self._criteria else replace(circuit, rubrics=()), rows, items)
             self._look(grader, (*asked, *of_rubrics.wanted))
             if not isinstance(self._spec, RowsSpec | LabelsSpec | TableSpec):
                 grader = filling(grader, circuit, yes_no=yes_no(self._spec))
@@ -169,17 +169,23 @@ class Grading:
 
         if isinstance(self._spec, OpenAISpec | SystemOneSpec):
             circuit = self._policy.circuit
-            self._opened(rows, items_of(rows, response_ids(circuit, rows).tolist(), circuit.columns), None)
+            self._opened(rows, items_of(rows, response_ids(circuit, rows).tolist(), circuit.columns), None, None)
 
     def _opened(
-        self, rows: Sequence[Row], items: Sequence[GradeItem], on_progress: Callable[[Progress], None] | None
+        self,
+        rows: Sequence[Row],
+        items: Sequence[GradeItem],
+        of_rubrics: Criteria | None,
+        on_progress: Callable[[Progress], None] | None,
     ) -> Grader:
         from rbrlang.grading.questions.specs import LabelsSpec, RowsSpec
 
         if isinstance(self._spec, RowsSpec | LabelsSpec):  # what they know is in the rows
-            return _opened(self._options, self._spec, self._policy, rows, items, on_progress)[0]
+            return _opened(self._options, self._spec, self._policy, rows, items, of_rubrics, on_progress)[0]
         if self._grader is None:
-            self._grader, self._summaries = _opened(self._options, self._spec, self._policy, rows, items, on_progress)
+            self._grader, self._summaries = _opened(
+                self._options, self._spec, self._policy, rows, items, of_rubrics, on_progress
+            )
         return self._grader
 
     def _look(self, grader: Grader, asked: Sequence[Sequence[int]]) -> None:
@@ -275,7 +281,7 @@ def make(options: argparse.Namespace, policy: Policy, items: Sequence[GradeItem]
     spec = spec_of(options)
     if isinstance(spec, RowsSpec | LabelsSpec | TableSpec):
         raise UsageError(f"`--grader {options.grader}` knows no text but its own; {need} needs a grader that reads")
-    grader = _opened(options, spec, policy, (), items, None)[0]
+    grader = _opened(options, spec, policy, (), items, None, None)[0]
     circuit = policy.circuit
     _look(options, grader, circuit, wanted(circuit, items) if items else asked_of_types(circuit))
     grader = filling(grader, circuit, yes_no=yes_no(spec))
@@ -327,6 +333,7 @@ def _opened(
     policy: Policy | Artefact,
     rows: Sequence[Row],
     items: Sequence[GradeItem],
+    of_rubrics: Criteria | None,
     on_progress: Callable[[Progress], None] | None,
 ) -> tuple[Grader, Sequence[Summary]]:
     """The grader, and the list that it adds the summary of each of its runs to."""
@@ -334,16 +341,17 @@ def _opened(
     from rbrlang.grading.questions import specs
 
     names = policy.circuit.questions
+    each = () if of_rubrics is None else zip(of_rubrics.items, of_rubrics.wanted, of_rubrics.places, strict=True)
     try:
         match spec:
             case specs.RowsSpec():
                 known = {row.id: row.probs for row in rows} | {
-                    item.id: {names[q]: place.p} for item, (q,), place in _criteria_of(policy, rows, items)
+                    item.id: {names[q]: place.p} for item, (q,), place in each
                 }
                 return TableGrader(_grader_of(rows), known, names, policy.circuit.asked_domains), ()
             case specs.LabelsSpec():
                 labels = {row.id: {**row.labels, **row.value_labels} for row in rows} | {
-                    item.id: {names[q]: place.criterion.met} for item, (q,), place in _criteria_of(policy, rows, items)
+                    item.id: {names[q]: place.criterion.met} for item, (q,), place in each
                 }
                 return LabelGrader(names, list(labels), list(labels.values()), policy.circuit.asked_domains), ()
             case specs.TableSpec(path):
@@ -359,15 +367,6 @@ def _opened(
                 assert_never(spec)
     except specs.GraderError as error:
         raise UsageError(str(error)) from error
-
-
-def _criteria_of(
-    policy: Policy | Artefact, rows: Sequence[Row], items: Sequence[GradeItem]
-) -> Iterator[tuple[GradeItem, tuple[int], Place]]:
-    from rbrlang.grading.criteria import criteria
-
-    found = criteria(policy.circuit, rows, items)
-    return zip(found.items, found.wanted, found.places, strict=True)
 
 
 def _grader_of(rows: Sequence[Row]) -> str:

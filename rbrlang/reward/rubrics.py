@@ -51,7 +51,7 @@ class Marked:
 
 def marked(rubric: RubricInfo, row: object) -> Marked:
     """The criteria of a row, with what is known of them. Raises `CriteriaError`."""
-    found = criteria.read(_raw(row), rubric.column)
+    found = _criteria(rubric, row)
     given = cast("Mapping[str, Sequence[float | None]]", getattr(row, "rubrics", {})).get(rubric.name)
     p = criteria.answered(found, given, rubric.name)
     tags = tuple(_tag(rubric, one) for one in found)
@@ -63,14 +63,16 @@ def with_met(circuit: Circuit, row: Row) -> Row:
     met: dict[str, tuple[float | None, ...]] = dict(row.rubrics)
     for rubric in circuit.rubrics:
         with suppress(CriteriaError):
-            found = criteria.read(row.raw, rubric.column)
+            found = row.criteria(rubric.column)
             if any(one.met is not None for one in found):
                 met[rubric.name] = tuple(None if one.met is None else float(one.met) for one in found)
     return replace(row, rubrics=met)
 
 
-def _raw(row: object) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", getattr(row, "raw", {}))
+def _criteria(rubric: RubricInfo, row: object) -> tuple[Criterion, ...]:
+    if isinstance(row, Row):
+        return row.criteria(rubric.column)
+    return criteria.read(cast("Mapping[str, Any]", getattr(row, "raw", {})), rubric.column)
 
 
 def _tag(rubric: RubricInfo, criterion: Criterion) -> int:

@@ -70,6 +70,9 @@ class Row:
     raw: Mapping[str, Any]
     rubrics: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict[str, tuple[float | None, ...]])
     value_labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    _criteria: dict[str, tuple[object, tuple[criteria.Criterion, ...]]] = field(
+        default_factory=dict[str, tuple[object, tuple[criteria.Criterion, ...]]], repr=False, compare=False
+    )
 
     def __reduce__(self) -> tuple[Any, ...]:  # dataclasses' own way takes several times as long
         return Row, _FIELDS(self)
@@ -98,8 +101,16 @@ class Row:
         """What it says in a column that a policy names."""
         return cell(column, self.raw[column]) if column in self.raw else missing(column)
 
+    def criteria(self, column: str) -> tuple[criteria.Criterion, ...]:
+        """The criteria in a column, at least one; they are read once, for all rows made of this one. Raises `CriteriaError`."""
+        value = self.raw.get(column)
+        known = self._criteria.get(column)
+        if known is None or known[0] is not value:
+            known = self._criteria[column] = value, criteria.read(self.raw, column)
+        return known[1]
 
-_FIELDS = attrgetter(*(one.name for one in fields(Row)))
+
+_FIELDS = attrgetter(*(one.name for one in fields(Row) if one.compare))
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +327,7 @@ def _checked(row: Row, names: Names) -> Row:
     for column in names.criteria:
         if not is_missing(row.raw.get(column)):
             try:
-                criteria.read(row.raw, column)
+                row.criteria(column)
             except criteria.CriteriaError as error:
                 raise unusable(str(error)) from None
     for name, values in names.values:
