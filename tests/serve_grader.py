@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 
@@ -22,3 +23,12 @@ def slow(items: Sequence[GradeItem], names: Sequence[str]) -> list[Mapping[str, 
 def steady(items: Sequence[GradeItem], names: Sequence[str]) -> list[Mapping[str, float]]:
     """P(yes) is a half, whatever is written."""
     return [dict.fromkeys(names, 0.5) for _ in items]
+
+
+def told(items: Sequence[GradeItem], names: Sequence[str]) -> list[Mapping[str, object]]:
+    """What the completion says, in JSON, of every question; a criterion is met where the list of `met` has it."""
+    out: list[Mapping[str, object]] = []
+    for item in items:
+        said = json.loads(item.completion)
+        out.append({**said, "quality": float(str(item.cell("criterion")) in said["met"])} if said.get("met") else said)
+    return out

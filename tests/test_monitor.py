@@ -61,6 +61,7 @@ def scores(reward: NumpyReward, probs: np.ndarray) -> Scores:
     return Scores(
         reward.circuit, rewards, reasons, ids, atoms, reward.class_probs(atoms, ids), reward.contributions(atoms, ids),
         np.ones(len(probs), np.float32), ({},) * len(probs), ({},) * len(probs),
+        np.zeros((len(probs), 0), np.float32),
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@
     monitor = Monitor(scorer.circuit, [Jsonl("run/rbr.jsonl")])
     alarms = monitor.observe(step, rollouts, scores)         # or: reward.scorer = Watched(reward.scorer, monitor)
 
-`series` has the tests behind the alarms and their rate of false ones, `degenerate` says which texts are none,
+`answers` makes a number of the answers to a question, `series` has the tests behind the alarms and their rate of false ones, `degenerate` says which texts are none,
 `monitor` draws the curves and raises the alarms, `sinks` writes them, `watched` puts it all behind a scorer, and
 `logs` reads what was written for `rbrc watch`. docs/monitoring.md is for users.
 """

@@ -10,7 +10,7 @@ Kind = Literal["invalid", "degenerate", "saturated", "drift", "divergence"]
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """An alarm, or with `over` its end. `about` is a proposition, or empty; `value` against `bound`."""
+    """An alarm, or with `over` its end. `about` is a proposition, a scale, a choice or a rubric, `reward`, or empty; `value` against `bound`."""
 
     step: int
     kind: Kind

@@ -4,9 +4,11 @@
 | --- | --- | --- |
 | `invalid` | completions without a reward are more | the first steps, and `tolerated_invalid` at most |
 | `degenerate` | empty or repeating completions are among those that score well | `tolerated_degenerate` |
-| `saturated` | a proposition, or the reward, hardly varies within a step any more | the first steps |
+| `saturated` | the answers to a question, or the reward, hardly vary within a step any more | the first steps |
 | `drift` | the grader answers the anchors otherwise than at first | `tolerated_drift` |
 | `divergence` | a second grader disagrees with the first more | the first steps |
+
+Questions are propositions, scales, choices and rubrics; `answers` says how each is a number.
 
 Each is a test of `series` on one number a step. Over all series together the chance of a false alarm within T
 steps is at most `T · false_alarms`, where a healthy run is one whose means stay within those bounds. A monitor
@@ -23,6 +25,7 @@ import numpy as np
 
 from rbrlang.logic.circuit import Circuit
 from rbrlang.monitor.alarms import Alarm, Kind
+from rbrlang.monitor.answers import answers, apart, spreads
 from rbrlang.monitor.degenerate import is_degenerate
 from rbrlang.monitor.series import Detectors, Floats, Reference, upper
 from rbrlang.monitor.sinks import Sink
@@ -30,7 +33,7 @@ from rbrlang.scoring.columns import Rollout, Unusable
 from rbrlang.scoring.metrics import batch_metrics
 from rbrlang.scoring.score import Scores, joined
 
-_LEAST_SPREAD = 0.05  # a proposition that never varied has no variance to lose
+_LEAST_SPREAD = 0.05  # what never varied has no variance to lose
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,8 @@ class Settings:
 
     `false_alarms` is per step, over all series. The first `settle` steps are what later ones are compared with.
     A step has at least `least` completions; smaller batches are put together. `tolerated_invalid` and
-    `tolerated_degenerate` are shares of completions, `tolerated_drift` the mean change of an anchor's P(yes) by
-    grading it again, `slack` how much more the two graders may disagree than at first.
+    `tolerated_degenerate` are shares of completions, `tolerated_drift` the mean change of an answer about an
+    anchor by grading it again, `slack` how much more the two graders may disagree than at first.
     """
 
     false_alarms: float = 1e-5
@@ -58,7 +61,7 @@ class Monitor:
     def __init__(self, circuit: Circuit, sinks: Sequence[Sink] = (), settings: Settings | None = None) -> None:
         self._settings = found = settings or Settings()
         self._circuit, self._sinks = circuit, tuple(sinks)
-        names = circuit.propositions
+        names = circuit.questions
         spread = [*names, "reward"]
         threshold = (2 + len(spread) + 2 * len(names)) / found.false_alarms
         self._batch = _Group(("invalid", "degenerate"), ("", ""), threshold)
@@ -69,7 +72,7 @@ class Monitor:
         self._spread_at_first = Reference(len(spread), found.settle)
         self._usual_spread, self._loss_bound = np.full((2, len(spread)), math.nan)
         self._second_at_first = Reference(len(names), found.settle)
-        self._anchors: Floats | None = None
+        self._anchors: tuple[int, tuple[Floats, ...]] | None = None
         self._waiting: list[tuple[Sequence[Rollout], Scores]] = []
         for sink in self._sinks:
             sink.start(circuit, found.false_alarms)
@@ -86,10 +89,10 @@ class Monitor:
         degenerate = np.array(
             [not isinstance(r, Unusable) and is_degenerate(r.conversation.text(judged)) for r in rollouts]
         )
-        spread = _spreads(scores)
+        spread = spreads(scores)
         metrics = batch_metrics(scores)
         metrics["rbr/degenerate_rate"] = float(degenerate.mean())
-        for name, value in zip(self._circuit.propositions, spread, strict=False):
+        for name, value in zip(self._circuit.questions, spread, strict=False):
             metrics[f"rbr/{name}/spread"] = float(value)
         metrics["rbr/reward/spread"] = float(spread[-1])
         self._tell(step, {name: value for name, value in metrics.items() if math.isfinite(value)})
@@ -103,13 +106,14 @@ class Monitor:
 
         Raises ValueError where their number changed.
         """
-        probs = scores.probs.astype(np.float64)
+        found = answers(scores)
         if self._anchors is None:
-            self._anchors = probs
+            self._anchors = len(scores), found
             return ()
-        if self._anchors.shape != probs.shape:
-            raise ValueError(f"there are {len(probs)} anchors, and at first there were {len(self._anchors)}")
-        shift = np.abs(probs - self._anchors)
+        count, at_first = self._anchors
+        if count != len(scores):
+            raise ValueError(f"there are {len(scores)} anchors, and at first there were {count}")
+        shift = apart(scores, at_first, found)
         means = _column_means(shift)
         self._tell(step, {f"rbr/{n}/drift": v for n, v in self._named(means)})
         bound = np.full(shift.shape[1], self._settings.tolerated_drift)
@@ -117,18 +121,18 @@ class Monitor:
 
     def observe_second(self, step: int, scores: Scores, second: Scores) -> tuple[Alarm, ...]:
         """Scores of the same completions by the grader and by a second one. Raises ValueError where they are not."""
-        if scores.probs.shape != second.probs.shape:
+        if len(scores) != len(second):
             raise ValueError(f"the second grader has {len(second)} completions, the first {len(scores)}")
-        apart = _column_means(np.abs(scores.probs.astype(np.float64) - second.probs))
-        self._tell(step, {f"rbr/{n}/divergence": v for n, v in self._named(apart)})
-        settled = self._second_at_first.add(apart)
+        differences = _column_means(apart(scores, answers(scores), answers(second)))
+        self._tell(step, {f"rbr/{n}/divergence": v for n, v in self._named(differences)})
+        settled = self._second_at_first.add(differences)
         bound = np.array(
             [
                 min(1.0, upper(self._second_at_first.values(i), self._settings.slack)) if done else math.nan
                 for i, done in enumerate(settled)
             ]
         )
-        return self._raised(self._second.update(step, apart[None, :], bound))
+        return self._raised(self._second.update(step, differences[None, :], bound))
 
     def _batch_bounds(self, metrics: dict[str, float]) -> Floats:
         found = self._settings
@@ -154,7 +158,7 @@ class Monitor:
         return loss[None, :], self._loss_bound
 
     def _named(self, values: Floats) -> list[tuple[str, float]]:
-        pairs = zip(self._circuit.propositions, values.tolist(), strict=True)
+        pairs = zip(self._circuit.questions, values.tolist(), strict=True)
         return [(name, value) for name, value in pairs if value == value]
 
     def _tell(self, step: int, metrics: dict[str, float]) -> None:
@@ -210,13 +214,6 @@ _OVER: dict[Kind, str] = {
     "drift": "the grader's `{name}` of the anchors is back within {bound:.2f}",
     "divergence": "the two graders' `{name}` are back within {bound:.2f}",
 }
-
-
-def _spreads(scores: Scores) -> Floats:
-    """Standard deviation of each proposition and of the reward within the step, NaN of fewer than two values."""
-    columns = [*scores.probs.T.astype(np.float64), scores.rewards.astype(np.float64)]
-    known = [column[np.isfinite(column)] for column in columns]
-    return np.array([float(column.std()) if len(column) > 1 else math.nan for column in known])
 
 
 def _among_the_best(scores: Scores, degenerate: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> float:

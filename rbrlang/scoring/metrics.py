@@ -9,6 +9,8 @@ The same names in every trainer:
 | `rbr/invalid_rate` | share of completions without a reward |
 | `rbr/<scale>/mean` | mean of a scale's mean level |
 | `rbr/<choice>/<option>` | mean probability of an option |
+| `rbr/<rubric>/mean`, `rbr/<rubric>/<tag>` | mean of a rubric, or of each of its tags |
+| `rbr/<question>/unknown_rate` | share of the completions to ask it about that have no answer; of a rubric, no value |
 | `rbr/answer_mass/min` | the smallest share that the grader gave to any form of an answer |
 | `rbr/reward/mean`, `rbr/rules/mean` | over valid completions: the reward, and its part by the rules |
 | `rbr/contribution/<response type>/<feature>` | mean of weight × feature over the valid completions of this response type |
@@ -24,7 +26,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from rbrlang.grading.questions.layout import reached
+from rbrlang.lang.variables import Domain
 from rbrlang.logic.circuit import Circuit
+from rbrlang.reward.rubrics import of_response
 from rbrlang.scoring.score import Scores
 
 
@@ -46,14 +51,16 @@ def one_metrics(scores: Scores, at: int) -> dict[str, float]:
 def _all(scores: Scores) -> dict[str, float]:
     circuit, valid = scores.circuit, ~scores.invalid
     found = {f"rbr/{name}/p": _mean(scores.probs[:, i]) for i, name in enumerate(circuit.propositions)}
-    for domain in (variable.domain for variable in circuit.variables):
-        known = [of[domain.name] for of in scores.values if domain.name in of]
+    for domain in circuit.asked_domains.values():
+        of_values = shares(scores, domain)
         if domain.kind == "scale":
-            means = [sum(int(level) * p for level, p in of.items()) / sum(of.values()) for of in known]
-            found[f"rbr/{domain.name}/mean"] = _mean(np.array(means))
+            found[f"rbr/{domain.name}/mean"] = _mean(of_values @ levels(domain))
         else:
-            shares = {value: np.array([of.get(value, 0.0) for of in known]) for value in domain.values}
-            found |= {f"rbr/{domain.name}/{value}": _mean(p) for value, p in shares.items()}
+            found |= {f"rbr/{domain.name}/{value}": _mean(of_values[:, i]) for i, value in enumerate(domain.values)}
+    for i, name in enumerate(rubric_names(circuit)):
+        found[f"rbr/{name.replace('.', '/') if '.' in name else f'{name}/mean'}"] = _mean(scores.rubrics[:, i])
+    unknown = unanswered(scores)
+    found |= {f"rbr/{name}/unknown_rate": _mean(unknown[:, i]) for i, name in enumerate(circuit.questions)}
     table = class_table(scores)
     found |= {f"rbr/class/{name}": _mean(table[:, i]) for i, name in enumerate(class_names(circuit))}
     found["rbr/invalid_rate"] = float(np.mean(~valid)) if len(scores) else math.nan
@@ -83,6 +90,47 @@ def class_table(scores: Scores) -> NDArray[np.float64]:
         table[some] = 0.0
         for i, name in enumerate(response.classes):
             table[some, names[name]] = scores.class_probs[some, i]
+    return table
+
+
+def rubric_names(circuit: Circuit) -> tuple[str, ...]:
+    """The features of rubrics: `quality`, or `quality.accuracy` of a tag."""
+    return tuple(atom.name for atom in circuit.atoms if atom.rubric is not None)
+
+
+def levels(domain: Domain) -> NDArray[np.float64]:
+    """The levels of a scale as numbers."""
+    return np.array([float(level) for level in domain.values])
+
+
+def shares(scores: Scores, domain: Domain) -> NDArray[np.float64]:
+    """How likely each value of a scale or a choice is, [batch, values], which sum to 1; NaN where that is not known."""
+    table = np.full((len(scores), len(domain.values)), math.nan)
+    for at, of in enumerate(scores.values):
+        if domain.name in of:
+            table[at] = [of[domain.name].get(value, 0.0) for value in domain.values]
+    return table / table.sum(axis=1, keepdims=True)
+
+
+def unanswered(scores: Scores) -> NDArray[np.float64]:
+    """1 where a question of a completion's response type has no answer, [batch, questions]; NaN where it is not to be asked.
+
+    A rubric has one where its value is known.
+    """
+    circuit = scores.circuit
+    unknown = [~np.isfinite(column) for column in scores.probs.T]
+    place = 0
+    for rubric in circuit.rubrics:
+        width = len(rubric.tags) or 1
+        unknown.append(~np.isfinite(scores.rubrics[:, place : place + width]).all(axis=1))
+        place += width
+    unknown += [np.array([d.name not in of for of in scores.values], np.bool_) for d in circuit.asked_domains.values()]
+    table = np.full((len(scores), len(unknown)), math.nan)
+    for number, (response, asked) in enumerate(zip(circuit.responses, reached(circuit), strict=True)):
+        some = np.flatnonzero(scores.responses == number)
+        of_rubrics = (len(circuit.propositions) + rubric for rubric in of_response(circuit, response))
+        for question in (*asked, *of_rubrics):
+            table[some, question] = unknown[question][some]
     return table
 
 

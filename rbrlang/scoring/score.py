@@ -56,7 +56,8 @@ class Scores:
     [batch, max classes] and `contributions` [batch, 1 + max features] are as in `NumpyReward`. `masses`
     [batch] is the smallest share that the grader gave to any form of an answer, NaN where it gave no
     answer. `met` has P(met) of each criterion by rubric, for each completion; `values` how likely each value of a scale or a choice
-    is, by its name, of those that are known.
+    is, by its name, of those that are known; `rubrics` [batch, features of rubrics] what the features of rubrics are, NaN where
+    that is not known.
     """
 
     circuit: Circuit
@@ -69,6 +70,7 @@ class Scores:
     masses: Floats
     met: tuple[Mapping[str, tuple[float | None, ...]], ...]
     values: tuple[Mapping[str, Mapping[str, float]], ...]
+    rubrics: Floats
 
     def __len__(self) -> int:
         return len(self.reasons)
@@ -88,7 +90,7 @@ class Scores:
         return Scores(
             self.circuit, self.rewards[some], tuple(self.reasons[i] for i in at), self.responses[some], self.probs[some],
             self.class_probs[some], self.contributions[some], self.masses[some], tuple(self.met[i] for i in at),
-            tuple(self.values[i] for i in at),
+            tuple(self.values[i] for i in at), self.rubrics[some],
         )  # fmt: skip
 
 
@@ -107,6 +109,7 @@ def joined(parts: Sequence[Scores]) -> Scores:
         np.concatenate([part.masses for part in parts]),
         tuple(met for part in parts for met in part.met),
         tuple(values for part in parts for values in part.values),
+        np.concatenate([part.rubrics for part in parts]),
     )
 
 
@@ -217,8 +220,9 @@ def scored(
         atoms[i, circuit.measures] = measure_atoms(circuit.atoms[circuit.measures], rollout.conversation, rollout.cell)
         base[i] = 0.0 if rollout.base_reward is None else rollout.base_reward
         values[i], broken[i] = _values(circuit, rollout, given, atoms[i : i + 1])
+    of_rubrics = atoms[:, len(circuit.atoms) - rubrics.size(circuit) :]
     if circuit.rubrics:
-        atoms[:, -rubrics.size(circuit) :] = rubrics.values(circuit, rollouts)
+        of_rubrics[:] = rubrics.values(circuit, rollouts)
     rewards = reward(atoms, ids, base)
     causes = reward.causes(atoms, ids, base)
     return Scores(
@@ -235,6 +239,7 @@ def scored(
         masses,
         tuple(given_met),
         tuple(values),
+        of_rubrics,
     )
 
 
