@@ -136,7 +136,7 @@ class Grading:
                 return GradedRows(identity, tuple(rows), (), None, None, None)
             try:
                 if calibration is not None:
-                    grader = CalibratedGrader(grader, calibration, names)
+                    grader = CalibratedGrader(grader, calibration, names, circuit.asked_domains)
                 lazy = None
                 if self._lazily is not None:
                     lazy = grade_lazily(self._lazily.reward, items, grader.answers, self._lazily.eps)
@@ -210,11 +210,11 @@ def _calibration(
     """The calibration to apply to this grader's answers; `before` are those that rows were corrected by, or None."""
     from rbrlang.grading.trust.calibrate import CalibrationError, from_json, read
 
-    corrected = any(name is not None for name in before)
+    circuit, corrected = policy.circuit, any(name is not None for name in before)
     try:
         if options.calibration is not None:
             calibration = read(Path(options.calibration))
-            calibration.corrections(identity, ())
+            calibration.corrections(identity, circuit.questions, circuit.asked_domains)
             if corrected:
                 raise UsageError("these rows are calibrated already; grade them again without `--calibration`")
             return calibration
@@ -222,6 +222,7 @@ def _calibration(
             return None
         try:
             calibration = from_json(policy.calibration)
+            calibration.corrections(calibration.grader, circuit.questions, circuit.asked_domains)
         except CalibrationError as error:
             raise UsageError(f"the artefact's calibration cannot be used: {error}") from error
     except CalibrationError as error:
@@ -286,7 +287,9 @@ def make(options: argparse.Namespace, policy: Policy, items: Sequence[GradeItem]
     _look(options, grader, circuit, wanted(circuit, items) if items else asked_of_types(circuit))
     grader = filling(grader, circuit, yes_no=yes_no(spec))
     calibration = _calibration(options, policy, grader.identity, {None})
-    return grader if calibration is None else CalibratedGrader(grader, calibration, policy.circuit.questions)
+    if calibration is None:
+        return grader
+    return CalibratedGrader(grader, calibration, circuit.questions, circuit.asked_domains)
 
 
 def standing(options: argparse.Namespace, artefact: Artefact) -> Grader:

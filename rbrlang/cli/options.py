@@ -223,7 +223,9 @@ def grader_arguments(parser: argparse.ArgumentParser, *, default: str | None = "
     )  # fmt: skip
     group.add_argument("--heads", metavar="FILE", help="embedded: heads of your own, from `rbrc agree --train`")
     group.add_argument("--base-url", metavar="URL", help="openai: the server (default: OPENAI_BASE_URL, else OpenAI's)")
-    group.add_argument("--calibration", metavar="FILE", help="correct P(yes) by this file of `rbrc agree --calibrate`")
+    group.add_argument(
+        "--calibration", metavar="FILE", help="correct probabilities by this file of `rbrc agree --calibrate`"
+    )
     group.add_argument(
         "--samples", type=count, default=0, metavar="K", help="openai: sample K answers instead of log-probabilities"
     )

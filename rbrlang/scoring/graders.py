@@ -86,8 +86,10 @@ def grader_of(
         case _:
             assert_never(spec)
     grader = filling(grader, artefact.circuit, yes_no=yes_no(spec))
-    calibration = _calibration(grader.identity, artefact, options)
-    return grader if calibration is None else CalibratedGrader(grader, calibration, artefact.circuit.questions)
+    calibration, circuit = _calibration(grader.identity, artefact, options), artefact.circuit
+    if calibration is None:
+        return grader
+    return CalibratedGrader(grader, calibration, circuit.questions, circuit.asked_domains)
 
 
 def _endpoint(
@@ -123,10 +125,11 @@ def check_sight(grader: Grader, circuit: Circuit, allow_abstain: bool = False) -
 
 def _calibration(identity: str, artefact: Artefact, options: GraderOptions) -> Calibration | None:
     """What corrects the answers of this grader; a warning where the artefact's calibration is another's."""
+    circuit = artefact.circuit
     if options.calibration is not None:
         try:
             chosen = read(options.calibration)
-            chosen.corrections(identity, ())
+            chosen.corrections(identity, circuit.questions, circuit.asked_domains)
         except OSError as error:
             raise _unreadable(options.calibration, error) from error
         except CalibrationError as error:
@@ -136,6 +139,7 @@ def _calibration(identity: str, artefact: Artefact, options: GraderOptions) -> C
         return None
     try:
         found = from_json(artefact.calibration)
+        found.corrections(found.grader, circuit.questions, circuit.asked_domains)
     except CalibrationError as error:
         raise GraderError(f"the artefact's calibration cannot be used: {error}") from error
     if found.grader == identity:

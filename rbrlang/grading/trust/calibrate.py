@@ -7,12 +7,14 @@ A correction is monotone and belongs to one proposition of one grader:
 - `Isotonic` is a step function fitted by pool-adjacent-violators (Zadrozny & Elkan 2002,
   https://doi.org/10.1145/775047.775151), linear between the steps' middles. From 400.
 
+A scale's or a choice's distribution has corrections of its own, see `calibrate_values`.
+
 `fit` chooses by the number of labels and reports what the choice is worth **cross-fitted by prompt**: Brier
 score and calibration error before and after, on rows that the correction never saw. Where it does not lower
 the held-out Brier score, the proposition keeps `Unchanged`.
 
-A `Calibration` is locked to a grader's identity (model, template, heads …) and to the propositions' names:
-another grader's answers are refused, with a message that says so.
+A `Calibration` is locked to a grader's identity (model, template, heads …), to the propositions' names, and to the names and
+values of variables: another grader's answers, and a variable with other values, are refused with a message that says so.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, assert_never, cast
 
 import numpy as np
@@ -32,34 +35,30 @@ from numpy.typing import NDArray
 from rbrlang.grading.judge import Grader
 from rbrlang.grading.results import Abstained, Answer, Distribution, GradeItem, Invalid, Value
 from rbrlang.grading.trust import agreement
+from rbrlang.grading.trust.calibrate_values import (
+    CalibratedValues,
+    corrected_values,
+    values_from_json,
+    values_to_json,
+)
+from rbrlang.grading.trust.corrections import (
+    EDGE,
+    FEWEST_FOR_ISOTONIC,
+    FEWEST_FOR_PLATT,
+    FEWEST_FOR_TEMPERATURE,
+    FOLDS,
+    CalibrationError,
+    Temperature,
+    Unchanged,
+)
 from rbrlang.jsontext import JsonError, NotJsonError, parse_bytes
+from rbrlang.lang.variables import Domain
 from rbrlang.writing import write_bytes
 
 FORMAT = "rbrlang-calibration 1"
-FEWEST_FOR_TEMPERATURE, FEWEST_FOR_PLATT, FEWEST_FOR_ISOTONIC = 20, 60, 400
-_FOLDS = 5
-_EDGE = 1e-4  # probabilities are kept this far from 0 and 1 before their log-odds are taken
 _MAX_BYTES = 16 << 20
 
 Numbers = NDArray[np.floating]
-
-
-class CalibrationError(ValueError):
-    """A calibration that cannot be read or does not belong to this grader; the message says what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unchanged:
-    """Probabilities as the grader gives them, for the reason given."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Temperature:
-    """`sigmoid(z / t)`, t > 0."""
-
-    t: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,28 +100,48 @@ class Calibrated:
     gain: Gain | None
 
 
+_NO_DOMAINS: Mapping[int, Domain] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Corrections of one grader's propositions."""
+    """Corrections of one grader's propositions and variables."""
 
     grader: str
     seed: int
     propositions: tuple[Calibrated, ...]
+    variables: tuple[CalibratedValues, ...] = ()
 
     @property
     def identity(self) -> str:
         """Sixteen hexadecimal digits that follow from all of it: what graded rows and artefacts name it by."""
         return hashlib.sha256(json.dumps(to_json(self), sort_keys=True).encode()).hexdigest()[:16]
 
-    def corrections(self, grader: str, names: Sequence[str]) -> tuple[Correction, ...]:
-        """The correction of each named proposition. Raises `CalibrationError` for another grader."""
+    def corrections(
+        self, grader: str, names: Sequence[str], domains: Mapping[int, Domain] = _NO_DOMAINS
+    ) -> tuple[Correction | CalibratedValues, ...]:
+        """The correction of each named question; `domains` are those of variables, by number.
+
+        Raises `CalibrationError` for another grader, and for a variable that had other values.
+        """
         if grader != self.grader:
             raise CalibrationError(
                 f"the calibration was made for grader `{self.grader}`, and these answers are of `{grader}`; "
                 "calibrate again with `rbrc agree --calibrate`"
             )
         found = {p.name: p.correction for p in self.propositions}
-        return tuple(found.get(name, Unchanged("it was not among the labels")) for name in names)
+        of_values = {v.name: v for v in self.variables}
+        for domain in domains.values():
+            one = of_values.get(domain.name)
+            if one is not None and {*one.values} != {*domain.values}:
+                raise CalibrationError(
+                    f"the calibration was made for `{domain.name}` of {', '.join(one.values)}, and the policy has "
+                    f"{', '.join(domain.values)}; calibrate again with `rbrc agree --calibrate`"
+                )
+        missing = Unchanged("it was not among the labels")
+        return tuple(
+            of_values.get(name, missing) if at in domains else found.get(name, missing) for at, name in enumerate(names)
+        )
 
 
 def apply(correction: Correction, p: Numbers) -> Numbers:
@@ -140,8 +159,10 @@ def apply(correction: Correction, p: Numbers) -> Numbers:
             assert_never(correction)
 
 
-def corrected(correction: Correction, answer: Answer) -> Answer:
-    """An answer with its P(yes) and bounds corrected; what has none stays as it is."""
+def corrected(correction: Correction | CalibratedValues, answer: Answer) -> Answer:
+    """An answer with its probabilities and bounds corrected; what has none stays as it is."""
+    if isinstance(correction, CalibratedValues):
+        return corrected_values(correction, answer) if isinstance(answer, Distribution) else answer
     match answer:
         case Value():
             low, p, high = (float(v) for v in apply(correction, np.array([answer.low, answer.p, answer.high])))
@@ -173,8 +194,8 @@ def _fit_one(name: str, truth: NDArray[np.bool_], p: Numbers, prompts: NDArray[n
     if lacking is not None:
         return Calibrated(name, len(truth), Unchanged(lacking), None)
     held_out = np.array(p)
-    fold = agreement.folds(prompts, seed, _FOLDS)
-    for number in range(_FOLDS):
+    fold = agreement.folds(prompts, seed, FOLDS)
+    for number in range(FOLDS):
         held = fold == number
         if held.any() and agreement.too_little(truth[~held]) is None:
             held_out[held] = apply(_choose(truth[~held], p[~held], len(truth)), p[held])
@@ -252,7 +273,7 @@ def _loss(truth: NDArray[np.bool_], z: Numbers) -> float:
 
 
 def _logit(p: Numbers) -> Numbers:
-    q = np.clip(p, _EDGE, 1 - _EDGE)
+    q = np.clip(p, EDGE, 1 - EDGE)
     return np.log(q) - np.log1p(-q)
 
 
@@ -274,7 +295,7 @@ def read(path: Path) -> Calibration:
         raise CalibrationError(f"`{path}` is larger than {_MAX_BYTES >> 20} MiB; it is no calibration")
     try:
         return _from_json(parse_bytes(path.read_bytes()))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         if isinstance(error, CalibrationError) or (
             isinstance(error, JsonError) and not isinstance(error, NotJsonError)
         ):
@@ -293,7 +314,7 @@ def to_json(calibration: Calibration) -> dict[str, Any]:
             | ({} if p.gain is None else {"gain": {k: getattr(p.gain, k) for k in Gain.__slots__}})
             for p in calibration.propositions
         ],
-    }
+    } | ({"variables": [values_to_json(v) for v in calibration.variables]} if calibration.variables else {})
 
 
 def from_json(plain: Mapping[str, Any]) -> Calibration:
@@ -321,6 +342,7 @@ def _from_json(plain: Mapping[str, Any]) -> Calibration:
             )
             for p in plain["propositions"]
         ),
+        tuple(values_from_json(v) for v in plain.get("variables", ())),
     )
 
 
@@ -361,8 +383,14 @@ def _correction(plain: Mapping[str, Any]) -> Correction:
 class CalibratedGrader:
     """A grader whose values are corrected. Raises `CalibrationError` where the calibration is of another."""
 
-    def __init__(self, grader: Grader, calibration: Calibration, names: Sequence[str]) -> None:
-        self._corrections = calibration.corrections(grader.identity, names)
+    def __init__(
+        self,
+        grader: Grader,
+        calibration: Calibration,
+        names: Sequence[str],
+        domains: Mapping[int, Domain] = _NO_DOMAINS,
+    ) -> None:
+        self._corrections = calibration.corrections(grader.identity, names, domains)
         self._grader = grader
         self.identity = f"{grader.identity} calibration {calibration.identity}"
 

@@ -47,7 +47,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="OUT",
         help="embedded: learn heads from these labels, judge them by cross-validation, write them",
     )
-    parser.add_argument("--calibrate", metavar="OUT", help="learn corrections of P(yes) from these labels, write them")
+    parser.add_argument(
+        "--calibrate", metavar="OUT", help="learn corrections of probabilities from these labels, write them"
+    )
     parser.add_argument(
         "--plot", metavar="OUT", help="draw reliability and areas under the ROC curve: .png, .svg, .pdf"
     )
@@ -255,7 +257,10 @@ def judge(options: argparse.Namespace, policy: Policy, rows: Sequence[Row], unla
     if options.calibrate is not None:
         known = (names, labels, p, prompts)
         known = known if criteria is None else stacked(circuit, labels, p, prompts, criteria)
-        calibration = calibrate.fit(identity, *known, options.seed)
+        calibration = replace(
+            calibrate.fit(identity, *known, options.seed),
+            variables=agree_values.fit(policy, rows, prompts, options.seed),
+        )
         calibrate.write(Path(options.calibrate), calibration)
     return Outcome(
         identity, folds, rows, labels, p, assessment, said.most(len(circuit.questions)), said.invalid, unlabelled,

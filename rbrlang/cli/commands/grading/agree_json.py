@@ -6,6 +6,7 @@ import argparse
 import math
 from typing import TYPE_CHECKING, Any, assert_never
 
+from rbrlang.cli.commands.grading import agree_values
 from rbrlang.grading.trust.assessment import Disagreement, disagreements
 from rbrlang.grading.trust.calibrate import Calibrated, Correction, Isotonic, Platt, Temperature, Unchanged
 
@@ -35,6 +36,7 @@ def to_json(outcome: Outcome, policy: Policy, options: argparse.Namespace) -> di
         "calibration": None if outcome.calibration is None else {
             "file": options.calibrate,
             "propositions": {c.name: _calibrated_json(c) for c in outcome.calibration.propositions},
+            "variables": agree_values.corrections_json(outcome.calibration.variables),
         },
         "training": None if outcome.training is None else _training_json(outcome.training, options.train),
     }  # fmt: skip

@@ -17,10 +17,11 @@ from rbrlang.cli.terminal import excerpt, say, wrapped
 from rbrlang.grading.trust.agreement import Agreement, TooLittle
 from rbrlang.grading.trust.assessment import Assessment, Judged, ResponseClasses, disagreements, wrong
 from rbrlang.grading.trust.bootstrap import FEWEST_PROMPTS, Interval
+from rbrlang.grading.trust.values import Values
 
 if TYPE_CHECKING:
     from rbrlang.cli.commands.grading.agree_outcome import Outcome, Training
-    from rbrlang.grading.trust.calibrate import Calibrated
+    from rbrlang.grading.trust.calibrate import Calibrated, Calibration
     from rbrlang.policy import Policy
 
 WEAK_BALANCED, WEAK_AUC = 0.75, 0.8
@@ -48,7 +49,7 @@ def show(outcome: Outcome, policy: Policy, options: argparse.Namespace) -> None:
     if outcome.training is not None:
         _training(outcome.training, found, options.train)
     if outcome.calibration is not None:
-        _calibration(outcome.calibration.propositions, options.calibrate)
+        _calibration(outcome.calibration, options.calibrate)
     _disagreements(outcome, policy, options.disagreements)
     if options.plot:
         say(f"drew {options.plot}")
@@ -80,8 +81,8 @@ def _head(outcome: Outcome) -> None:
     wrapped(f"grader: {outcome.grader}", after="  ")
     if outcome.applied is not None:
         wrapped(
-            f"its P(yes) were corrected by calibration {outcome.applied}; where that was learned from these rows, "
-            "Brier and ECE flatter"
+            f"its probabilities were corrected by calibration {outcome.applied}; where that was learned from these rows, "
+            "scores and ECE flatter"
         )
     if outcome.folds is not None:
         wrapped("every row was judged by heads learned from other prompts only; the heads that ship took no part")
@@ -278,7 +279,15 @@ def _training(training: Training, found: Assessment, file: str) -> None:
     say("")
 
 
-def _calibration(corrections: tuple[Calibrated, ...], file: str) -> None:
+def _calibration(learned: Calibration, file: str) -> None:
+    if learned.propositions:
+        _corrections(learned.propositions)
+    agree_values.show_corrections(learned.variables)
+    say(f"wrote {file}, which holds for this grader only")
+    say("")
+
+
+def _corrections(corrections: tuple[Calibrated, ...]) -> None:
     rows: list[tuple[str, ...]] = []
     for c in corrections:
         gain = ("", "", "", "")
@@ -293,8 +302,6 @@ def _calibration(corrections: tuple[Calibrated, ...], file: str) -> None:
         rows.append((f"mean of {len(gains)}", "", *(f"{sum(part) / len(gains):.3f}" for part in parts), ""))
     head = ("proposition", "labels", "Brier", "after", "ECE", "after", "correction")
     table("Calibration, before and after, on prompts that the correction never saw", head, rows, narrow=True)
-    say(f"wrote {file}, which holds for this grader only")
-    say("")
 
 
 # --- text ---------------------------------------------------------------------------------------
@@ -336,11 +343,15 @@ def _next_steps(outcome: Outcome, options: argparse.Namespace) -> list[str]:
     learns = outcome.folds is not None
     if weak and options.grader == "embedded" and not learns and options.heads is None:
         steps.append(f"learn heads from these labels: {again} --train heads.safetensors")
-    macro = found.macro
-    if not isinstance(macro, TooLittle) and macro.ece.value > _MISCALIBRATED and not options.calibrate and not learns:
-        steps.append(
-            f"P is off by {macro.ece.value:.2f} on average; correct it: {again} {grader} --calibrate calibration.json"
-        )
+    off = [] if isinstance(found.macro, TooLittle) else [("P", found.macro.ece.value)]
+    off += [
+        (f"P of the likeliest value of {v.domain.name}", v.result.ece)
+        for v in outcome.values
+        if isinstance(v.result, Values)
+    ]
+    told = "; ".join(f"{what} is off by {error:.2f} on average" for what, error in off if error > _MISCALIBRATED)
+    if told and not options.calibrate and not learns:
+        steps.append(f"{told}; correct it: {again} {grader} --calibrate calibration.json")
     grade = f"rbrc grade {shlex.quote(options.file)} ROWS -o graded.jsonl {grader}"
     if options.train:
         steps.append(f"use the heads: {grade} --heads {shlex.quote(options.train)}")

@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.tables import show as table
 from rbrlang.cli.terminal import say, wrapped
+from rbrlang.grading.trust.calibrate_values import BiasCorrected, CalibratedValues, ValuesGain, fit_values
+from rbrlang.grading.trust.corrections import Temperature, Unchanged
 from rbrlang.grading.trust.values import (
     METRICS,
     ORDER_METRICS,
@@ -57,6 +59,12 @@ def judge(
             one = replace(one, order=order_effect(p, chances_of(domain, again[1]), (places[0], places[1])))
         found.append(one)
     return tuple(found)
+
+
+def fit(policy: Policy, rows: Sequence[Row], prompts: NDArray[np.int64], seed: int) -> tuple[CalibratedValues, ...]:
+    """A correction of every variable, from labels and `probs` of rows as graded."""
+    domains = [variable.domain for variable in policy.circuit.variables]
+    return tuple(fit_values(one, labels_of(one, rows), chances_of(one, rows), prompts, seed) for one in domains)
 
 
 def check(options: argparse.Namespace, policy: Policy) -> None:
@@ -170,6 +178,59 @@ def show(judged: Sequence[ValuesJudged]) -> None:
     for one in judged:
         if one.order is not None:
             _order(one.domain.name, one.order)
+
+
+def show_corrections(corrections: Sequence[CalibratedValues]) -> None:
+    """Print what was learned, and what it is worth."""
+    if not corrections:
+        return
+    rows = [
+        (
+            one.name, str(one.labels),
+            *(f"{getattr(one.gain, of):.3f}" if one.gain else "" for of in ValuesGain.__slots__),
+            describe(one).partition(", bias ")[0],
+        )
+        for one in corrections
+    ]  # fmt: skip
+    head = ("", "labels", "log loss", "after", "score", "after", "ECE", "after", "correction")
+    table("Calibration of scales and choices, on prompts that the correction never saw", head, rows, narrow=True)
+    biases = {one.name: describe(one).partition(", bias ")[2] for one in corrections}
+    for name, bias in biases.items():
+        if bias:
+            wrapped(f"{name}: biases of its log-probabilities: {bias}", after="  ")
+    if any(biases.values()):
+        say("")
+
+
+def describe(one: CalibratedValues) -> str:
+    """A correction in words."""
+    match one.correction:
+        case Unchanged(reason):
+            return f"unchanged: {reason}"
+        case Temperature(t):
+            return f"temperature {t:.2f}"
+        case BiasCorrected(t, bias):
+            each = ", ".join(f"{value}: {b:+.2f}" for value, b in zip(one.values, bias, strict=True))
+            return f"temperature {t:.2f}, bias {each}"
+        case _:
+            assert_never(one.correction)
+
+
+def corrections_json(corrections: Sequence[CalibratedValues]) -> dict[str, Any]:
+    """What was learned, by variable, for `--format json`."""
+
+    def told(one: CalibratedValues, metric: str) -> dict[str, float] | None:
+        gain = one.gain
+        return None if gain is None else {when: getattr(gain, f"{metric}_{when}") for when in ("before", "after")}
+
+    return {
+        one.name: {
+            "labels": one.labels,
+            "correction": describe(one),
+            **{metric: told(one, metric) for metric in ("log_loss", "score", "ece")},
+        }
+        for one in corrections
+    }
 
 
 def _confusion(one: ValuesJudged, found: Values) -> None:
