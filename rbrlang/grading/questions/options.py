@@ -25,7 +25,7 @@ from rbrlang.grading.questions.specs import GraderError
 class GraderOptions:
     """How a grader is asked; each kind of grader reads what it understands.
 
-    `heads` are the embedded grader's own, `calibration` corrects P(yes), both files; `allow_abstain` goes on where the
+    `heads` are the embedded grader's own, `calibration` corrects probabilities, both files; `allow_abstain` goes on where the
     embedded grader can read nothing. The others are for graders
     behind an endpoint: `base_url`, how an answer is read (`samples`, `min_mass`, `template`, `layout`,
     `discover`), where answers are kept (`cache`), how hard a run tries (`concurrency`, `rpm` requests and

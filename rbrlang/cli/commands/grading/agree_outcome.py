@@ -36,7 +36,7 @@ class Outcome:
     """All that a run found. `p` [rows, propositions] is what was judged; `invalid` counts failures by reason.
 
     `folds` is None where the grader was judged as it is, `notes` say what each proposition's answers rest on,
-    `applied` names the calibration that corrected P(yes), `calibration` is one that was learned. `values` are scales and choices.
+    `applied` names the calibration that corrected probabilities, `calibration` is one that was learned. `values` are scales and choices.
     `rows` are as graded.
     """
 
