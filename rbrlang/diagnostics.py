@@ -87,6 +87,14 @@ def chosen(found: Sequence[Diagnostic], *, all_messages: bool) -> list[Diagnosti
     return [found[at] for at in sorted(first)]
 
 
+class FunctionError(Exception):
+    """A function that a policy names and that cannot be asked; the message names it, the cause and the next step."""
+
+
+class NotAllowedError(FunctionError):
+    """A function that a policy names and the user has not allowed."""
+
+
 class PolicyError(Exception):
     """A policy that cannot be used; `diagnostics` says why, all of it."""
 

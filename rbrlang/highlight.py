@@ -81,7 +81,7 @@ KINDS = (
         "ramp word", (), r"(?:from|to)(?=[ \t]+\d)", "Keyword", "keyword.other.rbr", "keyword",
     ),
     Kind(
-        "check", (), r"(?:equals|number_equals|json_schema)(?=[ \t]*\()", "Name.Builtin", "support.function.measure.rbr", "function",
+        "check", (), r"(?:equals|number_equals|json_schema|python)(?=[ \t]*\()", "Name.Builtin", "support.function.measure.rbr", "function",
     ),
     Kind("foreign operator", ("and", "or", "not"), "", "Operator.Word", "invalid.illegal.operator.rbr", "operator"),
     Kind("name", (), r"[a-z_][a-z0-9_]*(?!\w)", "Name", "variable.other.rbr", ""),

@@ -52,12 +52,14 @@ class OpenRLHFReward(Adapter):
         on_invalid: OnInvalid | None = None,
         ends: Sequence[str] = (),
         require_key: str | os.PathLike[str] | None = None,
+        allow_python: bool = False,
         name: str = "rbr",
         **options: object,
     ) -> None:
         super().__init__(
-            artefact, grader, columns=columns, on_invalid=on_invalid, require_key=require_key, name=name, **options
-        )
+            artefact, grader, columns=columns, on_invalid=on_invalid, require_key=require_key,
+            allow_python=allow_python, name=name, **options,
+        )  # fmt: skip
         self.ends = tuple(ends)
 
     def __call__(self, queries: Sequence[str], prompts: Sequence[str], labels: Sequence[Any]) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def compute_score(
 ) -> Logged:
     """`VerlReward` of one completion, made from verl's `reward_kwargs`.
 
-    These are `artefact`, `grader`, `columns` (a mapping), `on_invalid`, `require_key`, and every option of a grader. Raises
+    These are `artefact`, `grader`, `columns` (a mapping), `on_invalid`, `require_key`, `allow_python`, and every option of a grader. Raises
     `ColumnsError` where `artefact` is missing or `columns` has an entry that `Columns` has not, and as
     `VerlReward` does.
     """
@@ -157,13 +157,14 @@ def _reward(kwargs: Mapping[str, Any]) -> VerlReward:
     given = {name: value for name, value in kwargs.items() if name not in _OF_VERL}
     artefact, columns = given.pop("artefact", None), given.pop("columns", None)
     grader, on_invalid = given.pop("grader", "embedded"), given.pop("on_invalid", None)
-    require_key = given.pop("require_key", None)
-    options = GraderOptions.read(given, beside=("artefact", "grader", "columns", "on_invalid", "require_key"))
+    require_key, allow_python = given.pop("require_key", None), given.pop("allow_python", False)
+    beside = ("artefact", "grader", "columns", "on_invalid", "require_key", "allow_python")
+    options = GraderOptions.read(given, beside=beside)
     if artefact is None:
         raise ColumnsError("no artefact; set custom_reward_function.reward_kwargs.artefact to a policy.rbrc")
     chosen = tuple(sorted((name, _fixed(value)) for name, value in (columns or {}).items()))
     with _making:  # many threads ask for the same one at once
-        return _made(artefact, grader, chosen, on_invalid, require_key, options)
+        return _made(artefact, grader, chosen, on_invalid, require_key, allow_python, options)
 
 
 @lru_cache(maxsize=8)
@@ -173,6 +174,7 @@ def _made(
     chosen: tuple[tuple[str, object], ...],
     on_invalid: OnInvalid | None,
     require_key: str | None,
+    allow_python: bool,
     options: GraderOptions,
 ) -> VerlReward:
     known = [name for name in Columns.__dataclass_fields__ if name != "named"]
@@ -181,8 +183,9 @@ def _made(
             raise ColumnsError(f"reward_kwargs.columns has `{name}`; it takes " + ", ".join(f"`{k}`" for k in known))
     named = Columns(**cast("dict[str, Any]", dict(chosen)))
     return VerlReward(
-        artefact, grader, columns=named, on_invalid=on_invalid, require_key=require_key, **options.plain()
-    )
+        artefact, grader, columns=named, on_invalid=on_invalid, require_key=require_key, allow_python=allow_python,
+        **options.plain(),
+    )  # fmt: skip
 
 
 def _fixed(value: object) -> object:

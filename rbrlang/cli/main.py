@@ -18,8 +18,10 @@ from typing import NoReturn
 from rbrlang import __version__
 from rbrlang.budget import SpentError
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.python import python_allowed
 from rbrlang.cli.render import show
 from rbrlang.cli.terminal import guarded, shown, warn
+from rbrlang.diagnostics import FunctionError
 
 COMMANDS = {
     "new": "a small project that checks, tests, fits and scores as it stands",
@@ -129,11 +131,12 @@ def _run(argv: Sequence[str] | None) -> int:
     parser = _parser(command, only=arguments[:1] == [command])
     options = parser.parse_args(arguments)
     try:
-        return int(options.run(options))
+        with python_allowed(options):
+            return int(options.run(options))
     except SpentError as error:  # of what the command asked of a policy that was checked
         show(error.budget.finding(), sys.stderr)
         return 1
-    except UsageError as error:
+    except (UsageError, FunctionError) as error:
         warn(f"rbrc {options.command}: {error}")
         return 2
     except OSError as error:

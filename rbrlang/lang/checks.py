@@ -15,10 +15,21 @@ import re
 from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
+_FUNCTION = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*\.){1,20}[A-Za-z_][A-Za-z0-9_]*")
+_LONGEST = 200
 FOLDS = ("case", "space")
 """What two texts may differ in and still be equal: capitals, or white space."""
 
 _FORM = re.compile(r"([a-z_][a-z0-9_]*)((?:, fold: (?:case|space)){0,2})(?:, within: ([0-9.eE+-]+))?")
+
+
+def names_function(text: str) -> bool:
+    """Whether a text is `package.module.function`, if there is one or not: nothing is imported.
+
+    >>> names_function("my_checks.has_citation"), names_function("print"), names_function("os; x")
+    (True, False, False)
+    """
+    return len(text) <= _LONGEST and _FUNCTION.fullmatch(text) is not None
 
 
 class Against(NamedTuple):

@@ -168,7 +168,7 @@ class Reading(NamedTuple):
 
 MeasureKind = Literal[
     "words", "characters", "sentences", "lines", "count", "matches", "contains", "json", "json_schema", "equals",
-    "contains_column", "number_equals", "steps", "calls", "tool_errors",
+    "contains_column", "number_equals", "python", "steps", "calls", "tool_errors",
 ]  # fmt: skip
 
 
@@ -178,8 +178,8 @@ OF_THE_TRAJECTORY: tuple[MeasureKind, ...] = ("steps", "calls", "tool_errors")
 OF_A_COLUMN: tuple[MeasureKind, ...] = ("equals", "contains_column", "number_equals")
 """Measures that compare a text with what the row says in a column; see `rbrlang.lang.checks` for their patterns."""
 
-CHECKS: tuple[MeasureKind, ...] = ("matches", "contains", "json", "json_schema", *OF_A_COLUMN)
-"""Measures that hold or do not; all others are counts."""
+CHECKS: tuple[MeasureKind, ...] = ("matches", "contains", "json", "json_schema", "python", *OF_A_COLUMN)
+"""Measures that hold or do not, but for numbers of `python` as a ramp; all others are counts."""
 
 
 def measure_name(
@@ -191,14 +191,14 @@ def measure_name(
     ('words > 60', 'words over thought from 500 to 900')
     """
     quoted = pattern.replace("\\", "\\\\").replace('"', '\\"')
-    name = f'{kind}("{quoted}")' if kind in ("count", "matches", "contains", "calls") else kind
+    name = f'{kind}("{quoted}")' if kind in ("count", "matches", "contains", "calls", "python") else kind
     if kind in OF_A_COLUMN:
         name = f"{kind.removesuffix('_column')}({pattern})"
     elif kind == "json_schema":  # by what it says: a schema is longer than a name may be
         name = f"{kind}({hashlib.sha256(pattern.encode()).hexdigest()[:12]})"
     if over != general and kind not in OF_THE_TRAJECTORY:
         name += f" over {over}"
-    if kind in CHECKS:
+    if kind in CHECKS and top is None:
         return name
     return f"{name} > {threshold}" if top is None else f"{name} from {threshold} to {top}"
 
@@ -208,7 +208,7 @@ class Measure(NamedTuple):
 
     For counting kinds the atom is true when the count is **greater than** `threshold`; every
     comparison the author wrote is expressed through such atoms. Those of `CHECKS` have no threshold. `pattern` is what
-    stands in the parentheses: a regular expression, a text, a schema, or a column with how closely it is compared.
+    stands in the parentheses: a regular expression, a text, a schema, the name of a function, or a column with how closely it is compared.
     With a `top` it is a ramp, a number that no formula has: 0 up to the threshold, 1 from the top.
     `steps`, `calls` and `tool_errors` are of the trajectory, whatever is judged.
     """

@@ -117,9 +117,9 @@ class Comparison(NamedTuple):
 
 
 class TextMeasure(NamedTuple):
-    """`matches("RE2")`, `contains("text")`, `json` or `json_schema("…")`, with `over` for another text than the judged one."""
+    """`matches("RE2")`, `contains("text")`, `json`, `json_schema("…")` or `python("…")`, with `over` for another text than the judged one."""
 
-    kind: Literal["matches", "contains", "json", "json_schema"]
+    kind: Literal["matches", "contains", "json", "json_schema", "python"]
     pattern: Text | None
     over: Ident | None
     span: Span
@@ -128,7 +128,7 @@ class TextMeasure(NamedTuple):
 class Ramp(NamedTuple):
     """`words from 200 to 400`: a number that is 0 up to the first count, 1 from the second, and between them in between."""
 
-    quantity: Literal["words", "characters", "sentences", "lines", "steps", "tool_errors", "count", "calls"]
+    quantity: Literal["words", "characters", "sentences", "lines", "steps", "tool_errors", "count", "calls", "python"]
     pattern: Text | None
     over: Ident | None
     low: Number | Path

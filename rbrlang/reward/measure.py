@@ -22,11 +22,11 @@ from typing import Literal, Protocol, assert_never, cast, get_args
 
 import re2
 
-from rbrlang import schema
+from rbrlang import functions, schema
 from rbrlang.jsontext import JsonError, parse
 from rbrlang.lang.checks import Against
 from rbrlang.lang.program import CHECKS, Judged, MeasureKind
-from rbrlang.logic.circuit import AtomInfo
+from rbrlang.logic.circuit import AtomInfo, Circuit
 from rbrlang.rows.cells import Cell, Unfilled, missing
 from rbrlang.rows.conversation import Conversation
 
@@ -70,13 +70,13 @@ def measure(
     """The count behind a measure of the text `over`; for those that hold or do not (`CHECKS`), 1 or 0.
 
     NaN where it cannot be told: what the row says in a column (`cell`) is no text, or no number, or a value is too large
-    for its schema.
+    for its schema, or a function of the user's own says nothing.
 
     `words` are runs of non-space, `characters` are code points, `lines` are as `str.splitlines` has
     them, `count` is of matches that do not overlap; `steps` are the assistant's turns, `calls` are of tools whose
     name the pattern is found in, `tool_errors` results that are errors. `json`: the whole text is one JSON value as I-JSON
     has it (RFC 7493: no key twice, no number beyond a float), nested at most `jsontext.MAX_DEPTH` deep. `equals` and
-    `contains_column` compare texts as they are, or folded; `number_equals` the last number of each. Raises `PatternError`.
+    `contains_column` compare texts as they are, or folded; `number_equals` the last number of each; `python` is what a function says. Raises `PatternError`, `FunctionError`.
     """
     match kind:
         case "steps":
@@ -86,6 +86,9 @@ def measure(
             return sum(wanted.search(_encodable(call.name)) is not None for call in told.calls())
         case "tool_errors":
             return told.tool_errors()
+        case "python":
+            said = functions.ask(pattern, told.text(over))
+            return math.nan if isinstance(said, str) else said
         case "equals" | "contains_column" | "number_equals":
             check = Against.read(pattern)
             said = cell(check.column)
@@ -138,11 +141,34 @@ def measure_atoms(atoms: Sequence[AtomInfo], told: Conversation, cell: Callable[
         if key not in counts:
             counts[key] = measure(cast(MeasureKind, kind), pattern, atom.over, told, cell)
         limit = 0 if kind in CHECKS else threshold
-        if atom.top is not None:
-            truths.append(min(max((counts[key] - limit) / (atom.top - limit), 0.0), 1.0))
+        if math.isnan(counts[key]) or (kind == "python" and atom.top is None and counts[key] not in (0.0, 1.0)):
+            truths.append(math.nan)
+        elif atom.top is not None:
+            truths.append(min(max((counts[key] - threshold) / (atom.top - threshold), 0.0), 1.0))
         else:
-            truths.append(math.nan if math.isnan(counts[key]) else counts[key] > limit)
+            truths.append(counts[key] > limit)
     return truths
+
+
+def functions_of(circuit: Circuit) -> tuple[str, ...]:
+    """The functions of the user's own that a policy asks, by name."""
+    named = (atom.measure[1] for atom in circuit.atoms if atom.measure is not None and atom.measure[0] == "python")
+    return tuple(sorted(set(named)))
+
+
+def silences(circuit: Circuit, number: int, told: Conversation) -> Iterator[str]:
+    """Why functions that response type `number` reads say nothing of a completion."""
+    if not 0 <= number < len(circuit.responses):
+        return
+    response = circuit.responses[number]
+    read = {*response.atoms, *(feature.index for feature in response.features if feature.kind == "proposition")}
+    for atom in (circuit.atoms[at] for at in sorted(read)):
+        if atom.measure is not None and atom.measure[0] == "python":
+            said = functions.ask(atom.measure[1], told.text(atom.over))
+            if isinstance(said, str):
+                yield said
+            elif atom.top is None and said not in (0.0, 1.0):
+                yield f"`{atom.measure[1]}` returned {said:g}, neither true nor false; a number is a feature: `{atom.name} from 0 to 10`"
 
 
 def _json(text: str) -> tuple[object] | None:

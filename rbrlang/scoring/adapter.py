@@ -35,14 +35,15 @@ class Adapter:
     | `columns` | which columns of the data say what |
     | `on_invalid` | what a completion without a reward gets: a word of `trainer`, or a number; None: its first word |
     | `require_key` | the file of the public key that has to have signed the artefact's file |
+    | `allow_python` | run the functions that `python("…")` in the policy names |
     | `name` | what the trainer calls the reward in its logs |
     | `options` | how the grader is asked, as on the command line: see `GraderOptions` |
 
-    Raises `ArtefactError`, `SignatureError`, `GraderError`, `ColumnsError`, `OnInvalidError`.
+    Raises `ArtefactError`, `SignatureError`, `GraderError`, `FunctionError`, `ColumnsError`, `OnInvalidError`.
     """
 
     trainer: ClassVar[Trainer]
-    arguments: ClassVar[tuple[str, ...]] = ("columns", "on_invalid", "require_key", "name")
+    arguments: ClassVar[tuple[str, ...]] = ("columns", "on_invalid", "require_key", "allow_python", "name")
 
     def __init__(
         self,
@@ -52,11 +53,12 @@ class Adapter:
         columns: Columns | None = None,
         on_invalid: OnInvalid | None = None,
         require_key: str | os.PathLike[str] | None = None,
+        allow_python: bool = False,
         name: str = "rbr",
         **options: object,
     ) -> None:
         GraderOptions.read(options, beside=self.arguments)
         self.__name__ = name
         self.on_invalid: OnInvalid = checked(self.trainer.words[0] if on_invalid is None else on_invalid, self.trainer)
-        self.scorer = Scorer(artefact, grader, require_key=require_key, **options)
+        self.scorer = Scorer(artefact, grader, require_key=require_key, allow_python=allow_python, **options)
         self.columns = of_policy(Columns() if columns is None else columns, self.scorer.circuit)

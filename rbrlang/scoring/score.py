@@ -18,6 +18,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from rbrlang import functions
 from rbrlang.grading.boundary import Bounded
 from rbrlang.grading.criteria import criteria, probabilities
 from rbrlang.grading.judge import Bench, Judge
@@ -30,7 +31,7 @@ from rbrlang.logic.circuit import Circuit
 from rbrlang.reward import rubrics
 from rbrlang.reward.kept.artefact import Artefact, read_artefact
 from rbrlang.reward.kept.signature import required_key
-from rbrlang.reward.measure import measure_atoms
+from rbrlang.reward.measure import functions_of, measure_atoms, silences
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.reasons import Cause
 from rbrlang.reward.rounding import hides_rules, said
@@ -118,8 +119,8 @@ class Scorer:
 
     `artefact` is a file or what was read of one. `grader` is a name (see `graders`) or a `Judge` of the
     caller's, which must pickle where the scorer is to. `require_key` is the file of the public key that has to
-    have signed the artefact's file. `options` are those of `GraderOptions`, for a grader that is named. Raises
-    `ArtefactError`, `SignatureError`, `GraderError`; TypeError where a key is required of what was read already.
+    have signed the artefact's file. `allow_python` lets the functions that the policy names be run (`python("…")`). `options` are those of `GraderOptions`, for a grader that is named. Raises
+    `ArtefactError`, `SignatureError`, `GraderError`, `FunctionError`; TypeError where a key is required of what was read already.
     """
 
     def __init__(
@@ -128,6 +129,7 @@ class Scorer:
         grader: str | Judge = "embedded",
         *,
         require_key: str | os.PathLike[str] | None = None,
+        allow_python: bool = False,
         **options: object,
     ) -> None:
         self._options = GraderOptions.read(options).anywhere()
@@ -136,6 +138,10 @@ class Scorer:
         self.artefact = _read(artefact, require_key)
         self.reward = NumpyReward.from_artefact(self.artefact)
         self.circuit = self.artefact.circuit
+        self._allow_python = allow_python
+        if allow_python is True:  # and not any text of a configuration
+            functions.allow(functions_of(self.circuit))
+        functions.check(functions_of(self.circuit))
         self._grader = grader
         self._noted = False
         _ = self._judge  # a grader that cannot be had is found out now, and not after the first rollout
@@ -149,7 +155,7 @@ class Scorer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         options = self._options.plain() if isinstance(self._grader, str) else {}
-        return _rebuilt, (self.artefact, self._grader, options)
+        return _rebuilt, (self.artefact, self._grader, options, self._allow_python)
 
     def __call__(self, rollouts: Sequence[Rollout]) -> Scores:
         """Grade and score. Whatever goes wrong with a completion is a reason; only programs' mistakes raise."""
@@ -281,9 +287,10 @@ def _reason(circuit: Circuit, rollout: Rollout, answers: Mapping[int, Answer], c
     unanswered = {circuit.question_of(atom) for atom in cause.unanswered}
     missing = [(p, a) for p, a in failed if p in unanswered]
     worst = next((m for m in missing if isinstance(m[1], Invalid)), next(iter(missing), None))
-    of_rubrics = rubrics.reasons(circuit, int(response_ids(circuit, [rollout])[0]), rollout)
+    number = int(response_ids(circuit, [rollout])[0])
+    others = [*rubrics.reasons(circuit, number, rollout), *silences(circuit, number, rollout.conversation)]
     said = (
-        [cause.reason, *of_rubrics]
+        [cause.reason, *others]
         if worst is None
         else [cause.reason, f"`{circuit.questions[worst[0]]}`: {worst[1].reason}"]
     )
@@ -296,5 +303,5 @@ _EMPTY = Row(
 )  # fmt: skip
 
 
-def _rebuilt(artefact: Artefact, grader: str | Judge, options: Mapping[str, object]) -> Scorer:
-    return Scorer(artefact, grader, require_key=None, **options)
+def _rebuilt(artefact: Artefact, grader: str | Judge, options: Mapping[str, object], allow_python: bool) -> Scorer:
+    return Scorer(artefact, grader, require_key=None, allow_python=allow_python, **options)

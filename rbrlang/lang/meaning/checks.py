@@ -12,7 +12,7 @@ from rbrlang import codes
 from rbrlang.diagnostics import Diagnostic, respelled, suggest
 from rbrlang.jsontext import JsonError, parse
 from rbrlang.lang import syntax as tree
-from rbrlang.lang.checks import FOLDS, Against
+from rbrlang.lang.checks import FOLDS, Against, names_function
 from rbrlang.lang.meaning.columns import Known, unknown
 from rbrlang.lang.meaning.scope import Scope
 from rbrlang.lang.program import OF_A_COLUMN, Measure, MeasureKind
@@ -69,6 +69,17 @@ def schema(text: tree.Text, scope: Scope, diagnostics: list[Diagnostic]) -> str 
         ))  # fmt: skip
         return None
     return json.dumps(read, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def function(text: tree.Text, diagnostics: list[Diagnostic]) -> str | None:
+    """The name of a function, which nobody looks for yet; None where it is none, which is reported."""
+    if names_function(text.value):
+        return text.value
+    diagnostics.append(Diagnostic(
+        codes.BAD_PATTERN, f"`{text.value}` names no function", text.span,
+        help='a function of yours is named as Python imports it: `python("my_checks.has_citation")`',
+    ))  # fmt: skip
+    return None
 
 
 def closer(measures: Sequence[Measure]) -> Iterator[tuple[int, int]]:

@@ -267,6 +267,10 @@ class Formulas:
         self, kind: MeasureKind, pattern: tree.Text | str | None, over: Judged, threshold: int, span: Span,
         top: int | None = None,
     ) -> Formula | None:  # fmt: skip
+        if kind == "python" and isinstance(pattern, tree.Text):
+            pattern = checks.function(pattern, self.diagnostics)
+            if pattern is None:
+                return None
         if isinstance(pattern, tree.Text) and kind != "contains":
             self.budget.spend(pattern_steps(pattern))
             problem = check_pattern(pattern)

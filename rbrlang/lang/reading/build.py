@@ -251,7 +251,7 @@ class Builder:
         pattern = next((child for child in inner if isinstance(child, tree.Text)), pattern)
         over = next((child for child in inner if isinstance(child, tree.Ident)), None)
         words = begin.text, end.text
-        if quantity in (_COUNTED if pattern is None else ("count", "calls")) and words == ("from", "to"):
+        if quantity in (_COUNTED if pattern is None else ("count", "calls", "python")) and words == ("from", "to"):
             return tree.Ramp(quantity, pattern, over, low, high, span)
         self.diagnostics.append(Diagnostic(
             codes.SYNTAX, f"`{span.text}` is no formula, and no count `from` one number `to` another", span,
@@ -438,8 +438,8 @@ class Builder:
 
     def _on_written_check(self, children: list[Any], span: Span) -> tree.Formula:
         word, pattern, *over = children
-        if word.text == "json_schema":
-            return tree.TextMeasure("json_schema", pattern, over[0] if over else None, span)
+        if word.text in ("json_schema", "python"):
+            return tree.TextMeasure(word.text, pattern, over[0] if over else None, span)
         return self._no_check(word.text, self._read.span(word), span)
 
     def _on_column_check(self, children: list[Any], span: Span) -> tree.Formula:
@@ -454,7 +454,7 @@ class Builder:
         self.diagnostics.append(Diagnostic(
             codes.SYNTAX, f"`{word}` is no check of a text", place,
             help="there are `matches(\"RE2\")`, `contains(\"text\")`, `json`, `json_schema(\"\"\"{…}\"\"\")`, "
-            "`equals(column)`, `contains(column)` and `number_equals(column)`",
+            "`python(\"module.function\")`, `equals(column)`, `contains(column)` and `number_equals(column)`",
         ))  # fmt: skip
         return tree.Unreadable(span)
 

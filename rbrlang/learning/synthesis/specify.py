@@ -126,6 +126,8 @@ def measure_instruction(atom: AtomInfo, answer: bool, cell: Callable[[str], Cell
         return "Write one JSON value and nothing else." if answer else "Do not write JSON alone."
     if kind == "json_schema":
         return f"Write {'' if answer else 'no '}JSON of the form that this schema asks for, and nothing else: {pattern}"
+    if kind == "python":
+        return f"Write a text of which this check says {'yes' if answer else 'no'}: {pattern}"
     if kind in OF_A_COLUMN:
         said = cell(Against.read(pattern).column)
         if isinstance(said, Unfilled):

@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast, get_args
 
-from rbrlang.lang.checks import Against
+from rbrlang.lang.checks import Against, names_function
 from rbrlang.lang.program import OF_A_COLUMN, Feature, Judged, PointsOver
 from rbrlang.lang.variables import MAX_VALUES, Domain, Share
 from rbrlang.logic.circuit import (
@@ -360,6 +360,8 @@ def _measure(field: Field) -> tuple[str, str, int]:
             compile_pattern(measure[1])
         except PatternError as error:
             raise pattern.error(str(error)) from error
+    if measure[0] == "python" and not names_function(measure[1]):
+        raise pattern.error("names no function")
     if measure[0] in OF_A_COLUMN:
         try:
             Against.read(measure[1])

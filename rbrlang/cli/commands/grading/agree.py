@@ -14,6 +14,7 @@ from rbrlang.cli import gate
 from rbrlang.cli import options as shared
 from rbrlang.cli.commands.grading.agree_outcome import Outcome, Training
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.python import allow_python, python_argument
 from rbrlang.cli.terminal import console, warn
 from rbrlang.diagnostics import suggest
 
@@ -75,6 +76,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     shared.grader_arguments(parser, default="embedded")
     shared.policy_arguments(parser)
+    python_argument(parser)
     shared.format_argument(parser)
     shared.row_arguments(parser)
     shared.run_with(parser, run)
@@ -85,6 +87,7 @@ def run(options: argparse.Namespace) -> int:
     policy = shared.policy(options, options.file)
     if policy is None:
         return 1
+    allow_python(options, policy.circuit)
     _check_options(options)
     circuit = policy.circuit
     from rbrlang.cli import data

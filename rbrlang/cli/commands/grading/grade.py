@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rbrlang.cli import options as shared
 from rbrlang.cli.commands.grading.told import Told
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.python import allow_python, python_argument
 from rbrlang.cli.terminal import say, warn
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shared.seed_argument(parser)
     shared.grader_arguments(parser, default="embedded")
     shared.policy_arguments(parser)
+    python_argument(parser)
     shared.row_arguments(parser)
     shared.engine_arguments(parser)
     shared.run_with(parser, run)
@@ -114,6 +116,8 @@ class Grade:
         from rbrlang.rows.write import output_format
 
         options = self._options
+        if options.lazy is not None:
+            allow_python(options, self._policy.circuit)
         self._grading = Grading(options, self._policy, every=options.all, lazily=_lazily(options, self._policy))
         self._kind: Kind = output_format(options.output).kind
         if first is not None:

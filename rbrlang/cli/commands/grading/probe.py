@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.python import allow_python, python_argument
 from rbrlang.cli.render import dump
 from rbrlang.cli.terminal import say, warn
 from rbrlang.diagnostics import suggest
@@ -46,6 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shared.seed_argument(parser, shared.OF_A_GRADER)
     shared.grader_arguments(parser, default="embedded")
     shared.policy_arguments(parser)
+    python_argument(parser)
     shared.format_argument(parser)
     shared.row_arguments(parser)
     shared.run_with(parser, run)
@@ -70,6 +72,7 @@ def run(options: argparse.Namespace) -> int:
     if options.list or policy is None:
         _list(options, policy)
         return 0
+    allow_python(options, policy.circuit)
     from rbrlang.cli.graders import make
 
     # Without items every layout is the same: P before and P after a payload must come from the same prompt.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from rbrlang.cli import options as shared
 from rbrlang.cli.commands.grading import synth_llm
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.python import allow_python, python_argument
 from rbrlang.cli.terminal import warn
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     synth_llm.arguments(parser)
     shared.policy_arguments(parser)
+    python_argument(parser)
     shared.row_arguments(parser)
     shared.run_with(parser, run)
 
@@ -56,6 +58,7 @@ def run(options: argparse.Namespace) -> int:
     policy = shared.policy(options, options.file)
     if policy is None:
         return 1
+    allow_python(options, policy.circuit)
     from rbrlang.cli import data
 
     data.check_output(options.output)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from rbrlang.budget import Budget
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.python import allow_python, python_argument
 from rbrlang.cli.render import dump, mass_text, witness_text
 from rbrlang.cli.terminal import say, warn
 from rbrlang.diagnostics import suggest
@@ -67,6 +68,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--rename", metavar="OLD=NEW", action="append", default=[], help="a proposition that only changed its name"
     )
     shared.policy_arguments(parser)
+    python_argument(parser)
     shared.format_argument(parser)
     shared.row_arguments(parser)
     shared.run_with(parser, run)
@@ -86,6 +88,8 @@ def run(options: argparse.Namespace) -> int:
         old, new = shared.policy(options, options.old, budget), shared.policy(options, options.new, budget)
     if old is None or new is None:
         return 1
+    for policy in (old, new) if options.data else ():
+        allow_python(options, policy.circuit)
     renamed = _renamed(options.rename, old, new)
     try:
         found = diff(_side(old), _side(new), renamed)

@@ -12,6 +12,7 @@ from pathlib import Path
 from rbrlang import codes
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.python import python_argument
 from rbrlang.cli.render import dump
 from rbrlang.diagnostics import suggest
 
@@ -32,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--row", metavar="ROWS:ID", help="a graded or labelled row: file and id")
     shared.row_arguments(parser)
     shared.policy_arguments(parser)
+    python_argument(parser)
     shared.format_argument(parser, "markdown")
     shared.run_with(parser, run)
 

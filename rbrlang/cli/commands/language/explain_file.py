@@ -12,6 +12,7 @@ from rbrlang.budget import SpentError
 from rbrlang.cli import options as shared
 from rbrlang.cli.commands.language.graph import response_named
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.python import allow_python
 from rbrlang.cli.render import dump, witness_text
 from rbrlang.cli.terminal import say, warn
 from rbrlang.lang.program import Program, TruthTest
@@ -105,6 +106,7 @@ def _row(options: argparse.Namespace, policy: Policy) -> _Case:
     if not rows:
         raise UsageError(f"`{path}` has no row with the id `{wanted}`")
     row: Row = rows[0] if rows[0].probs else with_met(policy.circuit, with_labels_as_probs(rows[:1])[0])
+    allow_python(options, policy.circuit)
     reward = NumpyReward(policy.circuit)
     probs, ids = reward.encode([row]), reward.response_ids([row])
     known = [response.name for response in policy.program.responses]

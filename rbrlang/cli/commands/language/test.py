@@ -13,6 +13,7 @@ from rbrlang import codes
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.policies import STDIN, files_arguments, named, shown_name
+from rbrlang.cli.python import allow_python, python_argument
 from rbrlang.cli.render import dump, show, to_json
 from rbrlang.cli.terminal import warn
 from rbrlang.diagnostics import Diagnostic, PolicyError
@@ -61,6 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     shared.grader_arguments(parser, default=None)
     shared.policy_arguments(parser)
+    python_argument(parser)
     shared.format_argument(parser)
     shared.run_with(parser, run)
 
@@ -217,6 +219,7 @@ def _graded(options: argparse.Namespace, policy: Policy, tests: list[TextTest]) 
     from rbrlang.grading.texttests import items_of, run_text_tests
     from rbrlang.reward.numpy import NumpyReward
 
+    allow_python(options, policy.circuit)
     grader = make(options, policy, items_of(tests), "a test on text")
     try:
         return run_text_tests(NumpyReward(policy.circuit), grader.answers, tests)

@@ -12,6 +12,7 @@ from rbrlang.cli import gate
 from rbrlang.cli import options as shared
 from rbrlang.cli.commands.reward import certificate, eval_gates
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.python import allow_python, python_argument
 from rbrlang.cli.terminal import warn
 from rbrlang.jsontext import JsonError, NotJsonError, parse_bytes
 
@@ -35,6 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `rbrc eval`."""
     parser.add_argument("artefact", metavar="OUT.rbrc", help="a compiled or fitted policy")
     shared.require_key_argument(parser)
+    python_argument(parser)
     parser.add_argument("rows", metavar="ROWS", help=f"ranked rows: {shared.ROWS}")
     shared.rows_arguments(parser)
     shared.ranking_arguments(parser)
@@ -87,6 +89,7 @@ def nothing_compared(pairs: Sequence[str], classes: int, people: People | None) 
 def run(options: argparse.Namespace) -> int:
     """Evaluate; 1 when a gate is not met."""
     artefact = shared.artefact(options.artefact, options.require_key)
+    allow_python(options, artefact.circuit)
     gates = gate.parsed(options.gate, eval_gates.names(artefact.circuit))  # a misspelt one is told before any work
     from rbrlang.cli import data, graders
     from rbrlang.learning.comparisons import TooManyComparisons

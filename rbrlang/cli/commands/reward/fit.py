@@ -10,6 +10,7 @@ from rbrlang.cli import options as shared
 from rbrlang.cli.commands.reward import certificate
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.keys import signer
+from rbrlang.cli.python import allow_python, python_argument
 from rbrlang.cli.terminal import say, warn
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shared.class_probability_argument(parser)
     shared.grader_arguments(parser)
     shared.policy_arguments(parser, artefact=True)
+    python_argument(parser)
     shared.format_argument(parser)
     shared.row_arguments(parser)
     shared.run_with(parser, run)
@@ -80,6 +82,7 @@ def run(options: argparse.Namespace) -> int:
     policy = shared.policy(options, options.file)
     if policy is None:
         return 1
+    allow_python(options, policy.circuit)
     from rbrlang.cli import data, graders
     from rbrlang.learning.comparisons import TooManyComparisons
     from rbrlang.learning.fitting.fit import FitError, fit

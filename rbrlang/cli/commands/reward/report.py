@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.python import allow_python, python_argument
 from rbrlang.cli.terminal import say, warn
 
 NEEDED = ("jinja2", "matplotlib")
@@ -23,6 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `rbrc report`."""
     parser.add_argument("artefact", metavar="OUT.rbrc", help="a compiled or fitted policy")
     shared.require_key_argument(parser)
+    python_argument(parser)
     parser.add_argument("rows", metavar="ROWS", help=f"ranked rows: {shared.ROWS}")
     parser.add_argument(
         "-o", "--output", metavar="HTML", required=True, help="the page to write, `-` for standard output"
@@ -49,6 +51,7 @@ def run(options: argparse.Namespace) -> int:
     if options.output != "-" and not target.absolute().parent.is_dir():
         raise UsageError(f"`--output {options.output}`: there is no folder `{target.parent}`")
     artefact = shared.artefact(options.artefact, options.require_key)
+    allow_python(options, artefact.circuit)
     from rbrlang.cli import data, graders
     from rbrlang.cli.commands.reward.eval import nothing_compared, refitted
     from rbrlang.cli.files import write_text

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rbrlang.cli import options as shared
 from rbrlang.cli.commands.grading.told import Told
+from rbrlang.cli.python import allow_python, python_argument
 from rbrlang.cli.terminal import warn
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `rbrc score`."""
     parser.add_argument("artefact", metavar="OUT.rbrc", help="a compiled or fitted policy")
     shared.require_key_argument(parser)
+    python_argument(parser)
     parser.add_argument("rows", metavar="ROWS", help=f"rows: {shared.ROWS}; `-` is standard input")
     parser.add_argument(
         "-o", "--output", metavar="OUT", required=True, help="where to write the rows, `-` for standard output"
@@ -139,6 +141,7 @@ class Score:
         from rbrlang.scoring.rewarding import Rewarding
 
         options = self._options
+        allow_python(options, self._artefact.circuit)
         reward = NumpyReward.from_artefact(self._artefact)
         lazily = None if options.lazy is None else Lazily(reward, options.lazy)
         self._grading = Grading(options, self._artefact, lazily=lazily)
@@ -220,13 +223,15 @@ class Score:
         self, found: Rewarded, atoms: NDArray[np.float32], base: NDArray[np.float64], rows: Mapping[int, Row]
     ) -> dict[int, str]:
         from rbrlang.reward import rubrics
+        from rbrlang.reward.measure import silences
         from rbrlang.scoring.columns import unknown_response
 
         said: dict[int, str] = {}
         for at, reason in self._rewarding.reasons(atoms, found, base).items():
             why = reason if found.ids[at] >= 0 else unknown_response(rows[at], self._artefact.circuit)
             of_rubrics = rubrics.reasons(self._artefact.circuit, int(found.ids[at]), rows[at])
-            said[at] = "; ".join(filter(None, (why, *of_rubrics, rows[at].conversation.silence())))
+            of_functions = silences(self._artefact.circuit, int(found.ids[at]), rows[at].conversation)
+            said[at] = "; ".join(filter(None, (why, *of_rubrics, *of_functions, rows[at].conversation.silence())))
         return said
 
     def _tally(self, found: Rewarded, reasons: Mapping[int, str], rows: Mapping[int, Row]) -> Scored:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.python import allow_python, python_argument
 from rbrlang.cli.terminal import warn
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `rbrc serve`."""
     parser.add_argument("artefact", metavar="OUT.rbrc", help="a compiled or fitted policy")
     shared.require_key_argument(parser)
+    python_argument(parser)
     where = parser.add_argument_group("where")
     where.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
     where.add_argument("--port", type=_port, default=8642, help="0 takes a free one (default: 8642)")
@@ -142,6 +144,7 @@ def _service(options: argparse.Namespace, token: str | None) -> Service:
     from rbrlang.serve.forms import Reading
 
     artefact = shared.artefact(options.artefact, options.require_key)
+    allow_python(options, artefact.circuit)
     grader = standing(options, artefact)
     columns = Columns(
         response_type=options.response_type, category=options.category, base_reward=options.base_reward,

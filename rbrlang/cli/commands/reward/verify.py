@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.python import python_argument
 from rbrlang.cli.terminal import say
 
 
@@ -20,6 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--key", metavar="PUB", help="the public key, in PEM, that has to have signed it (extra `sign`)"
     )
     shared.seed_argument(parser, shared.OF_A_GRADER)
+    python_argument(parser)
     shared.grader_arguments(parser, default=None)
     shared.row_arguments(parser)
     shared.run_with(parser, run)
@@ -35,6 +37,7 @@ def run(options: argparse.Namespace) -> int:
     from rbrlang.cli.commands.reward.claims import claims
     from rbrlang.lang.carried import changed_standard_sources
     from rbrlang.learning.judging.claims import ClaimError, settle
+    from rbrlang.reward.measure import functions_of
 
     try:
         settled = settle(artefact)
@@ -46,6 +49,8 @@ def run(options: argparse.Namespace) -> int:
     say(f"computed again from its sources, and the same: {', '.join(same)}")
     for name in changed_standard_sources(artefact.sources):
         say(f"`{name}` is not the text that this rbrlang has; the artefact's own was used")
+    for name in functions_of(artefact.circuit):
+        say(f'it asks `python("{name}")`: code that it does not hold, and that is run only with `--allow-python`')
     say("claims, not checked:")
     for line in claims(artefact, certificate=False):
         say(f"  {line}")

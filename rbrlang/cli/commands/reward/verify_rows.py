@@ -19,6 +19,7 @@ from rbrlang.cli import data, graders
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.graded import OF_A_GRADING
+from rbrlang.cli.python import allow_python
 from rbrlang.cli.terminal import say
 from rbrlang.grading.results import Abstained, Invalid
 from rbrlang.grading.trust.calibrate import CalibrationError, from_json
@@ -37,6 +38,7 @@ _CELLS = ("reward", "rule_reward", "valid", "reward_bounds", "asked")  # JSON wh
 def verify_rows(options: argparse.Namespace) -> int:
     """Name each row that does not fit; 1 when there is one, 3 when some could not be read."""
     artefact = shared.artefact(options.artefact, options.key)
+    allow_python(options, artefact.circuit)
     found = data.read(options, options.file, artefact.circuit)
     found = replace(found, rows=[replace(row, raw=_told(row.raw)) for row in found.rows])
     if not any("reward" in row.raw for row in found.rows):
