@@ -270,6 +270,22 @@ def test_commands_that_were_told_to_ask_it(
     assert main(["verify", "out.jsonl", "--artefact", "p.rbrc", "--allow-python"]) == 0
 
 
+def test_tests_and_explanations_say_why_it_said_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    asked = 'test "odd" for chat { prompt "Why?"  completion "raises"  expect good }\n'
+    (folder / "odd.rbr").write_text(
+        'prop a "A."\n' + ODD.removeprefix("rbr 1\n").replace("good if", "good if a &") + asked
+    )
+    (folder / "rows.jsonl").write_text(json.dumps({**ROWS[0], "completion": "raises", "probs": {"a": 1.0}}) + "\n")
+    why = "`text_checks.odd` raised ValueError: no such thing"
+    assert main(["explain", "odd.rbr", "--row", "rows.jsonl:with", "--allow-python"]) == 2
+    assert why in capsys.readouterr().err
+    assert main(["test", "odd.rbr", "--grader", "python:serve_grader.steady", "--allow-python"]) == 1
+    assert why in capsys.readouterr().out
+
+
 def test_a_server_asks_it(folder: Path) -> None:
     options = ("--grader", "python:serve_grader.steady", "--allow-python")
     with start(folder / "odd.rbrc", *options) as server, httpx.Client(verify=False) as http:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rbrlang.grading.judge import Bench, Judge
 from rbrlang.grading.results import Abstained, Answer, Distribution, GradeItem, Invalid, Value
 from rbrlang.lang.program import TextTest
-from rbrlang.reward.measure import measure_atoms
+from rbrlang.reward.measure import measure_atoms, silences
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.shares import distribution, put
 from rbrlang.rows.conversation import spoken
@@ -82,7 +82,9 @@ def _graded(reward: NumpyReward, item: GradeItem, answers: dict[int, Answer]) ->
             put(circuit, answered, question - circuit.first_variable, answer.p)
     found = decided(reward, answered, item.response)
     if found is None:
-        return Undecided(_why(reward, answers, reward.reasons(answered[None], np.array([item.response]))[0]))
+        reason = reward.reasons(answered[None], np.array([item.response]))[0]
+        of_functions = silences(circuit, item.response, item.conversation)
+        return Undecided("; ".join([_why(reward, answers, reason), *of_functions]))
     return found
 
 

@@ -97,6 +97,7 @@ def _row(options: argparse.Namespace, policy: Policy) -> _Case:
     if not path:
         raise UsageError(f"`--row {options.row}` is not ROWS:ID, a file of rows and the id of one")
     from rbrlang.cli import data
+    from rbrlang.reward.measure import silences
     from rbrlang.reward.numpy import NumpyReward
     from rbrlang.reward.rubrics import reasons as rubric_reasons
     from rbrlang.reward.rubrics import size, with_met
@@ -119,7 +120,8 @@ def _row(options: argparse.Namespace, policy: Policy) -> _Case:
     probs[:, first:][probs[:, first:] != probs[:, first:]] = 0.0  # a class needs no rubric
     reasons = reward.reasons(probs, ids)
     if reasons[0] is not None:
-        raise UsageError(f"row `{wanted}` has no class: {reasons[0]}")
+        why = "; ".join([reasons[0], *silences(policy.circuit, number, row.conversation)])
+        raise UsageError(f"row `{wanted}` has no class: {why}")
     response = policy.circuit.responses[number]
     chances = reward.class_probs(probs, ids)[0].tolist()
     addends = reward.contributions(probs, ids)[0].tolist()[1:]
