@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import jax
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from reward_circuits import Case, cases, class_masses, fills, is_known, random_case, rule_reward
 
 from rbrlang.logic.circuit import Diagram
+from rbrlang.policy import loads
 from rbrlang.reward import lowering
 from rbrlang.reward.numpy import NumpyReward, ShapeError
 from rbrlang.reward.reward import RuleReward
@@ -233,6 +235,56 @@ def test_gradients_of_tables_equal_those_of_the_unrolled_circuit(monkeypatch: py
 
 
 # --- particular values ------------------------------------------------------------------------
+
+
+IMPROBABLE = """
+prop p0 "First."
+prop p1 "Second."
+prop p2 "Third."
+axiom p1 | p2
+axiom p0 <=> p1
+axiom p2 => p0
+response r ranks c0 > c1 {
+  c1 if p2
+  c0 otherwise
+}
+"""
+
+
+@pytest.mark.parametrize("nodes", [sys.maxsize, -1])
+def test_what_32_bits_lose_is_no_reward_rather_than_a_wrong_one(nodes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lowering, "UNROLLED_NODES", nodes)
+    policy = loads(IMPROBABLE)
+    sizes = 10.0 ** np.arange(-20.0, -13.5, 0.5)
+    probs = np.array([[x, y, third] for x in sizes for y in sizes for third in (0.3, 0.001)], np.float32)
+    ids = np.zeros(len(probs), np.int32)
+    host = NumpyReward(policy.compiled("exact"))
+    xla = RuleReward.from_circuit(policy.compiled("exact"))
+    found, expected = np.asarray(xla.class_probs(probs, ids)), host.class_probs(probs, ids)
+    assert not np.isnan(expected).any()
+    lost = np.isnan(found).any(1)
+    assert 0 < lost.sum() < len(lost)
+    np.testing.assert_allclose(found[~lost], expected[~lost], atol=1e-5)
+    assert np.array_equal(np.isnan(np.asarray(xla(probs, ids))), lost)
+    assert (np.prod(probs[lost].astype(float)[:, :2], axis=1) < 3e-33).all()
+
+
+def test_what_64_bits_lose_is_none_either() -> None:
+    needed = [f"q{i}" for i in range(8)]
+    props = "".join(f'prop {q} "{q}."\naxiom {q}\n' for q in needed)
+    rules = f"response r ranks c0 > c1 {{\n  c1 if all({{p, {', '.join(needed)}}})\n  c0 otherwise\n}}\n"
+    circuit = loads(f'{props}prop p "p."\n{rules}').compiled("exact")
+    probs = np.array([[x] * 8 + [0.3] for x in (1e-37, 2e-38, 1e-38, 1e-39)], np.float32)
+    probs = probs[:, [[*needed, "p"].index(name) for name in circuit.propositions]]
+    ids, base, host = np.zeros(4, np.int32), np.zeros(4, np.float32), NumpyReward(circuit)
+    lost = [False, False, True, True]
+    for times in (1, 16):
+        found = host.class_probs(np.tile(probs, (times, 1)), np.tile(ids, times))
+        assert np.isnan(found).any(1).tolist() == lost * times
+        np.testing.assert_allclose(found[0, 1], 0.3, atol=1e-6)
+    reasons = host.reasons(probs, ids, base)
+    assert reasons[:2] == [None, None]
+    assert all("so improbable" in str(one) for one in reasons[2:])
 
 
 def test_unknown_response_and_base_reward_give_nan() -> None:

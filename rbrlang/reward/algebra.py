@@ -29,6 +29,10 @@ Stack = Any
 FILL = 0.5
 """What an unknown atom counts as while values are computed; any number strictly between 0 and 1 works."""
 
+MARGIN = 2.0**17
+"""How far above the smallest normal number a mass has to lie to be divided by: a part of it that arithmetic rounds to 0
+is then less than 10⁻⁵ of it."""
+
 T = TypeVar("T")
 
 
@@ -134,6 +138,11 @@ class NumpyEngine(Plain):
 
     def as_if(self, column: Column, other: Column) -> Column:
         return column
+
+
+def told(xp: Any, mass: Column) -> Column:
+    """Whether a mass can be told from 0, Boolean [batch]: below 2·10⁻³³ in 32 bits, parts of it may have been lost."""
+    return mass > float(xp.finfo(mass.dtype).tiny) * MARGIN
 
 
 def make_atom(xp: Any, probability: Column) -> Atom:

@@ -10,8 +10,8 @@ Two meanings of P(c), see `Circuit.class_probability`:
   denominator is 1 and is not computed.
 - `product`: the paper's product of a class's literals, normalised over the classes (Mu et al. 2024, arXiv 2411.01111).
 
-The sum is undefined where the denominator is 0: every class's product is 0, or the mass that the axioms allow
-rounds to 0. Answers that contradict the axioms are told before, and by logic: see `evaluate.consistent`.
+The sum is undefined where the denominator is 0, or too small to be told from it: every class's product is, or the
+mass that the axioms allow. Answers that contradict the axioms are told before, and by logic: see `evaluate.consistent`.
 """
 
 # A column is an array of either library, and has no type that both know.
@@ -31,6 +31,7 @@ from rbrlang.reward.algebra import (
     end_node,
     interval_node,
     together,
+    told,
     value_node,
 )
 from rbrlang.reward.parts import Mass, Part
@@ -132,11 +133,13 @@ def _excluding(part: Part, values: Stack, *, search: bool) -> Survey:
     start = per(lambda v: (v, 1.0, v, 1.0, Interval(v - below, v - above), Interval(v, v)), values)
     nothing = (0.0, 0.0, 0.0, 0.0, Interval(0.0, 0.0), Interval(0.0, 0.0))
     n0, m0, n1, m1, excess, plain = part.fold(start, nothing, together(*at_ends, interval_node(xp), interval_node(xp)))
+    hull = _hull(part, values)
     first, last = (_quotient(xp, n + zero, m + zero) for n, m in ((n0, m0), (n1, m1)))
+    lost = ((m0 > 0.0) & ~first.defined) | ((m1 > 0.0) & ~last.defined)
     first, last = (xp.where(end.defined, end.value, middle.value) for end in (first, last))
-    ends = Interval(xp.minimum(first, last), xp.maximum(first, last))
+    ends = where(xp, lost, hull, Interval(xp.minimum(first, last), xp.maximum(first, last)))
     unknowns = part.class_unknowns
-    bounds = _best(part, values, middle, unknowns > 1.0) if search else _hull(part, values)
+    bounds = _best(part, values, middle, unknowns > 1.0) if search else hull
     bounds = where(xp, unknowns == 1.0, ends, bounds)
     depends = (excess.lower < 0.0) | (excess.upper > 0.0)
     if part.free is not False:
@@ -201,7 +204,7 @@ def _ratio(xp: Any, best: Best) -> Column:
 
 def _quotient(xp: Any, total: Column, mass: Column) -> Expectation:
     """total / mass, whose derivative stays finite where the mass is 0."""
-    defined = mass > 0.0
+    defined = told(xp, mass)
     return Expectation(total / xp.where(defined, mass, 1.0), defined)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rbrlang.logic.circuit import Circuit, ResponseCircuit
-from rbrlang.reward.algebra import Column
+from rbrlang.reward.algebra import Column, told
 from rbrlang.reward.parts import class_values, reached_by
 
 Floats = NDArray[np.float64]
@@ -118,5 +118,5 @@ class KnownRows:
 
 
 def _quotient(total: Floats, mass: Floats) -> Floats:
-    defined = mass > 0.0
+    defined = told(np, mass)
     return np.where(defined, total / np.where(defined, mass, 1.0), np.nan)

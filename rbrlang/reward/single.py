@@ -8,10 +8,14 @@ equal to them to the last bit, which the tests check.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 
 from rbrlang.logic.circuit import Circuit, Diagram, ProductForm, ResponseCircuit
+from rbrlang.reward.algebra import MARGIN
 from rbrlang.reward.parts import class_values, reached_by
+
+_LEAST = sys.float_info.min * MARGIN  # of a mass: see `algebra.told`
 
 
 class SingleRow:
@@ -68,7 +72,7 @@ class SingleRow:
             if self._masses is None:
                 return total
             mass = _expected(diagram, self._masses.copy(), probs)
-        return total / mass if mass > 0.0 else math.nan
+        return total / mass if mass > _LEAST else math.nan
 
 
 def leaves_possible(axioms: Diagram, probs: Sequence[float]) -> bool:

@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from oracle.evaluators import EVALUATORS, SLOW, Question, Said
+from oracle.evaluators import EVALUATORS, IN_32_BITS, SLOW, Question, Said
 from oracle.policies import Policy, Tree, files, random_answers, random_policy, random_text
 from oracle.truth import Answers, Truth, fills
 from rbrlang.lang.printing.format import formatted
@@ -175,7 +175,7 @@ def _rewards(found: Found, policy: Policy, compiled: Compiled, kind: Kind, draw:
         found.counts["rows"] += 1
         row = _Row(found, truth, kind, number, answers, weights[number].tolist(), float(base[at]))
         for way, one in said.items():
-            row.compare(f"{kind} {way} row {at}", one, at)
+            row.compare(f"{kind} {way} row {at}", one, at, few_bits=way in IN_32_BITS)
         row.reason(f"{kind} row {at}", reasons[at], float(said["numpy"].rewards[at]))
         if kind == "exact":
             row.partition(f"row {at}")
@@ -250,8 +250,17 @@ class _Row:
     def _at(self, p: Sequence[float]) -> float:
         return self.truth.reward(self.kind, self.number, self.weights, p) + self.base
 
-    def compare(self, where: str, said: Said, at: int) -> None:
+    def improbable(self) -> bool:
+        """Whether some way to fill the unknowns leaves so little that 32 bits may not tell it from nothing."""
+        return any(self.truth.left(self.kind, self.number, p) < 1e-32 for p in fills(self.answers, GRID))
+
+    def compare(self, where: str, said: Said, at: int, *, few_bits: bool) -> None:
         """A reward is the only one that the answers leave, and is missing only where there are several, or none."""
+        if few_bits and not self.contradiction and self.improbable():
+            classes = said.classes[at].tolist()
+            if math.isnan(float(said.rewards[at])) and all(map(math.isnan, classes)):
+                self.found.counts["too improbable for 32 bits"] += 1
+                return
         found, close = self.found, 1e-5 * self.scale
         value = float(said.rewards[at])
         spread = max(self.defined) - min(self.defined) if self.defined else math.nan

@@ -157,3 +157,5 @@ EVALUATORS: dict[str, Callable[[Question], Said]] = {
     "tables": tables,
 }
 SLOW = ("unrolled", "tables")
+IN_32_BITS = SLOW
+"""What tells no mass below 2 · 10⁻³³ from 0, and says nothing of a row that may have no more."""

@@ -134,6 +134,12 @@ class Truth:
         """The probability of a table, from those of all assignments."""
         return math.fsum(w for world, w in enumerate(weights) if table >> world & 1)
 
+    def left(self, kind: str, number: int, p: Sequence[float]) -> float:
+        """What class probabilities are divided by, exactly or as products."""
+        if kind == "exact":
+            return self.mass(self.allowed, world_weights(p))
+        return math.fsum(Products(self, p).masses(number))
+
     def exact(self, number: int, p: Sequence[float]) -> list[float] | None:
         """P(class given the axioms); None for a contradiction."""
         weights = world_weights(p)
