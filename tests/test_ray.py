@@ -72,7 +72,8 @@ def kill_once(place: Path, ray: list[str], whom: str, blocks: int) -> bool:
     """Run until so many blocks more are done, and kill; whether there still was something to kill."""
     done = place / "out.jsonl.blocks"
     wanted = len(list(done.glob("*.done"))) + blocks
-    process = subprocess.Popen(ray, cwd=place, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with (place / "said").open("wb") as said:
+        process = subprocess.Popen(ray, cwd=place, env=environment(), stdout=subprocess.DEVNULL, stderr=said)
     deadline = time.monotonic() + 300
     known: dict[int, str] = {}
     while process.poll() is None and len(list(done.glob("*.done"))) < wanted and time.monotonic() < deadline:
@@ -88,7 +89,7 @@ def kill_once(place: Path, ray: list[str], whom: str, blocks: int) -> bool:
     actors = [number for number, title in below(process.pid).items() if title.startswith("ray::") and "Map" in title]
     for number in actors[:1]:
         os.kill(number, signal.SIGKILL)
-    assert process.wait(timeout=300) == 3
+    assert process.wait(timeout=300) == 3, (place / "said").read_text()
     return bool(actors)
 
 
@@ -129,3 +130,34 @@ def test_a_table_is_scored_alike(place: Path, capsys: pytest.CaptureFixture[str]
         subprocess.run([sys.executable, "-c", COMMAND, *scored], cwd=place, env=environment(), check=False)
     assert parquet.read_table(place / "ray.parquet").equals(parquet.read_table(place / "alone.parquet"))
     assert (place / "ray.parquet").read_bytes() == (place / "alone.parquet").read_bytes()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # what Ray leaves of a start that failed
+@pytest.mark.parametrize("failures", [2, 3])
+def test_ray_that_gives_up_on_its_own_processes_is_started_again(
+    failures: int, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    from rbrlang.engines import ray as engine
+
+    tried: list[bool] = []
+    init = ray.init
+
+    def impatient(**options: object) -> None:
+        tried.append(len(tried) < failures)
+        monkeypatch.setenv("RAY_gcs_server_port_wait_time_s", "0" if tried[-1] else "30")
+        init(**options)
+
+    monkeypatch.setattr(ray, "init", impatient)
+    options = {"num_cpus": 1, "include_dashboard": False}
+    try:
+        if failures < engine._STARTS:
+            engine._start(ray, options, tries=engine._STARTS)
+            assert ray.is_initialized()
+        else:
+            with pytest.raises(engine.EngineError, match="Ray does not start here: "):
+                engine._start(ray, options, tries=engine._STARTS)
+        assert tried == [True, True, failures == 3]
+    finally:
+        ray.shutdown()

@@ -32,6 +32,7 @@ from rbrlang.rows.pieces import Piece, pieces
 from rbrlang.writing import write_bytes
 
 _DEATHS = 3  # of actors that one piece may cost
+_STARTS = 3  # of Ray on this machine
 _PATIENCE = 10  # seconds for threads that are about to end
 
 
@@ -60,14 +61,7 @@ def run(
     if begun:
         address = os.environ.get("RAY_ADDRESS")
         here: dict[str, Any] = {"address": address} if address else {"num_cpus": workers, "include_dashboard": False}
-        try:
-            ray.init(log_to_driver=False, logging_level="error", **here)
-        except Exception as error:  # of many kinds, by what of it did not come up
-            where = f"the cluster at RAY_ADDRESS={address} cannot be reached" if address else "Ray does not start here"
-            reason = f"{str(error).splitlines()[0] if str(error) else type(error).__name__}"
-            raise EngineError(
-                f"{where}: {reason}; the same command goes on, and `--workers` works without Ray"
-            ) from error
+        _start(ray, here, tries=1 if address else _STARTS)
     threads = set(threading.enumerate())
     try:
         yield from counted(path, job, _results(job, folder, cut, workers), limit)
@@ -75,6 +69,26 @@ def run(
         if begun:
             _joined(threads)
             ray.shutdown()
+
+
+def _start(ray: Any, options: dict[str, Any], *, tries: int) -> None:
+    """Reach a cluster or start one, again where Ray gave up on its own processes: on a busy machine they take longer than
+    it waits, and less long when they have been read from the disk once. Raises `EngineError`.
+    """
+    for left in reversed(range(tries)):
+        try:
+            ray.init(log_to_driver=False, logging_level="error", **options)
+            return
+        except Exception as error:  # of many kinds, by what of it did not come up
+            ray.shutdown()
+            if left:
+                continue
+            address = options.get("address")
+            where = f"the cluster at RAY_ADDRESS={address} cannot be reached" if address else "Ray does not start here"
+            reason = f"{str(error).splitlines()[0] if str(error) else type(error).__name__}"
+            raise EngineError(
+                f"{where}: {reason}; the same command goes on, and `--workers` works without Ray"
+            ) from error
 
 
 def _joined(before: Set[threading.Thread]) -> None:
