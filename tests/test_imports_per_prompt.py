@@ -107,6 +107,27 @@ def test_tags_canaries_and_completions_of_physicians_are_kept(tmp_path: Path) ->
     assert main(["check", str(policy)]) == 0
 
 
+def test_healthbench_professional_is_read_by_its_own_names(tmp_path: Path) -> None:
+    items = [
+        {"criterion_text": "Says when to ask again.", "points": 7, "rubric_id": "r1"},
+        {"criterion_text": "Invents.", "points": -3},
+    ]
+    asked = [{"role": "user", "content": "Which dose?"}]
+    one = {"id": "c1", "conversation": {"messages": asked}, "rubric_items": items, "use_case": "consult"}
+    made = import_healthbench(json.dumps({**one, "response": "Ask again."}), "professional.jsonl")
+    (row,) = made.rows
+    assert (row["id"], row["prompt"], row["use_case"], row["completion"]) == ("c1", asked, "consult", "Ask again.")
+    assert row["rubrics"] == [
+        {"criterion": "Says when to ask again.", "points": 7, "rubric_id": "r1"},
+        {"criterion": "Invents.", "points": -3},
+    ]
+    out = tmp_path / "out"
+    assert main(["import", "healthbench", written(tmp_path, [{**one, "response": "Ask again."}]), "-o", str(out)]) == 0
+    reward = NumpyReward(load(str(out / "policy.rbr")).circuit)
+    answered = {**row, "rubric_probs": {"quality": [1.0, 1.0]}}
+    assert reward(reward.encode([answered]), reward.response_ids([answered]))[0] == pytest.approx((7 - 3) / 7)
+
+
 def test_rar_becomes_a_rubric_with_the_kinds_as_tags(tmp_path: Path) -> None:
     rows = [{
         "question": "Which river?", "reference_answer": "The Loire.", "question_source": "x",
@@ -137,6 +158,9 @@ def test_rar_becomes_a_rubric_with_the_kinds_as_tags(tmp_path: Path) -> None:
         (import_healthbench, json.dumps({**prompt(1, 5), "rubrics": {}}), "line 1, `rubrics` is not a list"),
         (import_healthbench, json.dumps({**prompt(1, 5), "rubrics": [{"criterion": "a", "points": "5"}]}), "criterion 1, `points`"),
         (import_healthbench, json.dumps(prompt(1, 5)) + "\n{", "line 2"),
+        (import_healthbench, '{"id": "a", "conversation": [], "rubric_items": [{}]}', "line 1 has no `prompt`"),
+        (import_healthbench, '{"id": "a", "conversation": {"messages": ["q"]}, "rubric_items": [{}]}', "criterion 1, `criterion`"),
+        (import_healthbench, '{"id": "a", "rubric_items": ["q"]}', "line 1, criterion 1"),
         (import_healthbench, json.dumps(prompt(1, -5)), "no prompt whose criteria"),
         (import_rar, '[{"rubric": []}]', "element 1 has no `question`"),
         (import_rar, '[{"question": "q", "rubric": [{"description": "a"}]}]', "criterion 1, `weight`"),

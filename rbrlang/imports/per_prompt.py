@@ -4,7 +4,8 @@ The policy says but how points become a reward, and stays the same for any numbe
 a prompt carries stay in its row.
 
 `healthbench`: lines with `prompt_id`, `prompt` (messages), `rubrics` (`criterion`, `points`, `tags`), `example_tags` and
-completions by physicians (Arora et al. 2025, https://arxiv.org/abs/2505.08775; the scores are those of simple-evals).
+completions by physicians (Arora et al. 2025, https://arxiv.org/abs/2505.08775; the scores are those of simple-evals), or
+those of HealthBench Professional, with `id`, `conversation` and `rubric_items` (2026, https://arxiv.org/abs/2604.27470).
 `rar`: objects with a question, and criteria with `title`, `description` and `weight` (Gunjal et al. 2025, Rubrics as Rewards,
 https://arxiv.org/abs/2507.17746).
 """
@@ -46,7 +47,7 @@ def import_healthbench(text: str, source: str) -> Imported:
     rows, notes, tags = list[dict[str, Any]](), list[Note](), Counter[str]()
     bare = 0
     for place, value in objects(text, source):
-        given = mapping(value, source, place)
+        given = _plain(mapping(value, source, place), source, place)
         name = text_of(given.get("prompt_id"), source, f"{place}, `prompt_id`")
         if not given.get("prompt"):
             raise ImportFormatError(f"`{source}`: {place} has no `prompt`")
@@ -143,6 +144,22 @@ def _imported(
         head += f"\nFor a weight for each tag: `by tag {named}`"
     policy = _POLICY.format(head=comment(head), column=column, response=response)
     return Imported(policy, tuple(rows), tuple(notes))
+
+
+def _plain(given: dict[str, Any], source: str, place: str) -> dict[str, Any]:
+    """A prompt of HealthBench Professional with the names that HealthBench has; any other as it is."""
+    if "rubric_items" not in given or "rubrics" in given:
+        return given
+    items = listed(given["rubric_items"], source, f"{place}, `rubric_items`")
+    told = [mapping(one, source, f"{place}, criterion {number}") for number, one in enumerate(items, 1)]
+    conversation = mapping(given.get("conversation") or {}, source, f"{place}, `conversation`")
+    rest = {key: one for key, one in given.items() if key not in ("rubric_items", "conversation", "id")}
+    return {"prompt_id": given.get("id"), "prompt": conversation.get("messages"), **rest} | {
+        "rubrics": [
+            {"criterion": one.get("criterion_text")} | {k: v for k, v in one.items() if k != "criterion_text"}
+            for one in told
+        ]
+    }
 
 
 def _own(given: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
