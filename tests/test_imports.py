@@ -547,6 +547,27 @@ def test_a_test_that_nothing_passes_is_dropped_with_what_only_it_asks() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "asked", "left"),
+    [
+        ("- {type: contains, value: a}\n- {type: llm-rubric, value: Is polite.}", ["a", "Is polite."], []),
+        ("- {vars: {x: a}, assert: [{type: contains, value: a}]}\n- {assert: [{type: llm-rubric, value: Is polite.}]}", ["a", "Is polite."], []),
+        ("tests: file://cases.yaml\ndefaultTest: {assert: [{type: llm-rubric, value: Is polite.}]}", ["Is polite."], ["tests[0]"]),
+        ("tests: [file://cases.yaml, {assert: [{type: contains, value: a}]}]", ["a"], ["tests[0]"]),
+    ],
+)  # fmt: skip
+def test_files_of_assertions_or_tests_alone_are_read(text: str, asked: list[str], left: list[str]) -> None:
+    made = import_promptfoo(text, "p.yaml")
+    assert loads(made.policy)
+    assert all(one in made.policy for one in asked)
+    assert dropped(made) == left
+
+
+def test_tests_that_lie_elsewhere_are_no_policy() -> None:
+    with pytest.raises(ImportFormatError, match="no assertion that can be asked"):
+        import_promptfoo("tests: file://cases.yaml", "p.yaml")
+
+
+@pytest.mark.parametrize(
     "formula", ["a * b", "a ** 2", "max(a, b)", "a if b else 1", "c", "1 / a", "True", "(" * 3000, "a +"]
 )
 def test_what_is_no_sum_is_not_added_up(formula: str) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import re2
 
@@ -50,7 +50,12 @@ class _Part(NamedTuple):
 
 def import_promptfoo(text: str, source: str) -> Imported:
     """A policy with a response type for every test that has something to judge. Raises `ImportFormatError`."""
-    return _Reader(mapping(read_any(text, source), source, "the file"), source).read()
+    read = read_any(text, source)
+    if isinstance(read, list):  # a file that a configuration names: of assertions, or of tests
+        alone = cast("list[Any]", read)
+        asserted = all(isinstance(one, Mapping) and ("type" in one or "$ref" in one) for one in alone)
+        read = {"tests": [{"description": "every test", "assert": alone}] if asserted else alone}
+    return _Reader(mapping(read, source, "the file"), source).read()
 
 
 class _Reader:
@@ -69,8 +74,17 @@ class _Reader:
         responses: list[str] = []
         default = self.root.get("defaultTest") or {}
         shared = mapping(default, self.source, "`defaultTest`").get("assert") or []
-        for at, test in enumerate(listed(self.root.get("tests"), self.source, "`tests`")):
-            responses += self._test(mapping(test, self.source, f"`tests[{at}]`"), f"tests[{at}]", shared)
+        tests = self.root.get("tests", [] if shared else None)
+        for at, test in enumerate([tests] if _elsewhere(tests) else listed(tests, self.source, "`tests`")):
+            place = f"tests[{at}]"
+            if _elsewhere(test):
+                self._drop(
+                    f"the tests in `{said(test)}`", place, "they lie in another file, which can be imported by itself"
+                )
+                continue
+            responses += self._test(mapping(test, self.source, f"`{place}`"), place, shared)
+        if not responses and shared:
+            responses += self._test({"description": "every test"}, "defaultTest", shared)
         if not responses:
             raise ImportFormatError(f"`{self.source}` has no assertion that can be asked or measured")
         head = comment(f"Imported from {self.source.rsplit('/', 1)[-1]}, a promptfoo configuration.")
@@ -251,6 +265,11 @@ class _Reader:
             self.declared[key] = self.names(f"has_{called}")
             self.texts.append(f"{self.declared[key]} := {formula}\n")
         return self.declared[key]
+
+
+def _elsewhere(tests: Any) -> bool:
+    """Whether tests are named by a file or an address and not written down."""
+    return isinstance(tests, str) and bool(tests.strip())
 
 
 def _known(value: Any, variables: Mapping[str, Any]) -> str | None:
