@@ -583,6 +583,13 @@ def test_a_taxonomy_is_a_group_that_must_not_hold() -> None:
     assert values(made, {"s1_rude_words": 0.0, "s2_bad_advice": 1.0})[0] == -1.0
 
 
+def test_categories_may_be_numbers_where_a_colon_follows() -> None:
+    made = import_llama_guard("01: Rude Words.\nShould not\n- Insult.\n02: Advice.\n10 things\n", "t.txt")
+    program = loads(made.policy).program
+    assert [p.name for p in program.propositions] == ["p_01_rude_words", "p_02_advice"]
+    assert program.propositions[1].question.endswith("covers.\n10 things")
+
+
 def test_labelled_completions_become_rows() -> None:
     made = import_xstest(LABELLED, "x.csv")
     assert [(row["id"], row["response_type"], row.get("labels")) for row in made.rows] == [

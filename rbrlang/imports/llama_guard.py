@@ -12,7 +12,9 @@ from rbrlang.imports.checklist import proposition
 from rbrlang.imports.imported import MAX_CHARACTERS, Imported, ImportFormatError, Names, Note, said
 from rbrlang.lang.printing.write import comment
 
-_CATEGORY = re.compile(r"[ \t]*([A-Z][0-9]{1,3})[ \t]*[:.][ \t]*(\S.*?)[ \t]*\.?[ \t]*")
+_CATEGORY = re.compile(
+    r"[ \t]*([A-Z][0-9]{1,3}(?=[ \t]*[:.])|[0-9]{2}(?=[ \t]*:))[ \t]*[:.][ \t]*(\S.*?)[ \t]*\.?[ \t]*"
+)
 _MARK = re.compile(r"[ \t]*<(BEGIN|END) UNSAFE CONTENT CATEGORIES>[ \t]*")
 
 
