@@ -51,6 +51,7 @@ CHANGED: dict[str, tuple[list[str], object]] = {
     "order": (["--order", "2"], 2),
 }
 OF_SERVE = {"patience"}
+OF_A_FILE = {"request", "file_digest", "key_env", "retries"}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -63,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
 
 def test_the_command_line_and_the_options_are_the_same() -> None:
     named = {action.dest for action in parser()._actions} - {"grader"}
-    assert named == {field.name for field in fields(GraderOptions)} - OF_SERVE
+    assert named == {field.name for field in fields(GraderOptions)} - OF_SERVE - OF_A_FILE
     assert named == set(CHANGED)
     assert graders.chosen(parser().parse_args([])) == GraderOptions()
     for name, (words, value) in CHANGED.items():

@@ -341,3 +341,18 @@ def test_rows_that_it_graded_are_verified_from_the_cache_when_it_is_gone(
     assert re.search(r"row 1, .*P\(polite\) [\d.]+ stands there, and the grader says [\d.]+", said)
     assert re.search(r"row 2, .*P\(polite\) [\d.]+ stands there, and the grader gives no answer: .*127\.0\.0\.1", said)
     assert "0 of 2 rows follow" in said
+
+
+def test_a_grader_file_is_checked(server: LlamaServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The server takes the usual request and lists 200 tokens; so small a model tells nothing, and is no grader."""
+    file = tmp_path / "grader.toml"
+    file.write_text(f'kind = "openai"\nmodel = "smollm2"\nbase_url = "{server.url}"\n[limits]\nconcurrency = 1\n')
+    code = main(["grader", "check", str(file), "--format", "json"])
+    found = json.loads(capsys.readouterr().out)
+    told = found["server"]
+    assert told["request"] == "" or told["request"] == "4 answer tokens"
+    assert told["reading"] == "the 200 most probable tokens"
+    assert told["log_probabilities"]["most"] >= 200
+    assert 0 < told["cached_tokens"] < told["prompt_tokens"]
+    assert code == int(not found["usable"])
+    assert bool(found["faults"]) == (not found["usable"])

@@ -28,6 +28,7 @@ from functools import cached_property, lru_cache
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
+from rbrlang.grading.questions.graderfile import applied
 from rbrlang.grading.questions.options import GraderOptions
 from rbrlang.scoring.adapter import Adapter
 from rbrlang.scoring.batching import Batcher
@@ -159,6 +160,8 @@ def _reward(kwargs: Mapping[str, Any]) -> VerlReward:
     grader, on_invalid = given.pop("grader", "embedded"), given.pop("on_invalid", None)
     require_key, allow_python = given.pop("require_key", None), given.pop("allow_python", False)
     beside = ("artefact", "grader", "columns", "on_invalid", "require_key", "allow_python")
+    if isinstance(grader, str):
+        grader, given = applied(grader, given)
     options = GraderOptions.read(given, beside=beside)
     if artefact is None:
         raise ColumnsError("no artefact; set custom_reward_function.reward_kwargs.artefact to a policy.rbrc")

@@ -1,8 +1,8 @@
 """`--grader`: from the options of a command to rows with P(yes).
 
-Names are parsed by `rbrlang.grading.questions.specs`, where the kinds are listed; graders come from
-`rbrlang.grading.local` and `rbrlang.grading.endpoint.run`. Here is what only a command line has: options, files,
-the rows' own probabilities and labels, and a progress bar.
+Names are parsed by `rbrlang.grading.questions.specs`; graders come from `rbrlang.grading.local` and
+`rbrlang.grading.endpoint.run`. Here is what only a command line has: options, files, the rows' own probabilities and
+labels, and a progress bar.
 """
 
 from __future__ import annotations
@@ -78,9 +78,7 @@ def grade_rows(
 class Grading:
     """`grade_rows` for rows that come in blocks: the grader is opened with the first, and what is said is said once.
 
-    `only` are the questions to ask, whatever response types need, and no criteria.
-
-    What a remote grader shows which proposition first is chosen for the rows of the first block. The rows' own
+    `only` are the questions to ask, whatever response types need, and no criteria. What a remote grader shows which proposition first is chosen for the rows of the first block. The rows' own
     probabilities are those of each block.
     """
 
@@ -123,7 +121,7 @@ class Grading:
         items = items_of(rows, response_ids(circuit, rows).tolist(), circuit.columns)
         with Bar() as bar:
             of_rubrics = criteria(circuit if self._criteria else replace(circuit, rubrics=()), rows, items)
-            grader = self._opened(rows, items, of_rubrics, bar.update)
+            opened = grader = self._opened(rows, items, of_rubrics, bar.update)
             paid = len(self._summaries)
             identity = grader.identity
             before = _said(rows, "calibration") if of_rows else {None}
@@ -156,6 +154,7 @@ class Grading:
                     warn(f"what was answered is in `{options.cache}`; the same command goes on from there")
                 raise
         summary = together(self._summaries[paid:])
+        identity = opened.identity  # what the run has found of it, too
         given = filled(rows, circuit, answers, met)
         if lazy is not None and self._lazily is not None:
             lazy = with_rubrics(lazy, self._lazily.reward, given)
@@ -208,6 +207,7 @@ def _calibration(
     note: Callable[[str], object] = warn,
 ) -> Calibration | None:
     """The calibration to apply to this grader's answers; `before` are those that rows were corrected by, or None."""
+    from rbrlang.grading.judge import same
     from rbrlang.grading.trust.calibrate import CalibrationError, from_json, read
 
     circuit, corrected = policy.circuit, any(name is not None for name in before)
@@ -227,7 +227,7 @@ def _calibration(
             raise UsageError(f"the artefact's calibration cannot be used: {error}") from error
     except CalibrationError as error:
         raise UsageError(str(error)) from error
-    if not corrected and calibration.grader == identity:
+    if not corrected and same(calibration.grader, identity):
         return calibration
     if options.grader != "labels" and set(before) != {calibration.identity}:
         note(
@@ -407,13 +407,15 @@ def _remote_grader(
 
 def remote_of(options: argparse.Namespace, spec: RemoteSpec, policy: Policy, items: Sequence[GradeItem]) -> Remote:
     """The grader behind an endpoint. Asks the server what it offers, but no model anything."""
-    from rbrlang.grading.questions.specs import api_key
+    from rbrlang.grading.questions.specs import GraderError, api_key
 
+    how = chosen(options)
     try:
         from rbrlang.grading.endpoint.served import remote
-    except ModuleNotFoundError as error:
+
+        return remote(spec, policy, items, api_key(os.environ, how.key_env), how)
+    except (ModuleNotFoundError, GraderError) as error:
         raise UsageError(str(error)) from error
-    return remote(spec, policy, items, api_key(os.environ), chosen(options))
 
 
 def chosen(options: argparse.Namespace) -> GraderOptions:

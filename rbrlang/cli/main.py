@@ -32,6 +32,7 @@ COMMANDS = {
     "explain": "a page on a diagnostic's code; or why a completion has its class",
     "graph": "the graph from propositions to the reward, to be drawn",
     "import": "turn another format's policy into .rbr",
+    "grader": "write a grader file, or see whether what one names can be a grader",
     "plan": "which propositions have to be asked, in which layout, and what that saves",
     "grade": "let a grader fill in P(yes)",
     "agree": "judge a grader by human labels; train heads, calibrate",
@@ -58,7 +59,7 @@ COMMANDS = {
 # The room of `rbrlang.cli.commands` that each command's module is in.
 _ROOMS = {
     "language": ("check", "fmt", "diff", "test", "explain", "graph", "import"),
-    "grading": ("plan", "grade", "agree", "probe", "synth"),
+    "grading": ("grader", "plan", "grade", "agree", "probe", "synth"),
     "reward": ("fit", "compile", "inspect", "export", "verify", "score", "eval", "report", "serve", "watch"),
     "tools": ("new", "lsp", "repl", "completion", "bench", "demo"),
 }
@@ -131,6 +132,10 @@ def _run(argv: Sequence[str] | None) -> int:
     parser = _parser(command, only=arguments[:1] == [command])
     options = parser.parse_args(arguments)
     try:
+        if command != "synth" and str(getattr(options, "grader", "")).endswith(".toml"):
+            from rbrlang.cli.graderfiles import take_file
+
+            take_file(options)  # synth has two servers, and does it itself
         with python_allowed(options):
             return int(options.run(options))
     except SpentError as error:  # of what the command asked of a policy that was checked

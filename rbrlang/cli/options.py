@@ -218,7 +218,8 @@ def grader_arguments(parser: argparse.ArgumentParser, *, default: str | None = "
     group = parser.add_argument_group("grader")
     group.add_argument(
         "--grader", default=default, metavar="G",
-        help="rows, labels, table:FILE, embedded, openai:MODEL, systemone:URL or python:MODULE.FUNCTION"
+        help="rows, labels, table:FILE, embedded, openai:MODEL, systemone:URL, python:MODULE.FUNCTION or a grader file, "
+        "FILE.toml, of which every option here that is given overrides its own"
         + (f" (default: {default})" if default else ""),
     )  # fmt: skip
     group.add_argument("--heads", metavar="FILE", help="embedded: heads of your own, from `rbrc agree --train`")
@@ -227,10 +228,10 @@ def grader_arguments(parser: argparse.ArgumentParser, *, default: str | None = "
         "--calibration", metavar="FILE", help="correct probabilities by this file of `rbrc agree --calibrate`"
     )
     group.add_argument(
-        "--samples", type=count, default=0, metavar="K", help="openai: sample K answers instead of log-probabilities"
+        "--samples", type=count, metavar="K", help="openai: sample K answers instead of log-probabilities"
     )
     group.add_argument(
-        "--min-mass", type=share, default=0.5, metavar="M",
+        "--min-mass", type=share, metavar="M",
         help="openai: answers with less mass on yes and no are invalid (default: 0.5)",
     )  # fmt: skip
     group.add_argument(
@@ -238,12 +239,12 @@ def grader_arguments(parser: argparse.ArgumentParser, *, default: str | None = "
         help="openai: arguments of the chat template, or none (default: enable_thinking=false thinking=false)",
     )  # fmt: skip
     group.add_argument(
-        "--no-discover", dest="discover", action="store_false",
+        "--no-discover", dest="discover", action="store_false", default=None,
         help="openai: do not ask the server whether it offers more log-probabilities than usual",
     )  # fmt: skip
     layout_argument(parser)
     group.add_argument(
-        "--order", type=whole, default=0, metavar="N",
+        "--order", type=whole, metavar="N",
         help="openai: which of the drawn orders the options of a choice are shown in (default: 0)",
     )  # fmt: skip
     group.add_argument(
@@ -251,18 +252,12 @@ def grader_arguments(parser: argparse.ArgumentParser, *, default: str | None = "
         help="embedded: go on where the grader can read nothing of what is asked",
     )  # fmt: skip
     group.add_argument("--cache", metavar="FILE", help="keep answers here, and never ask twice")
-    group.add_argument("--concurrency", type=count, default=8, metavar="N", help="requests at a time (default: 8)")
+    group.add_argument("--concurrency", type=count, metavar="N", help="requests at a time (default: 8)")
     group.add_argument("--rpm", type=above_zero, metavar="N", help="requests a minute at most")
     group.add_argument("--tpm", type=above_zero, metavar="N", help="tokens a minute at most")
-    group.add_argument(
-        "--timeout", type=above_zero, default=60.0, metavar="S", help="seconds for one request (default: 60)"
-    )
-    group.add_argument(
-        "--price-in", type=not_negative, default=0.0, metavar="X", help="cost of a million prompt tokens"
-    )
-    group.add_argument(
-        "--price-out", type=not_negative, default=0.0, metavar="X", help="cost of a million answer tokens"
-    )
+    group.add_argument("--timeout", type=above_zero, metavar="S", help="seconds for one request (default: 60)")
+    group.add_argument("--price-in", type=not_negative, metavar="X", help="cost of a million prompt tokens")
+    group.add_argument("--price-out", type=not_negative, metavar="X", help="cost of a million answer tokens")
 
 
 def row_arguments(parser: argparse.ArgumentParser) -> None:

@@ -47,6 +47,19 @@ class Grader(Protocol):
         ...
 
 
+_SHAPE = " request "
+
+
+def shaped(identity: str, shape: str) -> str:
+    """An identity with the shape of requests that a run found, where that is not as usual."""
+    return f"{identity}{_SHAPE}{shape}" if shape else identity
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two identities are of one grader, whatever shape its requests have had: that bounds answers, and moves none."""
+    return one.partition(_SHAPE)[0] == other.partition(_SHAPE)[0]
+
+
 class JudgeError(ValueError):
     """A judge that did not return one mapping for each item; the message gives both numbers."""
 

@@ -28,11 +28,16 @@ class EndpointGrader:
     def __init__(
         self, spec: RemoteSpec, policy: Policy, options: GraderOptions, key: Secret, items: Sequence[GradeItem] | None
     ) -> None:
-        self.identity = identity(spec, options)
+        self._identity = identity(spec, options)
         self._spec, self._key = spec, key
         self._policy, self._options = policy, options
         self._planning = threading.Lock()
         self._grader = None if items is None else self._planned(items)
+
+    @property
+    def identity(self) -> str:
+        """The grader's, with the shape of its requests as far as that is known."""
+        return self._identity if self._grader is None else self._grader.identity
 
     def _planned(self, items: Sequence[GradeItem]) -> StandingGrader:
         options = self._options

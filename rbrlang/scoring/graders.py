@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import assert_never
 
 from rbrlang.diagnostics import PolicyError
-from rbrlang.grading.judge import Grader
+from rbrlang.grading.judge import Grader, same
 from rbrlang.grading.local import reading_grader
 from rbrlang.grading.questions.options import GraderOptions
 from rbrlang.grading.questions.specs import (
@@ -99,7 +99,7 @@ def _endpoint(
         endpoints = import_module("rbrlang.scoring.endpoints")  # late, since it needs an extra
     except ImportError:
         raise GraderError(f"the grader `{name}` needs the extra `endpoint`: pip install 'rbrlang[endpoint]'") from None
-    return endpoints.EndpointGrader(spec, policy, options, api_key(os.environ), items)
+    return endpoints.EndpointGrader(spec, policy, options, api_key(os.environ, options.key_env), items)
 
 
 def check_sight(grader: Grader, circuit: Circuit, allow_abstain: bool = False) -> None:
@@ -142,7 +142,7 @@ def _calibration(identity: str, artefact: Artefact, options: GraderOptions) -> C
         found.corrections(found.grader, circuit.questions, circuit.asked_domains)
     except CalibrationError as error:
         raise GraderError(f"the artefact's calibration cannot be used: {error}") from error
-    if found.grader == identity:
+    if same(found.grader, identity):
         return found
     _log.warning(
         "the artefact's calibration %s is of `%s`; it was not applied to answers of `%s`",

@@ -22,6 +22,7 @@ from rbrlang import functions
 from rbrlang.grading.boundary import Bounded
 from rbrlang.grading.criteria import criteria, probabilities
 from rbrlang.grading.judge import Bench, Judge
+from rbrlang.grading.questions.graderfile import applied
 from rbrlang.grading.questions.layout import wanted
 from rbrlang.grading.questions.options import GraderOptions
 from rbrlang.grading.questions.specs import GraderError
@@ -132,6 +133,8 @@ class Scorer:
         allow_python: bool = False,
         **options: object,
     ) -> None:
+        if isinstance(grader, str):
+            grader, options = applied(grader, options)
         self._options = GraderOptions.read(options).anywhere()
         if options and not isinstance(grader, str):
             raise GraderError(f"a grader of your own is asked as it is; it takes no option `{next(iter(options))}`")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from rbrlang.grading.endpoint.cache import AnswerCache, cache_key
 from rbrlang.grading.endpoint.remote import Remote
+from rbrlang.grading.judge import shaped
 from rbrlang.grading.questions.options import GraderOptions
 from rbrlang.grading.results import Answer, GradeItem, InvalidKind, Usage
 
@@ -43,7 +44,7 @@ def run_options(options: GraderOptions) -> RunOptions:
     """How hard a run tries by these options."""
     return RunOptions(
         concurrency=options.concurrency, requests_per_minute=options.rpm, tokens_per_minute=options.tpm,
-        timeout=options.timeout, patience=options.patience, seed=options.seed,
+        timeout=options.timeout, patience=options.patience, retries=options.retries, seed=options.seed,
     )  # fmt: skip
 
 
@@ -87,11 +88,12 @@ class Summary:
     """What a run did. Answers count propositions of items; `asks` counts requests that were needed.
 
     `usage` and `cost` are this run's; `reused` is what the answers from the cache cost when they were
-    first given. `stopped` is why the run ended early. `reading` is how P(yes) was read, and `notes` are of the
-    cache, both for people.
+    first given. `stopped` is why the run ended early. `reading` is how P(yes) was read, `request` what of the
+    requests is not as usual (empty: nothing), and `notes` are of the cache, all for people.
     """
 
     reading: str
+    request: str
     asks: int
     from_cache: int
     sent: int
@@ -116,6 +118,7 @@ def together(summaries: Sequence[Summary]) -> Summary | None:
         invalid.update(summary.invalid)
     return Summary(
         reading=summaries[-1].reading,
+        request=summaries[-1].request,
         asks=sum(s.asks for s in summaries),
         from_cache=sum(s.from_cache for s in summaries),
         sent=sum(s.sent for s in summaries),
@@ -162,6 +165,7 @@ def estimate(
     limit: int | None = None,
 ) -> Estimate:
     """What grading would take, without sending anything."""
+    recalled(remote, cache)
     requests = known = tokens = 0
     for group in remote.groups(limited(wanted, limit), items):
         for ask in group:
@@ -178,6 +182,22 @@ def estimate(
 def limited(wanted: Sequence[Sequence[int]], limit: int | None) -> Sequence[Sequence[int]]:
     """What is wanted of the first `limit` items; nothing of the others."""
     return wanted if limit is None else [asked if i < limit else () for i, asked in enumerate(wanted)]
+
+
+def shape_key(remote: Remote) -> bytes:
+    """Where the shape of a grader's requests is kept with its answers."""
+    return cache_key("shape", remote.identity.encode())
+
+
+def recalled(remote: Remote, cache: AnswerCache) -> None:
+    """Let the grader ask as it did when the answers of a cache were given, so that they are found again."""
+    if remote.shaping is not None and not remote.shaping.said:
+        remote.shaping.recall(cache.read(shape_key(remote)))
+
+
+def identified(remote: Remote) -> str:
+    """The identity of a grader with the shape of its requests as far as it is known."""
+    return shaped(remote.identity, "" if remote.shaping is None else remote.shaping.said)
 
 
 def body_tokens(body: bytes) -> int:

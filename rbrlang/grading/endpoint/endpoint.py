@@ -5,25 +5,27 @@ One request a question: one user message, one answer token, temperature 0, log-p
 of the prompt bypass prefix caches). vLLM also returns the log-probability of given token ids, which
 leaves nothing to bound. Works with vLLM, SGLang, llama.cpp, TGI, OpenAI.
 
-The format: https://platform.openai.com/docs/api-reference/chat/object. Two older shapes of `logprobs`
-are read too: the one of text completions, which some servers return for chats, and entries without
-`top_logprobs`, where the chosen token is all there is.
+The shape of the request is found out where the user has not fixed it (`shape`), and log-probabilities are read in any
+that servers use (`logprobs`). An answer that begins with white space or emphasis is read behind it.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import Literal, cast
 from urllib.parse import urlsplit
 
-from rbrlang.grading.endpoint.remote import Answered, Garbled, Reading, at, encoded, listed, mapping, parsed, whole
+from rbrlang.grading.endpoint.logprobs import numbered, steps_of
+from rbrlang.grading.endpoint.remote import Answered, Garbled, Reading, Short, at, encoded, mapping, parsed, whole
+from rbrlang.grading.endpoint.shape import Shaping
 from rbrlang.grading.questions.forms import (
     FORMS,
     Limits,
-    Token,
+    leads_in,
+    read_behind,
     read_signs,
+    read_signs_behind,
     read_tokens,
     sign_forms,
     sign_tally,
@@ -43,11 +45,16 @@ from rbrlang.grading.questions.prompt import (
     question,
     signs,
 )
+from rbrlang.grading.questions.request import Request
 from rbrlang.grading.questions.specs import OPENAI_URL, Secret
 from rbrlang.grading.results import Answer, Distribution, GradeItem, Invalid, Json, Usage, Value
 from rbrlang.lang.program import Proposition, Variable
 
 THINKING_OFF = (("enable_thinking", False), ("thinking", False))
+NUMBERED = Invalid(
+    "no-logprobs",
+    "the server names tokens by number (`token_id:N`) and not as texts; start it without `--return-tokens-as-token-ids`",
+)
 _READING_VERSION = "1"
 
 
@@ -72,6 +79,8 @@ class ChatOptions:
     template: tuple[tuple[str, bool], ...] = THINKING_OFF
     layout: Layout | None = None
     order: int = 0
+    request: Request = field(default_factory=Request)
+    file_digest: str = ""
 
     @property
     def hosted(self) -> bool:
@@ -93,6 +102,7 @@ class ChatOptions:
             + (f" layout {self.layout}" if self.layout else "")
             + (f" samples {self.samples} seed {self.seed}" if self.samples else "")
             + (f" order {self.order}" if self.order else "")
+            + (f" file {self.file_digest}" if self.file_digest else "")
         )
 
     def for_host(self) -> ChatOptions:
@@ -109,6 +119,7 @@ class ChatEndpoint:
     plan: Plan
     propositions: tuple[Proposition | Variable, ...]
     questions: tuple[Question | None, ...]
+    shaping: Shaping
 
     @property
     def identity(self) -> str:
@@ -121,10 +132,13 @@ class ChatEndpoint:
         o = self.options
         if o.samples:
             return f"{o.samples} sampled answers"
-        if o.token_ids:
+        top = o.top_logprobs if self.shaping.shape.top is None else min(o.top_logprobs, self.shaping.shape.top)
+        if o.token_ids and self.shaping.shape.token_ids:
             what = "yes and no" if all(form in FORMS for form, _ in o.token_ids) else "the answers"
             return f"the log-probabilities of {len(o.token_ids)} forms of {what}, by token id"
-        return f"the {o.top_logprobs} most probable tokens"
+        if top <= 1:
+            return "the most probable token" if top else "the chosen token"
+        return f"the {top} most probable tokens"
 
     @property
     def url(self) -> str:
@@ -144,22 +158,36 @@ class ChatEndpoint:
     def bodies(self, ask: Ask, item: GradeItem) -> tuple[bytes, ...]:
         """One body; with samples, one for each, which differ in their seed."""
         o = self.options
+        fixed, shape = o.request, self.shaping.shape
         common: dict[str, Json] = {
             "model": o.model,
             "messages": [{"role": "user", "content": self.prompt(ask, item).text}],
-            "max_tokens": 1,
+            fixed.max_tokens_field or shape.tokens_field: fixed.max_tokens or shape.tokens,
         }
-        extra: dict[str, Json] = {"chat_template_kwargs": dict(o.template)} if o.template else {}
+        extra: dict[str, Json] = {"chat_template_kwargs": dict(o.template)} if o.template and shape.template else {}
+        extra |= fixed.more
+        heat: dict[str, Json] = {}
+        if fixed.temperature is None and shape.temperature:
+            heat = {"temperature": 1 if o.samples else 0}
+        elif isinstance(fixed.temperature, float):
+            heat = {"temperature": fixed.temperature}
         if o.samples:
-            return tuple(encoded(common | {"temperature": 1, "seed": o.seed + k} | extra) for k in range(o.samples))
-        reading: dict[str, Json] = {"temperature": 0, "logprobs": True, "top_logprobs": o.top_logprobs}
+            return tuple(encoded(common | heat | {"seed": o.seed + k} | extra) for k in range(o.samples))
+        reading: dict[str, Json] = {**heat, "logprobs": True}
+        top = o.top_logprobs if shape.top is None else min(o.top_logprobs, shape.top)
+        if top:
+            reading["top_logprobs"] = top
         ids = self._ids(ask)
         if ids:
             reading["logprob_token_ids"] = list(ids.values())
+        if shape.texts:
+            reading["return_tokens_as_token_ids"] = False
         return (encoded(common | reading | extra),)
 
     def _ids(self, ask: Ask) -> dict[str, int]:
         """The forms of this question's answers with their token ids; empty where an answer has none."""
+        if not self.shaping.shape.token_ids:
+            return {}
         known = self._signs(ask)
         forms = FORMS if known is None else sign_forms(known)
         found = {form: at for form, at in self.options.token_ids if form in forms}
@@ -184,8 +212,8 @@ class ChatEndpoint:
             case _:
                 return False
 
-    def read(self, ask: Ask, reply: bytes) -> Reading:
-        """The answer from the first token's log-probabilities, or one sampled vote."""
+    def read(self, ask: Ask, reply: bytes) -> Reading | Short:
+        """The answer from the log-probabilities of its first tokens, or one sampled vote."""
         plain = parsed(reply)
         if isinstance(plain, Garbled):
             return plain
@@ -195,22 +223,42 @@ class ChatEndpoint:
         message = mapping(choice.get("message"))
         if message is None:
             return Garbled("the server's reply has no `message` in its first choice")
-        return Answered((self._answer(ask, choice, message),), usage_of(plain))
+        answer, lacks = self._answer(ask, choice, message)
+        found = Answered((answer,), usage_of(plain))
+        return found if lacks is None else Short(lacks, found)
 
-    def _answer(self, ask: Ask, choice: Mapping[str, object], message: Mapping[str, object]) -> Answer:
+    def _answer(
+        self, ask: Ask, choice: Mapping[str, object], message: Mapping[str, object]
+    ) -> tuple[Answer, Literal["tokens", "texts"] | None]:
+        """The answer, and what another shape of request would have to bring for a better one."""
         said = message.get("content")
         thought = message.get("reasoning_content") or message.get("reasoning")
         if thought and not said:
-            return thinking()
+            return thinking(), None
         known = self._signs(ask)
         if self.options.samples:
-            word = said if isinstance(said, str) else ""
-            return vote(word) if known is None else sign_vote(word, known)
-        tokens = _tokens(choice.get("logprobs"))
-        if isinstance(tokens, Invalid):
-            return tokens
+            words = said.split() if isinstance(said, str) else []
+            word = next((word for word in words if not leads_in(word)), "")
+            return vote(word) if known is None else sign_vote(word, known), None
+        steps = steps_of(choice.get("logprobs"), {number: form for form, number in self.options.token_ids})
+        if isinstance(steps, Invalid):
+            return steps, None
         limits, ids = self.options.limits, self._ids(ask)
-        return read_tokens(tokens, limits, ids) if known is None else read_signs(tokens, known, limits, ids)
+        first = steps[0].tokens
+        found = read_tokens(first, limits, ids) if known is None else read_signs(first, known, limits, ids)
+        if not isinstance(found, Invalid) or found.kind != "low-mass":
+            return found, None
+        if numbered(steps):
+            return NUMBERED, "texts"
+        if not leads_in(steps[0].chosen.text):
+            return found, None
+        ahead = next((n for n, step in enumerate(steps) if not leads_in(step.chosen.text)), None)
+        if ahead is None and self.shaping.longer():
+            return found, "tokens"
+        read = steps if ahead is None else steps[: ahead + 1]
+        if len(read) == 1:
+            return found, None
+        return read_behind(read, limits) if known is None else read_signs_behind(read, known, limits), None
 
     def combine(self, ask: Ask, readings: Sequence[tuple[Answer, ...]]) -> tuple[Answer, ...]:
         """The one reading, or the posterior over the samples."""
@@ -228,41 +276,11 @@ def chat_endpoint(
     every = tuple(propositions)
     # Those that are the same for every row are put in words once.
     worded = tuple(None if p.columns else question(p, order=options.order) for p in every)
-    return ChatEndpoint(options, key, plan, every, worded)
+    shaping = Shaping(options.request, own_template=options.template not in (THINKING_OFF, ()))
+    return ChatEndpoint(options, key, plan, every, worded, shaping)
 
 
 # --- reading ----------------------------------------------------------------------------------
-
-
-def _tokens(logprobs: object) -> tuple[Token, ...] | Invalid:
-    """The candidates for the first token in any of the shapes that servers use."""
-    if logprobs is None:
-        return Invalid(
-            "no-logprobs",
-            "the server returned no log-probabilities; use one that does, or `--samples` to sample answers",
-        )
-    entry = mapping(at(logprobs, "content", 0))
-    if entry is not None:
-        first = _token(entry.get("token"), entry.get("logprob"))
-        found = [_token(at(e, "token"), at(e, "logprob")) for e in listed(entry.get("top_logprobs"))]
-        # The chosen token is usually among the top ones and must not count twice.
-        if first is None or first.text not in {token.text for token in found if token is not None}:
-            found.append(first)
-    elif (old := mapping(at(logprobs, "top_logprobs", 0))) is not None:
-        found = [_token(text, value) for text, value in old.items()]
-    else:
-        return Invalid("no-logprobs", "the server returned log-probabilities of no token")
-    tokens = tuple(token for token in found if token is not None)
-    if len(tokens) < len(found):
-        return Invalid("malformed", "the server returned a log-probability that is not a number")
-    return tokens
-
-
-def _token(text: object, logprob: object) -> Token | None:
-    if not isinstance(text, str) or isinstance(logprob, bool) or not isinstance(logprob, (int, float)):
-        return None
-    # Servers write minus infinity as -9999, -1e30 or -Infinity; whole numbers in JSON have no limit.
-    return Token(text, -1e4 if logprob < -1e4 else float(logprob) if logprob < 1e4 else math.inf)
 
 
 def usage_of(plain: Mapping[str, object]) -> Usage:

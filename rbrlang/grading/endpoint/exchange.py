@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import httpx
 
 _TRY_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
+_OF_THE_SHAPE = frozenset({400, 422})
 _HOPELESS = frozenset({401, 402, 403, 404, 405, 501})  # no other request would fare better
 
 R = TypeVar("R")
@@ -67,15 +68,22 @@ class Sender:
         return Patience(self._options.patience, _now())
 
     async def exchange(
-        self, http: httpx.AsyncClient, body: bytes, read: Callable[[bytes], R | Garbled], patience: Patience
+        self,
+        http: httpx.AsyncClient,
+        body: bytes,
+        read: Callable[[bytes], R | Garbled],
+        patience: Patience,
+        reshaped: Callable[[bytes, bytes], bytes | str | None] | None = None,
     ) -> R | Invalid:
         """What `read` makes of the reply to a body, or why there is none.
 
-        No attempt outlasts `patience`, which those of the same ask share.
+        `reshaped` gives another body in the place of one that was refused with a reply, a sentence where none is left, None
+        where it has nothing to say. No attempt outlasts `patience`, which those of the same ask share.
         """
         options = self._options
         failure = Invalid("stopped", "the run stopped before this was asked")
-        for attempt in range(options.attempts):
+        attempt = 0
+        while attempt < options.attempts:
             if attempt == 0:
                 self._budget.sent()
             elif self._budget.take():
@@ -97,6 +105,12 @@ class Sender:
                 failure, again = Invalid("malformed", reading.reason), True
             else:
                 failure, again = self._failure(reply)
+                if reshaped is not None and isinstance(reply, Reply) and reply.status in _OF_THE_SHAPE:
+                    other = reshaped(body, reply.body)
+                    if isinstance(other, bytes):
+                        body = other
+                        continue
+                    failure = failure if other is None else Invalid("refused", f"{failure.reason} ({other})")
             if not again:
                 return failure
             wait = backoff(attempt, options.first_wait, options.longest_wait, self._random)
@@ -109,6 +123,7 @@ class Sender:
                 await self._sleep(wait)
             else:
                 return Invalid(failure.kind, f"{failure.reason} (tried {attempt + 1} times)")
+            attempt += 1
         return failure
 
     def _failure(self, reply: Reply | Lost) -> tuple[Invalid, bool]:

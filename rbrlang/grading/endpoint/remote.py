@@ -1,7 +1,7 @@
 """What does a run need to know of a grader that is reached over HTTP?
 
 A `Remote` turns an `Ask` into request bodies and replies into readings. It does no I/O and keeps no
-state, so the same bytes are sent, cached, counted and shown. One ask may take several exchanges (sampled
+state but the shape that a run has found for its requests, so the same bytes are sent, cached, counted and shown. One ask may take several exchanges (sampled
 answers); each is cached by itself, and `combine` makes one answer a proposition of them.
 """
 
@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Literal, Protocol, cast
 
 from rbrlang.grading.questions.layout import Ask
 from rbrlang.grading.questions.specs import Secret
-from rbrlang.grading.results import Answer, GradeItem, Usage
+from rbrlang.grading.results import Answer, GradeItem, Json, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,38 @@ class Garbled:
 
 
 Reading = Answered | Garbled
+
+
+@dataclass(frozen=True, slots=True)
+class Short:
+    """A reply that another shape of request would make readable: with more answer tokens, or with tokens as texts.
+
+    `otherwise` is what it says as it is.
+    """
+
+    lacks: Literal["tokens", "texts"]
+    otherwise: Answered
+
+
+class Shapes(Protocol):
+    """The shape of a grader's requests, which changes while a run finds out what the server takes."""
+
+    @property
+    def said(self) -> str:
+        """What of it is not as usual; empty where all is."""
+        ...
+
+    def step(self, sent: bytes, why: bytes | Short) -> bool | str:
+        """Go to the shape that a refusal of a body, or a short reply to it, leads to; whether there is one, or why not."""
+        ...
+
+    def plain(self) -> Json:
+        """The shape as it is kept."""
+        ...
+
+    def recall(self, plain: object) -> None:
+        """Take up a shape that was kept."""
+        ...
 
 
 class Remote(Protocol):
@@ -58,6 +90,11 @@ class Remote(Protocol):
         """The bearer token; empty for none."""
         ...
 
+    @property
+    def shaping(self) -> Shapes | None:
+        """The shape of its requests, which a run finds out; None where there is but one."""
+        ...
+
     def groups(self, wanted: Sequence[Sequence[int]], items: Sequence[GradeItem]) -> Iterator[tuple[Ask, ...]]:
         """The asks in order; the first of each group warms the server's cache for the rest."""
         ...
@@ -66,7 +103,7 @@ class Remote(Protocol):
         """Exactly what is sent, one body an exchange."""
         ...
 
-    def read(self, ask: Ask, reply: bytes) -> Reading:
+    def read(self, ask: Ask, reply: bytes) -> Reading | Short:
         """What a reply with status 200 says."""
         ...
 

@@ -21,11 +21,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rbrlang.grading.endpoint.account import Grades, Price, Progress, RunOptions, Summary, limited
+from rbrlang.grading.endpoint.account import (
+    Grades,
+    Price,
+    Progress,
+    RunOptions,
+    Summary,
+    identified,
+    limited,
+    recalled,
+    shape_key,
+)
 from rbrlang.grading.endpoint.cache import AnswerCache, cache_key
 from rbrlang.grading.endpoint.exchange import Sender
 from rbrlang.grading.endpoint.pace import Pace, Patience
-from rbrlang.grading.endpoint.remote import Remote
+from rbrlang.grading.endpoint.remote import Answered, Remote, Short
 from rbrlang.grading.endpoint.wire import clients, waited
 from rbrlang.grading.questions.layout import Ask
 from rbrlang.grading.results import Abstained, Answer, Distribution, GradeItem, Invalid, InvalidKind, Usage, Value
@@ -97,10 +107,14 @@ class RemoteGrader:
         on_progress: Callable[[Progress], None] | None = None,
         pace: Pace | None = None,
     ) -> None:
-        self.identity = remote.identity
         self.summaries: list[Summary] = []
         self._remote, self._cache, self._options, self._price = remote, cache, options, price
         self._on_progress, self._pace = on_progress, pace
+
+    @property
+    def identity(self) -> str:
+        """The grader's, with the shape of its requests as far as that is known."""
+        return identified(self._remote)
 
     def answers(self, items: Sequence[GradeItem], wanted: Sequence[Sequence[int]]) -> tuple[Mapping[int, Answer], ...]:
         """The answers, in the order of the items. Raises `CacheError`."""
@@ -124,9 +138,13 @@ class StandingGrader:
     """
 
     def __init__(self, remote: Remote, cache: Path | None, options: RunOptions, price: Price) -> None:
-        self.identity = remote.identity
         self._remote, self._cache, self._options, self._price = remote, cache, options, price
         self._pace = Pace(options.requests_per_minute, options.tokens_per_minute)
+
+    @property
+    def identity(self) -> str:
+        """The grader's, with the shape of its requests as far as that is known."""
+        return identified(self._remote)
 
     def answers(self, items: Sequence[GradeItem], wanted: Sequence[Sequence[int]]) -> tuple[Mapping[int, Answer], ...]:
         """The answers, in the order of the items. Raises `CacheError`."""
@@ -135,8 +153,9 @@ class StandingGrader:
         for summary in run.summaries:
             used = summary.usage
             _log.info(
-                "%d completions graded in %.1f s: %d requests, %d more answered from the cache, %d + %d tokens, cost %.4f",
-                len(items), summary.seconds, summary.sent, summary.from_cache, used.prompt, used.completion, summary.cost,
+                "%d completions graded in %.1f s: %d requests%s, %d more answered from the cache, %d + %d tokens, cost %.4f",
+                len(items), summary.seconds, summary.sent, f" ({summary.request})" if summary.request else "",
+                summary.from_cache, used.prompt, used.completion, summary.cost,
             )  # fmt: skip
         return found
 
@@ -164,7 +183,9 @@ class _Run:
         on_progress: Callable[[Progress], None] | None,
         pace: Pace | None,
     ) -> None:
+        recalled(remote, cache)
         self.remote, self.items, self.cache, self.options = remote, items, cache, options
+        self.accepted: str | None = None  # the shape of request that had an answer
         self.price, self.on_progress = price, on_progress
         self.answers: list[dict[int, Answer]] = [{} for _ in items]
         self.groups = remote.groups(wanted, items)
@@ -213,7 +234,13 @@ class _Run:
         """Answer an ask; whether usable replies were had."""
         readings: list[tuple[Answer, ...]] = []
         cached = True
-        for body in self.remote.bodies(ask, self.items[ask.item]):
+        shapes = self.remote.shaping
+        shape = None if shapes is None else shapes.said
+        bodies = self.remote.bodies(ask, self.items[ask.item])
+        for number in range(len(bodies)):
+            if shapes is not None and shape != shapes.said:
+                shape, bodies = shapes.said, self.remote.bodies(ask, self.items[ask.item])
+            body = bodies[number]
             key = cache_key(self.remote.identity, body)
             known = self.cache.get(key)
             if known is not None and self.remote.fits(ask, known.answers):
@@ -221,7 +248,8 @@ class _Run:
                 readings.append(known.answers)
                 continue
             cached = False
-            outcome = await self.sender.exchange(http, body, partial(self.remote.read, ask), patience)
+            outcome, sent = await self._exchange(http, ask, number, body, patience)
+            key = cache_key(self.remote.identity, sent)
             if isinstance(outcome, Invalid):
                 self._finish(ask, (outcome,) * len(ask.propositions), cached)
                 return False
@@ -231,6 +259,41 @@ class _Run:
             readings.append(outcome.answers)
         self._finish(ask, self.remote.combine(ask, readings), cached)
         return True
+
+    async def _exchange(
+        self, http: httpx.AsyncClient, ask: Ask, number: int, body: bytes, patience: Patience
+    ) -> tuple[Answered | Invalid, bytes]:
+        """The reading of body `number` of an ask, or why there is none, and the body that was sent last.
+
+        What a server refuses, or answers too shortly, is sent again in the shape that this leads to. Many may be refused
+        before the first has led on: they are sent again in the shape that was found.
+        """
+        shapes = self.remote.shaping
+
+        def reshaped(sent: bytes, why: bytes | Short) -> bytes | str | None:
+            nonlocal body
+            if shapes is None:
+                return None
+            body = self.remote.bodies(ask, self.items[ask.item])[number]
+            if body != sent:
+                return body
+            # A shape that had an answer is right: the refusal is of this row.
+            found = not (isinstance(why, bytes) and self.accepted == shapes.said) and shapes.step(sent, why)
+            if isinstance(found, str) or not found:
+                return found or None
+            self.cache.write(shape_key(self.remote), shapes.plain())
+            body = self.remote.bodies(ask, self.items[ask.item])[number]
+            return None if body == sent else body
+
+        while True:
+            outcome = await self.sender.exchange(http, body, partial(self.remote.read, ask), patience, reshaped)
+            if isinstance(outcome, Short):
+                if isinstance(reshaped(body, outcome), bytes):
+                    continue
+                outcome = outcome.otherwise
+            if isinstance(outcome, Answered) and shapes is not None:
+                self.accepted = shapes.said
+            return outcome, body
 
     def _finish(self, ask: Ask, answers: Sequence[Answer], cached: bool) -> None:
         self.answers[ask.item].update(zip(ask.propositions, answers, strict=True))
@@ -284,6 +347,7 @@ class _Run:
             answers,
             Summary(
                 reading=self.remote.reading,
+                request="" if self.remote.shaping is None else self.remote.shaping.said,
                 asks=self.total,
                 from_cache=counts.from_cache,
                 sent=self.sender.sent,

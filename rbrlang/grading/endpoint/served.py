@@ -35,7 +35,11 @@ def remote(spec: RemoteSpec, policy: Policy, items: Sequence[GradeItem], key: Se
         case OpenAISpec():
             chat = _chat(spec, options)
             signed = {sign: None for variable in policy.program.variables for sign in signs(variable)}
-            chat = _offered(chat, key, options.cache, sign_forms(signed)) if options.discover else chat
+            chat = (
+                _offered(chat, key, options.cache, sign_forms(signed))
+                if options.discover and chat.request.top_logprobs is None
+                else chat
+            )
             return chat_endpoint(
                 propositions, plan(propositions, policy.circuit, items, estimated_tokens, chat.layout), chat, key
             )
@@ -85,6 +89,8 @@ def _chat(spec: OpenAISpec, options: GraderOptions) -> ChatOptions:
     chat = ChatOptions(
         spec.model, spec.base_url, replace(Limits(), mass=options.min_mass), samples=options.samples,
         seed=options.seed, template=THINKING_OFF if options.template is None else options.template,
-        layout=options.layout, order=options.order,
+        layout=options.layout, order=options.order, request=options.request, file_digest=options.file_digest,
     )  # fmt: skip
+    if options.request.top_logprobs is not None:
+        chat = replace(chat, top_logprobs=options.request.top_logprobs)
     return chat.for_host() if options.template is None else chat

@@ -50,6 +50,11 @@ class SystemOne:
         return "the decision model's own probabilities"
 
     @property
+    def shaping(self) -> None:
+        """There is one shape of request."""
+        return
+
+    @property
     def url(self) -> str:
         """The endpoint; a base URL that names it already, or ends in `/v1`, is taken as meant."""
         base = self.base_url.rstrip("/")

@@ -226,7 +226,7 @@ class _Writing:
         texts = tuple(self.texts.get(at_, missing) for at_ in range(len(self.orders)))
         invalid: Counter[InvalidKind] = Counter(text.kind for text in texts if isinstance(text, Invalid))
         return texts, Summary(
-            reading="texts", asks=len(texts), from_cache=self.from_cache, sent=self.sender.sent,
+            reading="texts", request="", asks=len(texts), from_cache=self.from_cache, sent=self.sender.sent,
             retried=self.sender.retried, values=len(texts) - invalid.total(), abstained=0, invalid=invalid,
             usage=self.usage, reused=self.reused, cost=self.price.of(self.usage),
             seconds=time.monotonic() - self.started, stopped=self.sender.stopped, notes=self.cache.notes,

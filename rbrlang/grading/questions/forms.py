@@ -35,6 +35,7 @@ FORMS = tuple(space + word for word in ("yes", "Yes", "YES", "no", "No", "NO") f
 
 _SPACES = " \t\r\n\u2581\u0120\u010a"  # and how SentencePiece and byte-level vocabularies spell them
 _MARKS = "\"'`*_.,:;!?()[]«»“”‘’"
+_LEADS = "\"'`*_([«“‘"
 _THOUGHT = (
     "<think", "<|think", "<thinking", "<thought", "<reason", "<|channel", "<|start_of_thought", "<unused94",
     "<seed:think", "[think", "◁think▷", "<|begin_of_thought",
@@ -47,6 +48,14 @@ class Token:
 
     text: str
     logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One position of an answer: the token that was chosen there, and all candidates that were reported, it among them."""
+
+    chosen: Token
+    tokens: tuple[Token, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,11 @@ def sign_forms(signs: Iterable[str]) -> tuple[str, ...]:
     return tuple(space + one for sign in signs for one in dict.fromkeys((sign, sign.lower())) for space in ("", " "))
 
 
+def leads_in(text: str) -> bool:
+    """Whether a token is white space, emphasis or an opening quote alone, so that the answer begins behind it."""
+    return bool(text) and not text.strip(_SPACES + _LEADS)
+
+
 def opens_thought(text: str) -> bool:
     """Whether a first token begins a train of thought rather than an answer."""
     return text.strip(_SPACES).lower().startswith(_THOUGHT)
@@ -91,12 +105,26 @@ def read_tokens(tokens: Sequence[Token], limits: Limits, asked: Iterable[str] = 
     instead, and they are read as such.
     """
     seen = _seen(tokens, answer_form, FORMS, asked)
-    if isinstance(seen, Invalid):
-        return seen
+    return seen if isinstance(seen, Invalid) else _yes_no(seen, limits, alone=len(tokens) == 1)
+
+
+def read_behind(steps: Sequence[Step], limits: Limits) -> Value | Invalid:
+    """P(yes) of an answer whose first tokens are white space or emphasis, all but the last of `steps`.
+
+    Yes and no are summed over the positions, each weighted by the probability of what was chosen before it. What nothing
+    is known of, behind white space that was not chosen and among tokens that were not reported, may be either.
+    """
+    seen = _behind(steps, answer_form, ("yes", "no"))
+    return (
+        seen if isinstance(seen, Invalid) else _yes_no(seen, limits, alone=all(len(step.tokens) == 1 for step in steps))
+    )
+
+
+def _yes_no(seen: _Seen, limits: Limits, *, alone: bool) -> Value | Invalid:
     more = {word: min(seen.rest, seen.least * seen.missing.get(word, 0)) for word in ("yes", "no")}
     yes, no = (seen.sums.get(word, 0.0) for word in ("yes", "no"))
     found = _judged(yes, no, more["yes"], more["no"], limits, seen.complete)
-    if len(tokens) == 1 and isinstance(found, Value):  # all the rest may be the other answer
+    if alone and isinstance(found, Value):  # all the rest may be the other answer
         return replace(found, p=found.low if yes else found.high)
     return found
 
@@ -109,8 +137,17 @@ def read_signs(
     `asked` as in `read_tokens`. A value whose forms are not reported is at most as likely as those leave room for.
     """
     seen = _seen(tokens, sign_form, sign_forms(signs), asked)
-    if isinstance(seen, Invalid):
-        return seen
+    return seen if isinstance(seen, Invalid) else _signed(seen, signs, limits, alone=len(tokens) == 1)
+
+
+def read_signs_behind(steps: Sequence[Step], signs: Mapping[str, str], limits: Limits) -> Distribution | Invalid:
+    """`read_behind` for a question with values."""
+    seen = _behind(steps, sign_form, tuple(signs))
+    alone = all(len(step.tokens) == 1 for step in steps)
+    return seen if isinstance(seen, Invalid) else _signed(seen, signs, limits, alone=alone)
+
+
+def _signed(seen: _Seen, signs: Mapping[str, str], limits: Limits, *, alone: bool) -> Distribution | Invalid:
     sums = {value: seen.sums.get(sign, 0.0) for sign, value in signs.items()}
     below = {value: seen.least * seen.missing.get(sign, 0) for sign, value in signs.items()}
     whole = math.fsum(sums.values())
@@ -125,7 +162,7 @@ def read_signs(
     for value, own in sums.items():
         more = min(seen.rest, below[value])
         others = min(seen.rest, math.fsum(below.values()) - below[value])
-        p[value] = own / whole if len(tokens) > 1 or seen.complete else own if own else (1.0 - whole) / (len(sums) - 1)
+        p[value] = own / whole if not alone or seen.complete else own if own else (1.0 - whole) / (len(sums) - 1)
         low[value], high[value] = min(own / (whole + others), p[value]), max((own + more) / (whole + more), p[value])
     widest = max(p, key=lambda value: high[value] - low[value])
     if high[widest] - low[widest] > limits.width:
@@ -175,6 +212,28 @@ def _seen(
         {name: math.fsum(some) for name, some in sums.items()}, missing, min(chance for _, chance in chances),
         0.0 if complete else max(0.0, 1.0 - total), complete,
     )  # fmt: skip
+
+
+def _behind(steps: Sequence[Step], answer: Callable[[str], str | None], names: Sequence[str]) -> _Seen | Invalid:
+    """What the positions of an answer hold together: as if all were candidates for one."""
+    weight, rest = 1.0, 0.0
+    sums: dict[str, list[float]] = {}
+    for number, step in enumerate(steps, 1):
+        seen = _seen(step.tokens, answer, (), ())
+        if isinstance(seen, Invalid):
+            return seen
+        rest += weight * seen.rest
+        for token in step.tokens:
+            chance = weight * math.exp(token.logprob)
+            name = answer(token.text)
+            if name:
+                sums.setdefault(name, []).append(chance)
+            elif leads_in(token.text) and (number == len(steps) or token.text != step.chosen.text):
+                rest += chance
+        weight *= math.exp(step.chosen.logprob)
+    return _Seen(
+        {name: math.fsum(some) for name, some in sums.items()}, dict.fromkeys(names, 1), 1.0, min(1.0, rest), False
+    )
 
 
 def _judged(yes: float, no: float, more_yes: float, more_no: float, limits: Limits, complete: bool) -> Value | Invalid:

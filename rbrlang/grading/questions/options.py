@@ -12,12 +12,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
 from rbrlang.diagnostics import suggest
 from rbrlang.grading.questions.prompt import Layout
+from rbrlang.grading.questions.request import FieldError, Request, read_request
 from rbrlang.grading.questions.specs import GraderError
 
 
@@ -31,6 +32,9 @@ class GraderOptions:
     `discover`), where answers are kept (`cache`), how hard a run tries (`concurrency`, `rpm` requests and
     `tpm` tokens a minute, `timeout` seconds an exchange, `patience` seconds an answer), what a million tokens
     cost, and the `seed` of samples and waits. `order` is which of the drawn orders options are shown in. `template` None is the usual one.
+
+    The last four only a grader file says (`graderfile`): what of a `request` is fixed, the `file_digest`, the
+    variable that holds the server's key, and how many `retries` a run may spend for each request.
     """
 
     heads: Path | None = None
@@ -52,6 +56,10 @@ class GraderOptions:
     price_out: float = 0.0
     seed: int = 0
     order: int = 0
+    request: Request = field(default_factory=Request)
+    file_digest: str = ""
+    key_env: str | None = None
+    retries: float = 1.0
 
     @staticmethod
     def read(given: Mapping[str, object], beside: Sequence[str] = ()) -> GraderOptions:
@@ -85,7 +93,7 @@ class GraderOptions:
 
     def plain(self) -> dict[str, Any]:
         """The options as `read` takes them."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
 
 # --- values -----------------------------------------------------------------------------------
@@ -117,6 +125,12 @@ def _text(value: object) -> str:
     return value
 
 
+def _digest(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("a text")
+    return value
+
+
 def _file(value: object) -> Path:
     if not isinstance(value, (str, os.PathLike)) or not value:
         raise ValueError("the name of a file")
@@ -127,6 +141,17 @@ def _switch(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError("true or false")
     return value
+
+
+def _request(value: object) -> Request:
+    if isinstance(value, Request):
+        return value
+    if not isinstance(value, Mapping):
+        raise ValueError("a table as `[request]` of a grader file")
+    try:
+        return read_request(cast("Mapping[str, object]", value))
+    except FieldError as error:
+        raise ValueError(f"a table as `[request]` of a grader file: {error}") from None
 
 
 def _layout(value: object) -> Layout:
@@ -178,4 +203,8 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "price_out": _PRICE,
     "seed": _count(0),
     "order": _count(0),
+    "request": _request,
+    "file_digest": _digest,
+    "key_env": _text,
+    "retries": _PRICE,
 }

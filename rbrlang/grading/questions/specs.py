@@ -18,7 +18,7 @@ from rbrlang.diagnostics import suggest
 
 OPENAI_URL = "https://api.openai.com/v1"
 KINDS = (
-    "rows", "labels", "table:FILE", "embedded", "openai:MODEL", "systemone:URL", "python:module.function"
+    "rows", "labels", "table:FILE", "embedded", "openai:MODEL", "systemone:URL", "python:module.function", "FILE.toml"
 )  # fmt: skip
 
 
@@ -134,9 +134,17 @@ def parse_grader(text: str, environment: Mapping[str, str], base_url: str | None
             return PythonSpec(rest)
 
 
-def api_key(environment: Mapping[str, str]) -> Secret:
-    """`OPENAI_API_KEY`; empty where it is not set, which local servers do not mind."""
-    return Secret(environment.get("OPENAI_API_KEY", "").strip())
+def api_key(environment: Mapping[str, str], variable: str | None = None) -> Secret:
+    """The key in a variable, which has to be set; in `OPENAI_API_KEY`, which local servers do not need, for None.
+
+    Raises `GraderError`.
+    """
+    found = environment.get(variable or "OPENAI_API_KEY", "").strip()
+    if variable is not None and not found:
+        raise GraderError(
+            f"the variable `{variable}`, which `key_env` names, is not set; set it, or leave out `key_env`"
+        )
+    return Secret(found)
 
 
 def _checked(url: str) -> str:

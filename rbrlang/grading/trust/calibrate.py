@@ -32,7 +32,7 @@ from typing import Any, assert_never, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from rbrlang.grading.judge import Grader
+from rbrlang.grading.judge import Grader, same
 from rbrlang.grading.results import Abstained, Answer, Distribution, GradeItem, Invalid, Value
 from rbrlang.grading.trust import agreement
 from rbrlang.grading.trust.calibrate_values import (
@@ -124,7 +124,7 @@ class Calibration:
 
         Raises `CalibrationError` for another grader, and for a variable that had other values.
         """
-        if grader != self.grader:
+        if not same(grader, self.grader):
             raise CalibrationError(
                 f"the calibration was made for grader `{self.grader}`, and these answers are of `{grader}`; "
                 "calibrate again with `rbrc agree --calibrate`"

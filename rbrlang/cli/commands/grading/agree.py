@@ -286,25 +286,27 @@ class _Said:
         from rbrlang.cli import graders
         from rbrlang.cli.commands.grading.told import tell_costs
         from rbrlang.grading.endpoint.account import together
+        from rbrlang.grading.judge import same
         from rbrlang.grading.trust.assessment import joined
         from rbrlang.rows.kept import Kept, in_blocks
 
         grading = graders.Grading(options, policy, every=True)
         kept: Kept[Row] = Kept()
-        identities: set[str] = set()
+        identities: list[str] = []
         summaries: list[Summary] = []
         criteria: list[CriteriaJudged] = []
         for first, some in in_blocks(rows, graders.AT_ONCE):
             graded = grading(some)
             kept.extend(graded.rows)
-            identities.add(graded.identity)
+            identities.append(graded.identity)
             self.applied = self.applied or (None if graded.calibration is None else graded.calibration.identity)
             summaries += [] if graded.summary is None else [graded.summary]
             judged = _criteria(policy, some, graded.rows)
             criteria += [] if judged is None else [replace(judged, rows=judged.rows + first)]
             for answers, row in zip(graded.answers, some, strict=False):
                 self._count(policy.circuit.questions, answers, row)
-        self.identity = identities.pop() if len(identities) == 1 else "rows"  # only rows were graded by several
+        one = all(same(identities[0], other) for other in identities[1:])
+        self.identity = identities[-1] if identities and one else "rows"  # only rows were graded by several
         self.criteria = joined(criteria)
         summary = together(summaries)
         if summary is not None:

@@ -336,8 +336,9 @@ def _next_steps(outcome: Outcome, options: argparse.Namespace) -> list[str]:
         steps.append(
             f"read where {', '.join(weak)} goes wrong; a clearer question, a few-shot or a cue in the policy may help"
         )
-    grader = f"--grader {shlex.quote(options.grader)}" + (
-        f" --heads {shlex.quote(options.heads)}" if options.heads else ""
+    named: str = getattr(options, "grader_file", None) or options.grader
+    grader = f"--grader {shlex.quote(named)}" + (
+        f" --heads {shlex.quote(options.heads)}" if options.heads and named == options.grader else ""
     )
     again = f"rbrc agree {shlex.quote(options.file)} {shlex.quote(options.gold)}"
     learns = outcome.folds is not None

@@ -55,7 +55,7 @@ def judge(
         p = chances_of(domain, rows)
         one = judge_values(domain, labels_of(domain, rows), p, prompts, options.seed, options.bootstrap)
         if again is not None and domain.kind == "choice":
-            places = tuple(_places(policy, domain.name, order) for order in (options.order, again[0]))
+            places = tuple(_places(policy, domain.name, order) for order in (options.order or 0, again[0]))
             one = replace(one, order=order_effect(p, chances_of(domain, again[1]), (places[0], places[1])))
         found.append(one)
     return tuple(found)
@@ -101,12 +101,12 @@ def _in_another_order(options: argparse.Namespace, policy: Policy, rows: Sequenc
 
     def kept(order: int) -> int:
         pairs = (
-            zip(_places(policy, name, options.order), _places(policy, name, order), strict=True)
+            zip(_places(policy, name, options.order or 0), _places(policy, name, order), strict=True)
             for name in choices.values()
         )
         return sum(a == b for places in pairs for a, b in places)
 
-    order = min((n for n in range(_MOST_ORDERS) if n != options.order), key=kept)
+    order = min((n for n in range(_MOST_ORDERS) if n != (options.order or 0)), key=kept)
     again = argparse.Namespace(**{**vars(options), "order": order})
     grading = Grading(again, policy, only=tuple(choices))
     return order, Kept(row for _, some in in_blocks(rows, AT_ONCE) for row in grading(some).rows)

@@ -117,6 +117,7 @@ def _composed(
     options: argparse.Namespace, policy: Policy, writer: WriterOptions, rows: Sequence[Row]
 ) -> tuple[Composed, Summary | None]:
     from rbrlang.cli import graders
+    from rbrlang.cli.graderfiles import take_file
     from rbrlang.grading.endpoint.account import price_of, run_options, together
     from rbrlang.grading.endpoint.cache import CacheError
     from rbrlang.grading.endpoint.writing import ModelWriter
@@ -125,7 +126,9 @@ def _composed(
     from rbrlang.reward.rows import response_ids
 
     own = copy(options)
-    own.base_url = options.grader_base_url or options.base_url
+    own.base_url = options.grader_base_url
+    take_file(own)
+    own.base_url = own.base_url or options.base_url
     # Before a token is spent: a grader that cannot be used says so here.
     items = graders.items_of(rows, response_ids(policy.circuit, rows).tolist(), policy.circuit.columns)
     grader = graders.make(own, policy, items, "verifying texts")

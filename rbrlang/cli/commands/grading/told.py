@@ -78,6 +78,8 @@ def tell_costs(summary: Summary, cache: str | None) -> None:
         f"more answered from the cache) in {summary.seconds:.1f} s: {used.prompt} prompt tokens ({used.cached} from the "
         f"server's cache), {used.completion} answer tokens, cost {summary.cost:.4f}"
     )
+    if summary.request:
+        warn(f"the server's requests: {summary.request}")
     for note in summary.notes:
         warn(note)
     if summary.stopped:

@@ -21,6 +21,7 @@ from rbrlang.cli.errors import UsageError
 from rbrlang.cli.graded import OF_A_GRADING
 from rbrlang.cli.python import allow_python
 from rbrlang.cli.terminal import say
+from rbrlang.grading.judge import same
 from rbrlang.grading.results import Abstained, Invalid
 from rbrlang.grading.trust.calibrate import CalibrationError, from_json
 from rbrlang.jsontext import JsonError, parse_with_constants
@@ -99,7 +100,7 @@ def _rewards(artefact: Artefact, rows: Sequence[Row]) -> Iterator[list[str]]:
         faults += _classes(said, dict(zip(names, classes[at].tolist(), strict=False)))
         if (
             calibration is not None
-            and said.get("grader") == calibration.grader
+            and same(str(said.get("grader")), calibration.grader)
             and said.get("calibration") != calibration.identity
         ):
             faults.append("its probabilities are not corrected by the artefact's calibration")

@@ -1,0 +1,220 @@
+"""`rbrc grader new|check FILE`: write a grader file, and see whether what it names can be a grader."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rbrlang.cli import options as shared
+from rbrlang.cli.errors import UsageError
+from rbrlang.cli.terminal import say, wrapped
+
+if TYPE_CHECKING:
+    from rbrlang.grading.checkup import Checkup
+    from rbrlang.grading.questions.options import GraderOptions
+    from rbrlang.grading.questions.specs import GraderSpec
+
+TEMPLATE = """\
+# A grader, as `--grader FILE` takes it. Options of a command override what stands here. Files are named from this folder.
+kind = "openai"                  # openai | systemone | embedded | python | table
+model = {model}
+base_url = {base_url}
+# key_env = "OPENAI_API_KEY"     # the variable that holds the key; the key itself has no place here
+# calibration = "cal.json"       # from `rbrc agree --calibrate`
+
+[request]                        # "auto" is found out once a run, and said in its summary
+max_tokens_field = "auto"        # "max_tokens" | "max_completion_tokens"
+max_tokens = "auto"              # answer tokens; more than 1 where a server demands them
+top_logprobs = "auto"            # how many tokens with log-probabilities
+temperature = "auto"             # a number, or "none" to send none
+template = "auto"                # arguments of the chat template, such as {{ enable_thinking = false }}, or "none"
+extra = {{}}                       # fields of your server's own
+discover = true                  # ask the server whether it offers more log-probabilities than usual
+
+[read]
+how = "first-token"              # first-token | chosen-token | samples
+# samples = 8                    # how many, for samples
+min_mass = 0.5                   # an answer with less probability on yes and no is invalid
+
+[limits]
+concurrency = 8                  # requests at a time
+rpm = 0                          # requests a minute; 0: without limit
+tpm = 0                          # tokens a minute; 0: without limit
+timeout = 60                     # seconds for one request
+retries = 1.0                    # for each request, on average
+
+[price]                          # of a million tokens
+input = 0.0
+output = 0.0
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `rbrc grader`."""
+    parser.add_argument(
+        "action",
+        choices=("new", "check"),
+        help="new: write FILE, with comments; check: ask what it names a few questions",
+    )
+    parser.add_argument(
+        "file", metavar="FILE", nargs="?", default="grader.toml", help="the grader file (default: grader.toml)"
+    )
+    parser.add_argument("--model", metavar="NAME", help="new: the model (default: Qwen/Qwen3-8B)")
+    parser.add_argument("--base-url", metavar="URL", help="new: the server (default: http://localhost:8000/v1)")
+    shared.format_argument(parser)
+    shared.run_with(parser, run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write, or check; 1 when it cannot be a grader."""
+    return _new(options) if options.action == "new" else _check(options)
+
+
+def _new(options: argparse.Namespace) -> int:
+    from rbrlang.cli.render import dump
+
+    text = TEMPLATE.format(
+        model=json.dumps(options.model or "Qwen/Qwen3-8B", ensure_ascii=False),
+        base_url=json.dumps(options.base_url or "http://localhost:8000/v1", ensure_ascii=False),
+    )
+    if not options.file.endswith(".toml"):
+        raise UsageError(f"`{options.file}` does not end in `.toml`, by which a grader file is known; name it so")
+    try:
+        with open(options.file, "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UsageError(f"`{options.file}` is there already, and is left as it is; name another file") from None
+    if options.format == "json":
+        sys.stdout.write(dump({"file": options.file}))
+    else:
+        say(f"wrote {options.file}")
+        say(f"next: rbrc grader check {options.file}")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    if options.model or options.base_url:
+        raise UsageError("`--model` and `--base-url` are for `rbrc grader new`; what is checked stands in the file")
+    from rbrlang.cli.render import dump
+    from rbrlang.grading.questions.graderfile import read_grader
+    from rbrlang.grading.questions.options import GraderOptions
+    from rbrlang.grading.questions.specs import GraderError, parse_grader
+
+    try:
+        found = read_grader(Path(options.file))
+        how = GraderOptions.read(found.options)
+        checkup = _checkup(parse_grader(found.name, os.environ, how.base_url), how, options.file)
+    except (GraderError, ModuleNotFoundError) as error:
+        raise UsageError(str(error)) from error
+    if options.format == "json":
+        sys.stdout.write(dump(_plain(options.file, found.name, checkup)))
+    else:
+        _show(options.file, checkup, how)
+    return int(bool(checkup.faults))
+
+
+def _checkup(spec: GraderSpec, how: GraderOptions, file: str) -> Checkup:
+    from rbrlang.grading import checkup
+    from rbrlang.grading.local import reading_grader
+    from rbrlang.grading.questions.specs import EmbeddedSpec, OpenAISpec, PythonSpec, SystemOneSpec, api_key
+
+    match spec:
+        case OpenAISpec() | SystemOneSpec():
+            return checkup.check(spec, api_key(os.environ, how.key_env), how)
+        case EmbeddedSpec() | PythonSpec():
+            sys.path.insert(0, os.getcwd())
+            grader = reading_grader(spec, checkup.policy().program.questions, how.heads)
+            asked = checkup.asked(grader.answers(checkup.items(), checkup.wanted()))
+            return checkup.Checkup(grader.identity, asked, checkup.faults_of(asked), ())
+        case _:
+            raise UsageError(
+                f"`{file}` names a table of answers, which knows no text but its own: there is nothing to ask"
+            )
+
+
+# --- the report -------------------------------------------------------------------------------
+
+
+def _plain(file: str, name: str, found: Checkup) -> dict[str, Any]:
+    from rbrlang.grading.results import to_json
+
+    summary = found.summary
+    return {
+        "file": file,
+        "grader": name,
+        "identity": found.identity,
+        "usable": not found.faults,
+        "faults": list(found.faults),
+        "advice": list(found.advice),
+        "server": None if summary is None else {
+            "url": found.url, "request": summary.request, "reading": summary.reading,
+            "log_probabilities": None if found.listed is None else {"least": found.listed[0], "most": found.listed[1]},
+            "first_tokens": list(found.first), "requests": summary.sent, "retried": summary.retried,
+            "seconds": summary.seconds, "prompt_tokens": summary.usage.prompt, "cached_tokens": summary.usage.cached,
+            "answer_tokens": summary.usage.completion, "stopped": summary.stopped,
+        },
+        "questions": [
+            {"statement": one.statement, "about": one.about, "truth": one.truth, "answer": to_json(one.answer)}
+            for one in found.questions
+        ],
+    }  # fmt: skip
+
+
+def _show(file: str, found: Checkup, how: GraderOptions) -> None:
+    from collections import Counter
+
+    from rbrlang.cli.tables import show
+    from rbrlang.grading.results import Abstained, Invalid, Value
+
+    wrapped(f"grader: {found.identity}", after="  ")
+    summary = found.summary
+    if summary is not None:
+        used = summary.usage
+        listed = "none" if found.listed is None else " to ".join(map(str, dict.fromkeys(found.listed)))
+        reuse = f"{used.cached} of {used.prompt} prompt tokens" if used.cached else "none reported"
+        say(f"request: {summary.request or 'as usual'}")
+        say(f"P(yes) from {summary.reading}; log-probabilities: {listed}")
+        say(f"reuse of beginnings: {reuse}")
+        each = (
+            f"{summary.values / summary.seconds:.3g} answers a second"
+            if summary.values and summary.seconds
+            else "no answers"
+        )
+        say(f"speed: {summary.sent} requests in {summary.seconds:.1f} s, {each} at concurrency {how.concurrency}")
+    rows: list[tuple[str, ...]] = []
+    for one in found.questions:
+        answer, truth = one.answer, "yes" if one.truth else "no"
+        match answer:
+            case Value():
+                rows.append(
+                    (
+                        one.statement,
+                        one.about,
+                        truth,
+                        f"{answer.p:.3f}",
+                        f"{answer.low:.3f} to {answer.high:.3f}",
+                        f"{answer.mass:.2f}",
+                    )
+                )
+            case Invalid():
+                rows.append((one.statement, one.about, truth, "-", answer.kind, "-"))
+            case _:
+                rows.append((one.statement, one.about, truth, "-", "abstained", "-"))
+    show("", ("question", "about", "answer", "P(yes)", "bounds", "mass"), rows)
+    reasons = Counter(one.answer.reason for one in found.questions if isinstance(one.answer, Invalid | Abstained))
+    for reason, count in reasons.most_common():
+        wrapped(f"{count} × {reason}", after="  ")
+    for one in found.advice:
+        wrapped(f"to change: {one}", after="  ")
+    if found.faults:
+        wrapped(f"{file} cannot be a grader: {'; '.join(found.faults)}", after="  ")
+    else:
+        right = sum((value.p > 0.5) == one.truth for one, value in found.values)
+        wrapped(
+            f"{file} can be a grader: {right} of {len(found.questions)} answers are right. How good it is, only labels say: "
+            f"rbrc agree POLICY LABELLED --grader {file}", after="  ",
+        )  # fmt: skip

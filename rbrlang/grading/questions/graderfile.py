@@ -1,0 +1,275 @@
+"""What does a grader file say a grader is?
+
+    kind = "openai"
+    model = "Qwen/Qwen3-8B"
+    base_url = "http://localhost:8000/v1"
+    [request]
+    max_tokens_field = "auto"
+
+`applied` is the one place where the name of such a file becomes the grader's own name and options; whatever else was
+given overrides the file. Every mistake in it is one sentence with the file and the key. It never holds a key: `key_env`
+names the variable that does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from rbrlang.grading.questions.request import FieldError, read_request, shown, unknown
+from rbrlang.grading.questions.specs import GraderError
+
+KINDS = ("openai", "systemone", "embedded", "python", "table")
+_NOT_OFFERED = ("jury", "cascade", "distilled", "local")
+_NEEDS = {
+    "openai": ("model",), "systemone": ("base_url",), "embedded": (), "python": ("function",), "table": ("file",)
+}  # fmt: skip
+_OF_SERVERS = ("openai", "systemone")
+_TOP: Mapping[str, tuple[str, ...]] = {
+    "kind": KINDS, "model": _OF_SERVERS, "base_url": _OF_SERVERS, "key_env": _OF_SERVERS, "function": ("python",),
+    "file": ("table",), "heads": ("embedded",), "calibration": KINDS, "request": ("openai",), "read": ("openai",),
+    "limits": _OF_SERVERS, "price": _OF_SERVERS,
+}  # fmt: skip
+"""Each key at the top, and the kinds that take it."""
+_SECRETS = ("key", "api_key", "apikey", "token", "secret", "password", "authorization", "bearer")
+_HOWS = ("first-token", "chosen-token", "samples")
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class GraderFile:
+    """A grader file, read: the grader's `name` as `--grader` takes it, and options by the names of `GraderOptions`.
+
+    `digest` is of what can change an answer: neither the layout of the file nor its place, limits, prices and keys.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+    digest: str
+
+
+def is_file(name: str) -> bool:
+    """Whether a grader's name is that of a grader file."""
+    return name.endswith(".toml")
+
+
+def applied(name: str, given: Mapping[str, object]) -> tuple[str, dict[str, object]]:
+    """A grader's own name and options, where `name` may be that of a grader file; what is `given`, and not None,
+    overrides the file. Raises `GraderError`."""
+    if not is_file(name):
+        return name, dict(given)
+    found = read_grader(Path(name))
+    return found.name, {**found.options, **{option: value for option, value in given.items() if value is not None}}
+
+
+def read_grader(path: Path) -> GraderFile:
+    """The grader of a file. Raises `GraderError`."""
+    try:
+        plain = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise GraderError(f"cannot read the grader file `{path}`: {(error.strerror or str(error)).lower()}") from error
+    except UnicodeDecodeError as error:
+        raise GraderError(f"the grader file `{path}` is not UTF-8 (byte {error.start})") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        message = str(error)
+        raise GraderError(f"the grader file `{path}` is not TOML: {message[:1].lower() + message[1:]}") from error
+    try:
+        return _grader(plain, path.parent)
+    except FieldError as error:
+        raise GraderError(f"the grader file `{path}`: {error}") from None
+
+
+def _grader(plain: Mapping[str, object], folder: Path) -> GraderFile:
+    kind = _kind(plain)
+    for key in plain:
+        if key not in _TOP:
+            if key.lower() in _SECRETS:
+                raise FieldError(f"`{key}` has no place in a file; name the variable that holds it with `key_env`")
+            raise FieldError(unknown(key, tuple(_TOP)))
+        if kind not in _TOP[key]:
+            raise FieldError(f"`{key}` is for graders of the kind {_listed(_TOP[key])}, and this one is `{kind}`")
+    for key in _NEEDS[kind]:
+        if key not in plain:
+            raise FieldError(f'the kind `{kind}` needs `{key}`; write {key} = "…"')
+    texts = {
+        key: _text(key, plain[key]) for key in ("model", "base_url", "function", "file", "heads", "calibration") if key in plain
+    }  # fmt: skip
+    options: dict[str, Any] = {key: str(folder / texts[key]) for key in ("heads", "calibration") if key in texts}
+    options |= {"key_env": _variable(plain["key_env"])} if "key_env" in plain else {}
+    options |= {"base_url": texts["base_url"]} if kind == "openai" and "base_url" in texts else {}
+    meaning: dict[str, Any] = {
+        "kind": kind,
+        **{key: texts[key] for key in texts if key not in ("heads", "calibration")},
+    }
+    if kind == "openai":
+        of_request, of_reading = _request(_table(plain, "request")), _reading(_table(plain, "read"))
+        request = of_request.pop("request")
+        if of_reading.pop("alone", False):
+            if request.top_logprobs:
+                raise FieldError(
+                    "`request.top_logprobs` asks for alternatives and `read.how` reads the chosen token alone; leave out one"
+                )
+            request = replace(request, top_logprobs=0)
+        meaning |= {"request": asdict(request), **of_request, **of_reading}
+        options |= {**of_request, **of_reading, "request": request}
+    options |= _numbers("limits", _table(plain, "limits"), _LIMITS) | _numbers("price", _table(plain, "price"), _PRICES)
+    digest = hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()[:12]
+    name = {
+        "openai": lambda: f"openai:{texts['model']}",
+        "systemone": lambda: f"systemone:{texts['base_url']}" + (f"#{texts['model']}" if "model" in texts else ""),
+        "embedded": lambda: "embedded",
+        "python": lambda: f"python:{texts['function']}",
+        "table": lambda: f"table:{folder / texts['file']}",
+    }[kind]()
+    if kind == "openai":
+        options["file_digest"] = digest
+    return GraderFile(name, options, digest)
+
+
+def _kind(plain: Mapping[str, object]) -> str:
+    kind = plain.get("kind")
+    if kind is None:
+        raise FieldError('`kind` is missing; write kind = "openai", or one of ' + _listed(KINDS[1:]))
+    if kind in _NOT_OFFERED:
+        raise FieldError(f"`kind` is {shown(kind)}, which this version does not offer; there are {_listed(KINDS)}")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise FieldError(f"`kind` is {shown(kind)}, which is none of {_listed(KINDS)}")
+    return kind
+
+
+def _request(table: Mapping[str, object]) -> dict[str, Any]:
+    """`[request]` as options; `template` and `discover` are options of their own."""
+    found: dict[str, Any] = {}
+    rest = dict(table)
+    template, discover = rest.pop("template", "auto"), rest.pop("discover", True)
+    try:
+        found["request"] = read_request(rest, ("template", "discover"))
+    except FieldError as error:
+        raise FieldError(f"in `[request]`: {error}") from None
+    if not isinstance(discover, bool):
+        raise FieldError(f"`request.discover` is {shown(discover)}, which is not true or false")
+    if not discover:
+        found["discover"] = False
+    if template == "none":
+        found["template"] = "none"
+    elif isinstance(template, dict):
+        pairs = cast("dict[str, object]", template)
+        wrong = [name for name, value in pairs.items() if not isinstance(value, bool)]
+        if wrong:
+            raise FieldError(f"`request.template.{wrong[0]}` is {shown(pairs[wrong[0]])}, which is not true or false")
+        found["template"] = dict(sorted(pairs.items()))
+    elif template != "auto":
+        raise FieldError(
+            f'`request.template` is {shown(template)}, which is not "auto", "none" or a table of names and true or false'
+        )
+    return found
+
+
+def _reading(table: Mapping[str, object]) -> dict[str, Any]:
+    """`[read]` as options; `alone` where the chosen token alone is asked for."""
+    known = ("how", "samples", "min_mass", "layout", "order")
+    for key in table:
+        if key not in known:
+            raise FieldError(f"in `[read]`: {unknown(key, known)}")
+    how = table.get("how", "samples" if "samples" in table else "first-token")
+    if how == "after-reasoning":
+        raise FieldError(
+            f'`read.how` is "after-reasoning", which this version does not offer; there are {_listed(_HOWS)}'
+        )
+    if how not in _HOWS:
+        raise FieldError(f"`read.how` is {shown(how)}, which is none of {_listed(_HOWS)}")
+    if how == "samples" and "samples" not in table:
+        raise FieldError('`read.how` is "samples" and does not say how many; write samples = 8')
+    if how != "samples" and "samples" in table:
+        raise FieldError(f'`read.samples` is for how = "samples", and this file reads the {how}')
+    found: dict[str, Any] = _numbers("read", {key: table[key] for key in table if key in _READING}, _READING)
+    if "layout" in table:
+        if table["layout"] not in ("question-first", "conversation-first"):
+            raise FieldError(
+                f'`read.layout` is {shown(table["layout"])}, which is not "question-first" or "conversation-first"'
+            )
+        found["layout"] = table["layout"]
+    return found | ({"alone": True} if how == "chosen-token" else {})
+
+
+# --- values -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Number:
+    """A number of a table: the option that it is, its bounds, and whether it is whole. `none` is 0 for no limit."""
+
+    option: str
+    least: float
+    most: float = math.inf
+    whole: bool = False
+    above: bool = False
+    none: bool = False
+
+    @property
+    def what(self) -> str:
+        kind = "a whole number" if self.whole else "a number"
+        if self.most < math.inf:
+            return f"{kind} from {self.least:g} to {self.most:g}"
+        return f"{kind} above {self.least:g}" if self.above else f"{kind} of {self.least:g} or more"
+
+
+_LIMITS = {
+    "concurrency": _Number("concurrency", 1, 10_000, whole=True), "rpm": _Number("rpm", 0, none=True),
+    "tpm": _Number("tpm", 0, none=True), "timeout": _Number("timeout", 0, above=True),
+    "patience": _Number("patience", 0, above=True), "retries": _Number("retries", 0, 10),
+}  # fmt: skip
+_PRICES = {"input": _Number("price_in", 0), "output": _Number("price_out", 0)}
+_READING = {
+    "samples": _Number("samples", 1, 1000, whole=True), "min_mass": _Number("min_mass", 0, 1),
+    "order": _Number("order", 0, whole=True),
+}  # fmt: skip
+
+
+def _numbers(table: str, plain: Mapping[str, object], known: Mapping[str, _Number]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in plain.items():
+        if key not in known:
+            raise FieldError(f"in `[{table}]`: {unknown(key, tuple(known))}")
+        want = known[key]
+        fits = isinstance(value, int if want.whole else (int, float)) and not isinstance(value, bool)
+        number = cast(float, value) if fits else math.nan
+        if not want.least <= number <= want.most or math.isinf(number) or (want.above and number == want.least):
+            raise FieldError(f"`{table}.{key}` is {shown(value)}, which is not {want.what}")
+        if not (want.none and number == 0):
+            found[want.option] = number
+    return found
+
+
+def _table(plain: Mapping[str, object], key: str) -> Mapping[str, object]:
+    value = plain.get(key, {})
+    if not isinstance(value, dict):
+        raise FieldError(f"`{key}` is {shown(value)}, which is not a table; write `[{key}]` on a line of its own")
+    return cast("dict[str, object]", value)
+
+
+def _text(key: str, value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise FieldError(f"`{key}` is {shown(value)}, which is not a text")
+    return value
+
+
+def _variable(value: object) -> str:
+    """The name of a variable. What is no such name may be the key itself, so it is not shown."""
+    if not isinstance(value, str) or not _VARIABLE.fullmatch(value):
+        raise FieldError(
+            "`key_env` is not the name of an environment variable in capital letters, such as OPENAI_API_KEY; the key "
+            "itself has no place in a file"
+        )
+    return value
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
