@@ -539,9 +539,20 @@ def test_a_list_that_promptfoo_does_not_read_is_dropped(value: str) -> None:
     assert dropped(import_promptfoo(f"tests: [{{assert: {checks}}}]", "p.yaml")) == ["tests[0].assert[1].value"]
 
 
-def test_a_test_that_nothing_passes_is_dropped_with_what_only_it_asks() -> None:
-    both = "{type: contains, value: a}, {type: not-contains, value: a}"
-    made = import_promptfoo(f"tests: [{{assert: [{both}]}}, {{assert: [{{type: contains, value: b}}]}}]", "p.yaml")
+@pytest.mark.parametrize("threshold", ["", ", threshold: 0.5"])
+def test_a_test_that_nothing_passes_keeps_its_score(threshold: str) -> None:
+    both = "{type: contains, value: a}, {type: not-contains, value: a}, {type: contains, value: b, weight: 2}"
+    made = import_promptfoo(f"tests: [{{assert: [{both}]{threshold}}}]", "p.yaml")
+    assert not dropped(made)
+    assert "asks for `has_a` and for the contrary" in made.notes[0].why
+    assert not loads(made.policy).diagnostics
+    assert values(made, {}, "b")[0] == pytest.approx(0.75)
+    assert values(made, {}, "a")[0] == pytest.approx(0.25)
+
+
+def test_what_only_a_dropped_test_asks_is_not_declared() -> None:
+    tests = "[{assert: [{type: contains, value: a, weight: 0}]}, {assert: [{type: contains, value: b}]}]"
+    made = import_promptfoo(f"tests: {tests}", "p.yaml")
     assert dropped(made) == ["tests[0]"]
     assert not loads(made.policy).diagnostics
 

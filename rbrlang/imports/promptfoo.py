@@ -62,7 +62,7 @@ class _Reader:
     def __init__(self, root: dict[str, Any], source: str) -> None:
         self.root, self.source = root, source
         self.notes: list[Note] = []
-        self.names = Names("passes", "fails")
+        self.names = Names("passes", "fails", "graded")
         self.declared: dict[tuple[str, str], str] = {}  # what was said before, by its kind and text
         self.texts: list[str] = []
         self.columns = Templates(r"([A-Za-z_]\w*)")
@@ -109,14 +109,19 @@ class _Reader:
             if item.get("weight", 1):  # what weighs 0 itself passes always
                 needed += [("" if part.held else "!") + part.name for part in parts]
         total = sum(weight for _, weight in weighed)
-        both = next((one for one in needed if f"!{one}" in needed), None)
-        left_out = "nothing of it can be asked or measured" if not weighed or total <= 0 else None
-        left_out = f"no answer passes it: it asks for `{both}` and for the contrary" if both else left_out
-        if left_out:
-            self._drop(f"test `{said(test.get('description') or place)}`", place, left_out)
+        if not weighed or total <= 0:
+            self._drop(
+                f"test `{said(test.get('description') or place)}`", place, "nothing of it can be asked or measured"
+            )
             self.texts, self.declared = self.texts[:texts], declared
             return
-        if test.get("threshold") is not None:
+        both = next((one for one in needed if f"!{one}" in needed), None)
+        if both is not None:
+            self.notes.append(Note(
+                "approximated", f"test `{said(test.get('description') or place)}`", place,
+                f"no answer has all of it, which asks for `{both}` and for the contrary; its score is the same",
+            ))  # fmt: skip
+        elif test.get("threshold") is not None:
             self.notes.append(Note(
                 "approximated", f"the threshold {said(test['threshold'])}", f"{place}.threshold",
                 "a test passes here when all of it holds; its score is the same",
@@ -130,9 +135,12 @@ class _Reader:
         name = self.names(str(test.get("description") or place))
         rule = " & ".join(dict.fromkeys(needed))
         prompt = f"  # vars: {said(dict(variables))}\n" if variables else ""
+        classes, rules = ("passes", "fails"), f"  passes if {rule}\n  fails  otherwise\n"
+        if both is not None:
+            classes, rules = ("graded",), "  graded otherwise\n"
         yield (
-            f"response {name} ranks passes > fails {{\n{prompt}  passes if {rule}\n  fails  otherwise\n}}\n\n"
-            + reward(name, ({"passes": start, "fails": start} if start else {}) | weights)
+            f"response {name} ranks {' > '.join(classes)} {{\n{prompt}{rules}}}\n\n"
+            + reward(name, (dict.fromkeys(classes, start) if start else {}) | weights)
         )
 
     def _assertions(self, items: list[Any], place: str, depth: int = 0) -> Iterator[tuple[dict[str, Any], str, float]]:
