@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import CHECKOUT
-from faultserver import FaultServer, answer
+from faultserver import FaultServer, Say, answer
 from shapedserver import YES, positions, refusing
 
 import rbrlang as rbr
@@ -303,6 +303,28 @@ def test_every_command_that_grades_takes_a_file(
             main([*call, "--grader", file])
             assert sum(server.received.values()) > before, call
             assert "grader file" not in capsys.readouterr().err
+
+
+def test_synth_has_a_server_for_each_of_its_two_models(tmp_path: Path) -> None:
+    """The file is the grader's; `--base-url` stays the writer's."""
+    out = tmp_path / "out.jsonl"
+    policy = written(
+        tmp_path,
+        'rbr 1\nprop a "It is so."\nresponse comply ranks good > bad {\n  bad if a\n  good otherwise\n}\n',
+        "p.rbr",
+    )
+    writes = {"choices": [{"message": {"content": "So it is."}, "finish_reason": "stop"}]}
+    with (
+        FaultServer(lambda body, before: Say(json.dumps(writes).encode())) as writer,
+        FaultServer(refusing([], positions(YES))) as judge,
+    ):
+        file = written(tmp_path, f'kind = "openai"\nmodel = "judge"\nbase_url = "{judge.url}"\n')
+        main([
+            "synth", str(policy), "-o", str(out), "--from", "llm", "--model", "writer", "--base-url", writer.url,
+            "--per-class", "1", "--prompts", str(rows_file(tmp_path)), "--attempts", "1", "--grader", str(file),
+        ])  # fmt: skip
+        assert {one["model"] for one in sent(writer)} == {"writer"}
+        assert {one["model"] for one in sent(judge)} == {"judge"}
 
 
 def test_the_variable_of_the_key_has_to_be_set() -> None:

@@ -147,6 +147,34 @@ def test_endless_refusals_end_with_one_sentence() -> None:
     assert sum(server.received.values()) == 7  # 20, 5, 1 and no alternatives among them
 
 
+ECHO = "temperature is not supported; the prompt is too long for the context; max_tokens must be at least 9000. " * 400
+
+
+@pytest.mark.parametrize("form", ["detail", "message", "text"])
+def test_what_a_server_repeats_of_the_request_names_nothing(form: str) -> None:
+    """The conversation speaks of fields and lengths, and each refusal repeats it."""
+
+    def refusal(body: Mapping[str, Any]) -> bytes | None:
+        if "chat_template_kwargs" not in body:
+            return None
+        said = f"[{{'type': 'extra_forbidden', 'loc': ('body', 'chat_template_kwargs'), 'msg': 'Extra inputs are not permitted', 'input': {body['messages']}"
+        detail = {"loc": ["body", "chat_template_kwargs"], "input": dict(body), "msg": "Extra inputs are not permitted"}
+        return {
+            "detail": json.dumps({"detail": [{"input": ECHO, "loc": ["query"]}, detail]}),
+            "message": json.dumps({"object": "error", "message": said}),
+            "text": said,
+        }[form].encode()
+
+    made = [proposition("p0", question=f"Is it so: {ECHO}")]
+    items = [item("i0", ECHO, ECHO)]
+    with FaultServer(refusing([refusal], positions(YES))) as server, AnswerCache(None) as kept:
+        chat = ChatOptions("m", server.url)
+        remote = chat_endpoint(made, plan(made, reaching(made, [(0,)]), items), chat, Secret(""))
+        grades = grade(remote, items, [(0,)], kept, QUICK, Price())
+    assert isinstance(only(grades), Value)
+    assert grades.summary.request == "no template"
+
+
 def test_a_field_that_is_refused_though_it_is_not_sent_any_more() -> None:
     grades, server, _ = run(refusing([lambda body: "max_tokens is refused"], positions(YES)))
     got = only(grades)

@@ -29,7 +29,7 @@ from rbrlang.grading.results import Json
 LONGER = 4
 """Answer tokens that are asked for where the first is white space or emphasis."""
 _MOST_TOKENS = 256
-_MOST_READ = 20_000
+_MOST_READ = 400  # what a server says itself comes first; behind it, it may repeat the request
 _TOKENS = ("max_tokens", "max_completion_tokens")
 _FIELDS = (*_TOKENS, "temperature", "top_logprobs", "logprobs", "chat_template_kwargs", "logprob_token_ids")
 _NAMES = re.compile(r"(?<![a-z_])(?:" + "|".join(sorted(_FIELDS, key=len, reverse=True)) + r")(?![a-z_])")
@@ -110,7 +110,7 @@ class Shaping:
                 self.shape = replace(self.shape, texts=True)
                 return True
             return False
-        body, refusal = parsed(sent), why[:_MOST_READ].decode(errors="replace")
+        body, refusal = parsed(sent), why.decode(errors="replace")
         if isinstance(body, Garbled):
             return False
         named, said = _named(refusal, body)
@@ -204,15 +204,16 @@ def _named(refusal: str, body: Mapping[str, object]) -> tuple[str | None, str]:
     and of a message's names the first that was sent.
     """
     plain = parsed(refusal.encode())
-    message = refusal
+    message = refusal[:_MOST_READ]
     if not isinstance(plain, Garbled):
         texts = (at(plain, *path) for path in (("error", "message"), ("message",), ("detail",), ("error",)))
         message = next((text for text in texts if isinstance(text, str) and text), refusal)
+        message = message[:_MOST_READ]
         for one in listed(plain.get("detail")):
             place = [step for step in listed(at(one, "loc")) if isinstance(step, str) and step in _FIELDS]
             if place and _sent(place[-1], body):
                 text = at(one, "msg")
-                return place[-1], text if isinstance(text, str) else ""
+                return place[-1], text[:_MOST_READ] if isinstance(text, str) else ""
     if _TOO_LONG.search(message):  # of this row alone
         return None, message
     names: Sequence[str] = [*_NAMES.findall(message)]
