@@ -271,8 +271,8 @@ def test_samples_are_reshaped_too() -> None:
     assert sum(server.received.values()) == 5
 
 
-def test_the_shape_is_kept_with_the_answers(tmp_path: Path) -> None:
-    """A second run sends nothing, though the server is gone; a third one, of another grader, begins afresh."""
+def test_the_shape_is_kept_with_the_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A second run sends nothing, though the server is gone."""
     policy, rows, cache = tmp_path / "p.rbr", tmp_path / "r.jsonl", tmp_path / "a.answers"
     policy.write_text(POLICY)
     rows.write_text('{"prompt": "Hi?", "completion": "Sorry.", "response_type": "r"}\n')
@@ -282,7 +282,9 @@ def test_the_shape_is_kept_with_the_answers(tmp_path: Path) -> None:
         assert main([*call, *named]) == 0
         first = (tmp_path / "o.jsonl").read_bytes()
         assert sum(server.received.values()) == 3
+        assert "asked as the server takes it: max_completion_tokens" in capsys.readouterr().err
     assert main([*call, *named]) == 0
+    assert "asked as the server takes it: max_completion_tokens" in capsys.readouterr().err
     assert (tmp_path / "o.jsonl").read_bytes() == first
     row = json.loads(first)
     assert row["grader"].endswith(" request max_completion_tokens")

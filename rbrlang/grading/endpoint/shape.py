@@ -211,7 +211,7 @@ def _named(refusal: str, body: Mapping[str, object]) -> tuple[str | None, str]:
         message = message[:_MOST_READ]
         for one in listed(plain.get("detail")):
             place = [step for step in listed(at(one, "loc")) if isinstance(step, str) and step in _FIELDS]
-            if place and _sent(place[-1], body):
+            if place and place[-1] in body:
                 text = at(one, "msg")
                 return place[-1], text[:_MOST_READ] if isinstance(text, str) else ""
     if _TOO_LONG.search(message):  # of this row alone
@@ -221,7 +221,7 @@ def _named(refusal: str, body: Mapping[str, object]) -> tuple[str | None, str]:
     for name in [*([param] if isinstance(param, str) else []), *names]:
         if name == "logprobs" and body.get("top_logprobs") and _AT_MOST.search(message):
             return "top_logprobs", message
-        if name in _FIELDS and _sent(name, body):
+        if name in _FIELDS and name in body:
             return name, message
     if (
         _BELOW.search(message) and "output" in message
@@ -229,7 +229,3 @@ def _named(refusal: str, body: Mapping[str, object]) -> tuple[str | None, str]:
         sent = [name for name in _TOKENS if name in body]
         return (sent[0] if sent else None), message
     return None, message
-
-
-def _sent(name: str, body: Mapping[str, object]) -> bool:
-    return name in body

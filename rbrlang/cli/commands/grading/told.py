@@ -79,7 +79,7 @@ def tell_costs(summary: Summary, cache: str | None) -> None:
         f"server's cache), {used.completion} answer tokens, cost {summary.cost:.4f}"
     )
     if summary.request:
-        warn(f"the server's requests: {summary.request}")
+        warn(f"asked as the server takes it: {summary.request}")
     for note in summary.notes:
         warn(note)
     if summary.stopped:
