@@ -27,14 +27,17 @@ import importlib
 import json
 import math
 import os
-import queue
+import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import IO, Any, cast
+from pathlib import Path
+from typing import Any, cast
 
 from rbrlang.diagnostics import FunctionError, NotAllowedError
 
@@ -42,6 +45,7 @@ SECONDS = 10.0
 """How long one answer may take."""
 IMPORT_SECONDS = 120.0
 _KEPT = 8192
+_LONGEST = 1 << 20
 
 
 @dataclass
@@ -72,23 +76,29 @@ def allow_all(allowed: bool) -> bool:
 def check(names: Iterable[str]) -> None:
     """Raise `NotAllowedError` where one of these functions may not be asked, `FunctionError` where it cannot be imported."""
     for name in sorted(set(names)):
-        if not (_leave.everything or name in _leave.names):
-            raise NotAllowedError(
-                f'the policy asks `python("{name}")`, code that is run only with your leave: read it, then give '
-                "`--allow-python` to the command, or `allow_python=True` in Python"
-            )
+        _check_leave(name)
         with _lock:
             _here().found(name)
 
 
+def _check_leave(name: str) -> None:
+    if not (_leave.everything or name in _leave.names):
+        raise NotAllowedError(
+            f'the policy asks `python("{name}")`, code that is run only with your leave: read it, then give '
+            "`--allow-python` to the command, or `allow_python=True` in Python"
+        )
+
+
 def ask(name: str, text: str) -> bool | float | str:
     """What the function says of a text: true or false, a finite number, or why there is neither, in words. Raises as `check`."""
-    check((name,))
+    _check_leave(name)
     key = name, hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=20).digest()
+    if (known := _known(key)) is not None:  # without the lock, which another thread's slow text may hold
+        return known
     with _lock:
-        if key in _answers:
-            _answers.move_to_end(key)
-            return _answers[key]
+        if (known := _known(key)) is not None:
+            return known
+        _here().found(name)
         found = _asked(name, text)
         _answers[key] = found
         if len(_answers) > _KEPT:
@@ -103,24 +113,42 @@ _answers: OrderedDict[tuple[str, bytes], bool | float | str] = OrderedDict()
 _child: list[_Child] = []
 
 
+_START = """
+import json, sys
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+_, home, line, places = sys.argv
+del sys.argv[1:]
+spec = PathFinder.find_spec("rbrlang", [home])
+sys.modules["rbrlang"] = package = module_from_spec(spec)
+spec.loader.exec_module(package)
+from rbrlang.functions import serve
+serve(int(line), json.loads(places))
+"""
+"""This very rbrlang, and a standard library that no module in the current folder stands before."""
+_GLANCE = 0.05
+"""How often, in seconds, a wait looks whether the process still lives: another that it started may hold its line open."""
+
+
 class _Child:
-    """A process that functions run in, of this process alone: not of those that were forked from it."""
+    """A process that functions run in, of this process alone: not of those that were forked from it.
+
+    It leads a session of its own, so that Ctrl-C in a terminal does not reach it, and so that what it started ends with it.
+    """
 
     def __init__(self) -> None:
         self.owner = os.getpid()
         self._imported: set[str] = set()
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(_places())}
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", "from rbrlang.functions import serve; serve()"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment,
-        )  # fmt: skip
-        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True).start()
-
-    def _read(self, lines: IO[bytes]) -> None:
-        for line in lines:
-            self._lines.put(line)
-        self._lines.put(b"")
+        self._number = 0
+        self._read = b""
+        self._line, theirs = socket.socketpair()
+        with theirs:
+            home, places = str(Path(__file__).parent.parent), json.dumps(_places())
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", _START, home, str(theirs.fileno()), places],
+                env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+                stdin=subprocess.DEVNULL, stdout=2, pass_fds=(theirs.fileno(),), start_new_session=True,
+            )  # fmt: skip
 
     def found(self, name: str) -> None:
         """Import a function, once. Raises `FunctionError` where that cannot be done."""
@@ -134,24 +162,53 @@ class _Child:
             self._imported.add(name)
 
     def told(self, request: dict[str, Any], seconds: float) -> Any:
-        """The answer. Raises TimeoutError where it takes longer, EOFError where the process ended."""
-        assert self._process.stdin is not None
+        """The answer. Raises TimeoutError where it takes longer, EOFError where the process ended, ValueError for what is none."""
+        self._number += 1
+        until = time.monotonic() + seconds
         try:
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            self._process.stdin.flush()
-            line = self._lines.get(timeout=seconds)
-        except queue.Empty:
-            raise TimeoutError from None
+            self._line.settimeout(seconds)
+            self._line.sendall(json.dumps({**request, "number": self._number}).encode() + b"\n")
+            while True:
+                try:
+                    answer = json.loads(self._next(until))
+                    if answer["number"] == self._number:
+                        return _checked(answer["said"])
+                except (KeyError, TypeError, OverflowError, RecursionError):
+                    raise ValueError from None
+        except TimeoutError:
+            if self._process.poll() is None:
+                raise
+            raise EOFError from None
         except OSError:
-            line = b""
-        if not line:
-            raise EOFError
-        return json.loads(line)
+            raise EOFError from None
+
+    def _next(self, until: float) -> bytes:
+        """The next line. Raises as `told`."""
+        self._line.settimeout(_GLANCE)
+        while b"\n" not in self._read:
+            if len(self._read) > _LONGEST:
+                raise ValueError
+            try:
+                more = self._line.recv(65536)
+            except TimeoutError:
+                if time.monotonic() > until or self._process.poll() is not None:
+                    raise
+                continue
+            if not more:
+                raise EOFError
+            self._read += more
+        if time.monotonic() > until:
+            raise TimeoutError
+        line, _, self._read = self._read.partition(b"\n")
+        return line
 
     def end(self) -> None:
-        self._process.kill()
+        """End the process and what it started; wait for it alone, and not for long."""
         with contextlib.suppress(OSError):
-            self._process.communicate()
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._line.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(5)
 
 
 def _places() -> list[str]:
@@ -190,6 +247,12 @@ def _told(name: str, request: dict[str, Any], seconds: float) -> object:
     except EOFError:
         _end()
         return {"reason": f"`{name}` ended its process"}
+    except ValueError:
+        _end()
+        return {"reason": f"`{name}` wrote where its answer belongs, which cannot be read"}
+    except BaseException:  # an interrupt, say: the answer would be taken for the next text's
+        _end()
+        raise
 
 
 def _asked(name: str, text: str) -> bool | float | str:
@@ -199,18 +262,38 @@ def _asked(name: str, text: str) -> bool | float | str:
     return cast("bool | float", found)
 
 
+def _checked(said: Any) -> Any:
+    """An answer as `_answer` gives it. Raises ValueError for any other."""
+    if isinstance(said, dict):
+        if isinstance(cast("dict[str, object]", said).get("reason"), str):
+            return cast("dict[str, object]", said)
+    elif said is None or isinstance(said, bool) or (isinstance(said, int | float) and math.isfinite(said)):
+        return said
+    raise ValueError
+
+
+def _known(key: tuple[str, bytes]) -> bool | float | str | None:
+    with contextlib.suppress(KeyError):
+        _answers.move_to_end(key)
+        return _answers[key]
+    return None
+
+
 # --- the process that is asked --------------------------------------------------------------------
 
 
-def serve() -> None:
-    """Answer requests from standard input until it ends; what functions print goes to standard error."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    requests = os.fdopen(os.dup(0), "rb")
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    for line in requests:
-        answers.write(json.dumps(_answer(json.loads(line))).encode() + b"\n")
-        answers.flush()
+def serve(descriptor: int, places: list[str]) -> None:
+    """Answer requests from a socket until it ends; modules are looked for in `places`, and in nothing else before this call."""
+    os.set_inheritable(descriptor, False)
+    os.environ["PYTHONPATH"] = os.pathsep.join(places)
+    sys.path[:] = places
+    starter = os.getpid()
+    with socket.socket(fileno=descriptor) as line:
+        for request in map(json.loads, line.makefile("rb")):
+            said = _answer(request)
+            if os.getpid() != starter:  # a function forked and returned: the starter answers
+                os._exit(0)
+            line.sendall(json.dumps({"number": request["number"], "said": said}).encode() + b"\n")
 
 
 def _answer(request: dict[str, Any]) -> object:
@@ -225,8 +308,15 @@ def _answer(request: dict[str, Any]) -> object:
             return {"reason": f"the module `{module}` has no function `{function}`"}
         return value(name, found(request["text"])) if asked else None
     except BaseException as error:  # a module, or a function, may end the process
-        said = " ".join(str(error).split())[:200]
+        said = _words(error)
         return {"reason": f"{f'`{name}` raised ' if asked else ''}{type(error).__name__}{f': {said}' if said else ''}"}
+
+
+def _words(error: BaseException) -> str:
+    try:
+        return " ".join(str(error).encode("utf-8", "backslashreplace").decode().split())[:200]
+    except BaseException:  # its text is the function's own code too
+        return ""
 
 
 def value(name: str, found: Any) -> object:
