@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import jax
 from oracle.compare import examine
 
 CHUNK = 200
@@ -30,6 +31,8 @@ def work(job: tuple[int, int, int]) -> tuple[int, dict[str, int], list[str]]:
             continue
         counts.update(found.counts)
         counts["policies under JAX"] += slow
+        if slow:
+            jax.clear_caches()  # each policy compiles anew, and a process has room for some tens of thousands of kernels
         differences += found.differences
     return first, dict(counts), differences
 
