@@ -167,7 +167,7 @@ class _Child:
         until = time.monotonic() + seconds
         try:
             self._line.settimeout(seconds)
-            self._line.sendall(json.dumps({**request, "number": self._number}).encode() + b"\n")
+            self._line.sendall(json.dumps({**request, "number": self._number, "seconds": seconds}).encode() + b"\n")
             while True:
                 try:
                     answer = json.loads(self._next(until))
@@ -290,7 +290,9 @@ def serve(descriptor: int, places: list[str]) -> None:
     starter = os.getpid()
     with socket.socket(fileno=descriptor) as line:
         for request in map(json.loads, line.makefile("rb")):
+            signal.alarm(math.ceil(request["seconds"]) + 1)  # ends a function whose asker was killed
             said = _answer(request)
+            signal.alarm(0)
             if os.getpid() != starter:  # a function forked and returned: the starter answers
                 os._exit(0)
             line.sendall(json.dumps({"number": request["number"], "said": said}).encode() + b"\n")

@@ -67,6 +67,13 @@ def unsayable(text): raise Unsayable
 
 def lone(text): raise ValueError("\\ud800")
 
+def kills(text):
+    with open(text, "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        os.kill(os.getppid(), signal.SIGKILL)
+        while True:
+            signal.pause()
+
 def held(text):
     with open(text) as until:
         until.read()
@@ -126,6 +133,17 @@ def test_what_a_function_started_ends_with_it(
         fcntl.flock(free, fcntl.LOCK_EX)  # which the process that was started held while it lived
     monkeypatch.setattr(functions, "SECONDS", 10.0)
     assert functions.ask("own.length", "and the next") == 12.0
+
+
+def test_a_function_does_not_outlive_for_long_who_asked_it(folder: Path) -> None:
+    script = "from rbrlang import functions as f; f.SECONDS = 0.5; f.allow(['own.kills']); f.ask('own.kills', 'held')"
+    environment = {"PATH": "", "PYTHONPATH": str(CHECKOUT)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, env=environment, stderr=subprocess.DEVNULL, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    with (folder / "held").open("w") as free:
+        fcntl.flock(free, fcntl.LOCK_EX)  # which the function holds while it lives
 
 
 def test_ctrl_c_in_a_terminal_lets_a_server_finish_what_it_accepted(folder: Path) -> None:
