@@ -299,17 +299,33 @@ def test_files_round_trip_and_old_ones_are_read(tmp_path: Path) -> None:
         ({"values": ["a"]}, "`values` of `tone` must be at least two different levels or options"),
         ({"values": ["a", "a"]}, "`values` of `tone` must be at least two different levels or options"),
         ({"values": "ab"}, "`values` of `tone` must be a list of its levels or options"),
-        ({"values": [1, 2]}, "`values` of `tone` must be a list of its levels or options"),
+        ({"values": [1, 2]}, "each of `values` of `tone` must be a text"),
         ({"correction": {"temperature": 0}}, "the temperature of `tone` must be a number from 0.01 to 100"),
         ({"correction": {"temperature": float("nan")}}, "NaN is no JSON number"),
         ({"correction": {"temperature": 1e9}}, "the temperature of `tone` must be a number from 0.01 to 100"),
-        ({"correction": {"temperature": 10**400}}, "is not a calibration"),
+        ({"correction": {"temperature": 10**400}}, "temperature of `tone` must be a number"),
         ({"correction": {"temperature": 1, "bias": {"formal": 1}}}, "must have one number for each of formal, casual, h"),
         ({"correction": {"temperature": 1, "bias": [1, 2, 3]}}, "must have one number for each of formal, casual, hostile"),
         ({"correction": {"temperature": 1, "bias": {"formal": 1e3, "casual": 0, "hostile": 0}}}, "between -100 and 100"),
-        ({"correction": {"temperature": 1, "bias": {"formal": "x", "casual": 0, "hostile": 0}}}, "is not a calibration"),
-        ({"correction": {}}, "is not a calibration"), ({"correction": []}, "is not a calibration"),
-        ({"gain": {}}, "is not a calibration"), ({"labels": None}, "is not a calibration"),
+        ({"correction": {"temperature": 1, "bias": {"formal": "x", "casual": 0, "hostile": 0}}}, "each of `bias` of `tone` must be a number"),
+        ({"correction": {}}, "correction of `tone` must be either"),
+        ({"correction": []}, "the correction of `tone` must be an object"),
+        ({"gain": {}}, "`gain` of `tone` lacks `log_loss_before`"), ({"gain": None}, "`gain` of `tone` must be an object"),
+        ({"labels": None}, "`labels` of `tone` must be a whole number"),
+        ({"labels": -1}, "`labels` of `tone` must be 0 or more"), ({"labels": 3.0}, "must be a whole number"),
+        ({"labels": True}, "`labels` of `tone` must be a whole number"),
+        ({"correction": {"temperature": "2.0"}}, "the temperature of `tone` must be a number"),
+        ({"correction": {"temperature": True}}, "the temperature of `tone` must be a number"),
+        ({"correction": {"temperature": 1, "bias": {"formal": "3", "casual": 0, "hostile": 0}}}, "must be a number"),
+        ({"correction": {"temperature": 1, "bias": {"formal": True, "casual": 0, "hostile": 0}}}, "must be a number"),
+        ({"correction": {"temperature": 1, "bais": {}}}, "the correction of `tone` has `bais`, which is none of"),
+        ({"correction": {"temperature": 1, "unchanged": "few"}}, "the correction of `tone` must be either"),
+        ({"correction": {"unchanged": None}}, "`unchanged` of `tone` must be a text"),
+        ({"name": None}, "`name` of entry 1 of `variables` must be a text"),
+        ({"name": "a\ud800"}, "`name` of entry 1 of `variables` has half a surrogate pair"),
+        ({"values": ["a", "\udfff"]}, "each of `values` of `tone` has half a surrogate pair"),
+        ({"label": 3}, "entry 1 of `variables` has `label`, which is none of name, values, labels"),
+        ({"name": "rude"}, "`rude` is listed twice"),
     ],
 )  # fmt: skip
 def test_damaged_files_are_refused(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
@@ -322,10 +338,71 @@ def test_damaged_files_are_refused(tmp_path: Path, change: dict[str, Any], reaso
         calibrate.from_json(plain)
 
 
-@pytest.mark.parametrize("variables", [None, 3, ["tone"], [None], [[]], {"tone": {}}])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"labels": -3}, "`labels` of `rude` must be 0 or more"), ({"name": 3}, "`name` of entry 1 of `propositions`"),
+        ({"correction": {"temperature": "2.0"}}, "`temperature` of `rude` must be a number"),
+        ({"correction": {"temperature": True}}, "`temperature` of `rude` must be a number"),
+        ({"correction": {"temperature": -1}}, "`temperature` of `rude` must be a number above 0"),
+        ({"correction": {"temperature": 2, "unchanged": "few"}}, "correction of `rude` must be one of unchanged, temp"),
+        ({"correction": {}}, "correction of `rude` must be one of"), ({"correction": {"plat": [1, 0]}}, "has `plat`"),
+        ({"correction": {"platt": [1]}}, "`platt` of `rude` must be two numbers, the first above 0"),
+        ({"correction": {"platt": ["1", 0]}}, "`platt` of `rude` must be a number"),
+        ({"correction": {"platt": "10"}}, "`platt` of `rude` must be a list"),
+        ({"correction": {"isotonic": [["0.1"], [0.1]]}}, "`isotonic` of `rude` must be a number"),
+        ({"correction": {"isotonic": [[0.1], [0.1], []]}}, "`isotonic` of `rude` must be two lists"),
+        ({"correction": {"isotonic": [[0.2, 0.1], [0, 1]]}}, "`isotonic` of `rude` must be two lists"),
+        ({"gain": {"brier_before": "1", "brier_after": 0, "ece_before": 0, "ece_after": 0}}, "`brier_before` of `gain` of"),
+        ({"gains": {}}, "entry 1 of `propositions` has `gains`"),
+    ],
+)  # fmt: skip
+def test_damaged_corrections_of_propositions_are_refused(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
+    plain = calibrate.to_json(of())
+    plain["propositions"][0] |= change
+    (tmp_path / "c.json").write_text(json.dumps(plain))
+    with pytest.raises(CalibrationError, match=reason):
+        calibrate.read(tmp_path / "c.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"grader": None}, "`grader` must be a text"), ({"seed": "0"}, "`seed` must be a whole number"),
+        ({"seed": True}, "`seed` must be a whole number"), ({"propositions": {}}, "`propositions` must be a list"),
+        ({"variabels": []}, "the calibration has `variabels`"), ({"format": 1}, "`format` must be a text"),
+    ],
+)  # fmt: skip
+def test_damaged_files_as_a_whole_are_refused(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
+    (tmp_path / "c.json").write_text(json.dumps(calibrate.to_json(of()) | change))
+    with pytest.raises(CalibrationError, match=reason):
+        calibrate.read(tmp_path / "c.json")
+
+
+def test_a_name_that_is_listed_twice_is_refused() -> None:
+    tone = CalibratedValues("tone", TONE.values, 40, Temperature(1.5), None)
+    for plain in (of(tone, tone), replace(of(tone), propositions=of().propositions * 2)):
+        with pytest.raises(CalibrationError, match=r"`(tone|rude)` is listed twice"):
+            calibrate.from_json(calibrate.to_json(plain))
+
+
+def test_what_does_not_fit_a_policy_is_named() -> None:
+    tone = CalibratedValues("tone", TONE.values, 40, Temperature(1.5), None)
+    assert of(tone).misfit(["rude", "tone"], {1: TONE}) is None
+    helpful = Domain("helpful", "scale", HELP.values)
+    made = of(CalibratedValues("help", HELP.values, 40, Temperature(2.0), None), tone)
+    assert made.misfit(["rude", "kind", "tone", "helpful"], {2: TONE, 3: helpful}) == (
+        f"calibration {made.identity} has nothing for `kind`, `helpful`, so those answers stay as they are; "
+        "it has entries that belong to nothing of this policy: `help`"
+    )
+    # A scale that became a proposition of the same name is not corrected by the scale's entry.
+    assert "nothing for `tone`" in str(of(tone).misfit(["rude", "tone"]))
+
+
+@pytest.mark.parametrize("variables", [None, 3, ["tone"], [None], [[]], {}, {"tone": {}}])
 def test_what_is_no_list_of_variables_is_refused(tmp_path: Path, variables: Any) -> None:
     (tmp_path / "c.json").write_text(json.dumps({**calibrate.to_json(of()), "variables": variables}))
-    with pytest.raises(CalibrationError, match="is not a calibration"):
+    with pytest.raises(CalibrationError, match=r"`variables`.* must be (a list|an object)"):
         calibrate.read(tmp_path / "c.json")
 
 
@@ -478,7 +555,9 @@ def test_a_policy_of_scales_alone_is_calibrated(place: Path, capsys: pytest.Capt
     assert calibrate.read(place / "c.json").propositions == ()
 
 
-def test_other_values_and_other_graders_are_refused(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_values_and_other_graders_are_refused(
+    place: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     learned(place, capsys, "--calibrate", "c.json")
     (place / "new.rbr").write_text(POLICY.replace('hostile "It attacks."', 'hostile "It attacks." dry "It is dry."'))
     said = (
@@ -503,6 +582,23 @@ def test_other_values_and_other_graders_are_refused(place: Path, capsys: pytest.
     capsys.readouterr()
     assert main(["score", "forged.rbrc", "gold.jsonl", "-o", "out.jsonl", "--grader", grader(place)]) == 2
     assert "the artefact's calibration cannot be used: the calibration was made for `tone`" in capsys.readouterr().err
+    # A scale of another name is not corrected by what its old name had, and that is said once.
+    (place / "renamed.rbr").write_text(re.sub(r"\bhelp\b", "helpful", POLICY))
+    bare = [{key: value for key, value in row.items() if key != "labels"} for row in lines(place / "gold.jsonl")]
+    (place / "bare.jsonl").write_text("".join(json.dumps(row) + "\n" for row in bare))
+    capsys.readouterr()
+    how = ["grade", "p.rbr", "bare.jsonl", "-o", "p.jsonl", "--grader", grader(place), "--calibration", "c.json"]
+    assert main(how) == 0
+    assert "belong to nothing" not in (err := capsys.readouterr().err)
+    assert "nothing for" not in err
+    assert main([how[0], "renamed.rbr", *how[2:]]) == 0
+    err = re.sub(r"\s+", " ", capsys.readouterr().err)
+    assert err.count("has nothing for `helpful`") == 1
+    assert err.count("entries that belong to nothing of this policy: `help`") == 1
+    assert main(["compile", "renamed.rbr", "-o", "renamed.rbrc"]) == 0
+    options = GraderOptions(calibration=place / "c.json")
+    grader_of(grader(place), artefacts.read_artefact(place / "renamed.rbrc"), options)
+    assert [record.message for record in caplog.records if "has nothing for `helpful`" in record.message]
     # The order of options means nothing.
     turned = POLICY.replace(
         'formal "It is formal."  casual "It is casual."', 'casual "It is casual."  formal "It is formal."'

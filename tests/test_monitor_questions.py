@@ -118,19 +118,124 @@ def test_every_question_has_its_curves(artefact: Path) -> None:
     other = row_from({"id": "3", "completion": "A text.", "response_type": "other"})
     scores = Scorer(artefact, judge)([*TEXTS[:3], other])
     found = batch_metrics(scores)
-    assert {name: value for name, value in found.items() if not name.startswith(("rbr/c", "rbr/r", "rbr/a"))} == {
-        "rbr/help/mean": pytest.approx(3.0), "rbr/tone/formal": pytest.approx(0.25),
-        "rbr/tone/casual": pytest.approx(0.125), "rbr/tone/hostile": pytest.approx(0.625),
-        "rbr/quality/facts": pytest.approx(3 / 8), "rbr/quality/style": pytest.approx(2 / 8),
-        "rbr/help/unknown_rate": pytest.approx(1 / 3), "rbr/tone/unknown_rate": pytest.approx(1 / 3),
-        "rbr/quality/unknown_rate": pytest.approx(1 / 3), "rbr/invalid_rate": 0.5,
+    assert {name: value for name, value in found.items() if not name.startswith(("rbr/class", "rbr/contr", "rbr/re", "rbr/rud", "rbr/rules", "rbr/a"))} == {
+        "rbr/scale/help/mean": pytest.approx(3.0), "rbr/choice/tone/option/formal": pytest.approx(0.25),
+        "rbr/choice/tone/option/casual": pytest.approx(0.125), "rbr/choice/tone/option/hostile": pytest.approx(0.625),
+        "rbr/rubric/quality/tag/facts": pytest.approx(3 / 8), "rbr/rubric/quality/tag/style": pytest.approx(2 / 8),
+        "rbr/scale/help/unknown_rate": pytest.approx(1 / 3), "rbr/choice/tone/unknown_rate": pytest.approx(1 / 3),
+        "rbr/rubric/quality/unknown_rate": pytest.approx(1 / 3), "rbr/invalid_rate": 0.5,
     }  # fmt: skip
     assert found["rbr/rude/unknown_rate"] == 0.25
     assert found["rbr/rude/p"] == pytest.approx(1 / 3)
     last = one_metrics(scores, 3)
     assert last.keys() == one_metrics(scores, 0).keys() > found.keys()
     assert last["rbr/rude/unknown_rate"] == 1.0
-    assert np.isnan([last["rbr/help/unknown_rate"], last["rbr/quality/unknown_rate"], last["rbr/tone/formal"]]).all()
+    assert np.isnan(
+        [
+            last["rbr/scale/help/unknown_rate"],
+            last["rbr/rubric/quality/unknown_rate"],
+            last["rbr/choice/tone/option/formal"],
+        ]
+    ).all()
+
+
+AWKWARD = """rbr 1
+prop class "A."
+prop rules "B."
+prop scale "C."
+prop choice "D."
+prop rubric_ "E."
+prop prop_ "F."
+prop contribution "G."
+prop alarm "H."
+scale mean 1..3 "How far?"
+scale answer_mass 1..3 "How far?"
+scale unknown_rate 1..3 "How far?"
+choice p "Which?" { drift "d."  spread "s."  divergence "v."  unknown_rate "u."  mean "m."  min "n."  p "p."  option "o." }
+choice tag "Which?" { class "c."  rules "r." }
+rubric good from criteria { points over positive  by tag p "p", unknown_rate "u", mean "m", spread "s", drift "d", tag "t" }
+response chat ranks p > spread > unknown_rate > drift > divergence > low {
+  low if class | p == drift | mean == 1
+  drift if rules | answer_mass == 1
+  spread if scale | choice | unknown_rate == 1
+  divergence if rubric_ | prop_ | tag == class
+  unknown_rate if contribution | alarm
+  p otherwise
+}
+reward chat { features classes, mean, good }
+"""
+
+
+class Keeps:
+    """A sink that holds every curve, and finds one that is told twice in a step of its kind."""
+
+    def __init__(self) -> None:
+        self.told: list[Mapping[str, float]] = []
+
+    def start(self, circuit: Any, false_alarms: float) -> None:
+        pass
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        self.told.append(values)
+
+    def alarm(self, alarm: Alarm) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def test_no_curve_has_the_name_of_another_whatever_a_policy_calls_its_parts(tmp_path: Path) -> None:
+    (tmp_path / "p.rbr").write_text(AWKWARD)
+    policy = rbr.load(tmp_path / "p.rbr")
+    rbr.write(tmp_path / "p.rbrc", policy, rbr.compile(policy))
+    circuit = policy.circuit
+    tags = ("p", "unknown_rate", "mean", "spread", "drift", "tag")
+    criteria = [{"criterion": f"Has {tag}.", "points": 1, "tags": [tag[0]]} for tag in tags]
+
+    def judge(items: Sequence[GradeItem], wanted: Sequence[Sequence[int]]) -> list[dict[int, Answer]]:
+        def answer(q: int) -> Answer:
+            domain = circuit.asked_domains.get(q)
+            if domain is None:
+                return certain(0.25, "function")
+            return spread(dict.fromkeys(domain.values, 1 / len(domain.values)), "function")
+
+        return [{q: answer(q) for q in asked} for asked in wanted]
+
+    rows = [
+        row_from({"id": str(at), "completion": f"A text, number {at}.", "response_type": "chat", "criteria": criteria})
+        for at in range(SIZE)
+    ]
+    scores = Scorer(tmp_path / "p.rbrc", judge)(rows)
+    scales = [d for d in circuit.asked_domains.values() if d.kind == "scale"]
+    options = [v for d in circuit.asked_domains.values() if d.kind == "choice" for v in d.values]
+    of_rewards = {"rbr/invalid_rate", "rbr/answer_mass/min", "rbr/reward/mean", "rbr/rules/mean"}
+    (chat,) = circuit.responses
+    of_policy = (
+        len(circuit.propositions) + len(scales) + len(options) + len(tags) + len(chat.classes) + len(chat.features)
+    )
+    measured = of_policy + len(circuit.questions) + len(of_rewards)
+    every = one_metrics(scores, 0)
+    assert len(every) == measured
+    assert of_rewards < every.keys()
+    assert {
+        "rbr/prop/class/p",
+        "rbr/rules/p",
+        "rbr/class/p",
+        "rbr/choice/p/option/p",
+        "rbr/rubric/good/tag/p",
+    } < every.keys()
+    assert every["rbr/class/unknown_rate"] == pytest.approx(scores.class_probs[0][chat.classes.index("unknown_rate")])
+    kept = Keeps()
+    monitor = Monitor(circuit, [kept])
+    monitor.observe(0, rows, scores)
+    monitor.observe_anchors(0, scores)
+    monitor.observe_anchors(1, scores)
+    monitor.observe_second(1, scores, scores)
+    names = [name for values in kept.told for name in values]
+    assert len(names) == len(set(names))
+    batch = len(batch_metrics(scores))
+    assert [len(values) for values in kept.told] == [batch + 2 + len(circuit.questions), *[len(circuit.questions)] * 2]
 
 
 def test_a_choice_of_two_is_as_far_apart_and_varies_as_a_proposition_does(tmp_path: Path) -> None:

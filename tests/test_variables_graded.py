@@ -684,8 +684,8 @@ def test_a_scorer_the_server_the_store_and_a_trainer_use_the_answers(folder: Pat
         "tone": {"formal": 0.0, "casual": 1.0, "hostile": 0.0},
     }
     metrics = batch_metrics(found)
-    assert metrics["rbr/help/mean"] == pytest.approx(11 / 3)
-    assert metrics["rbr/tone/hostile"] == pytest.approx(1 / 3)
+    assert metrics["rbr/scale/help/mean"] == pytest.approx(11 / 3)
+    assert metrics["rbr/choice/tone/option/hostile"] == pytest.approx(1 / 3)
     reward = TRLReward(folder / "p.rbrc", Knowing(), columns=Columns(every="chat"))
     got = asyncio.run(reward([row["prompt"] for row in ROWS], [row["completion"] for row in ROWS]))
     assert got == pytest.approx(found.rewards.tolist())

@@ -217,6 +217,8 @@ def _calibration(
             calibration.corrections(identity, circuit.questions, circuit.asked_domains)
             if corrected:
                 raise UsageError("these rows are calibrated already; grade them again without `--calibration`")
+            if misfit := calibration.misfit(circuit.questions, circuit.asked_domains):
+                note(misfit)
             return calibration
         if isinstance(policy, Policy) or policy.calibration is None:
             return None
@@ -228,6 +230,8 @@ def _calibration(
     except CalibrationError as error:
         raise UsageError(str(error)) from error
     if not corrected and same(calibration.grader, identity):
+        if misfit := calibration.misfit(circuit.questions, circuit.asked_domains):
+            note(misfit)
         return calibration
     if options.grader != "labels" and set(before) != {calibration.identity}:
         note(

@@ -30,7 +30,7 @@ from rbrlang.monitor.degenerate import is_degenerate
 from rbrlang.monitor.series import Detectors, Floats, Reference, upper
 from rbrlang.monitor.sinks import Sink
 from rbrlang.scoring.columns import Rollout, Unusable
-from rbrlang.scoring.metrics import batch_metrics
+from rbrlang.scoring.metrics import batch_metrics, question_curves
 from rbrlang.scoring.score import Scores, joined
 
 _LEAST_SPREAD = 0.05  # what never varied has no variance to lose
@@ -92,8 +92,8 @@ class Monitor:
         spread = spreads(scores)
         metrics = batch_metrics(scores)
         metrics["rbr/degenerate_rate"] = float(degenerate.mean())
-        for name, value in zip(self._circuit.questions, spread, strict=False):
-            metrics[f"rbr/{name}/spread"] = float(value)
+        for curve, value in zip(question_curves(self._circuit), spread, strict=False):
+            metrics[f"{curve}/spread"] = float(value)
         metrics["rbr/reward/spread"] = float(spread[-1])
         self._tell(step, {name: value for name, value in metrics.items() if math.isfinite(value)})
         well = _among_the_best(scores, degenerate)
@@ -115,7 +115,7 @@ class Monitor:
             raise ValueError(f"there are {len(scores)} anchors, and at first there were {count}")
         shift = apart(scores, at_first, found)
         means = _column_means(shift)
-        self._tell(step, {f"rbr/{n}/drift": v for n, v in self._named(means)})
+        self._tell(step, {f"{curve}/drift": v for curve, v in self._named(means)})
         bound = np.full(shift.shape[1], self._settings.tolerated_drift)
         return self._raised(self._anchor.update(step, shift, bound))
 
@@ -124,7 +124,7 @@ class Monitor:
         if len(scores) != len(second):
             raise ValueError(f"the second grader has {len(second)} completions, the first {len(scores)}")
         differences = _column_means(apart(scores, answers(scores), answers(second)))
-        self._tell(step, {f"rbr/{n}/divergence": v for n, v in self._named(differences)})
+        self._tell(step, {f"{curve}/divergence": v for curve, v in self._named(differences)})
         settled = self._second_at_first.add(differences)
         bound = np.array(
             [
@@ -158,8 +158,8 @@ class Monitor:
         return loss[None, :], self._loss_bound
 
     def _named(self, values: Floats) -> list[tuple[str, float]]:
-        pairs = zip(self._circuit.questions, values.tolist(), strict=True)
-        return [(name, value) for name, value in pairs if value == value]
+        pairs = zip(question_curves(self._circuit), values.tolist(), strict=True)
+        return [(curve, value) for curve, value in pairs if value == value]
 
     def _tell(self, step: int, metrics: dict[str, float]) -> None:
         for sink in self._sinks:

@@ -89,6 +89,8 @@ def grader_of(
     calibration, circuit = _calibration(grader.identity, artefact, options), artefact.circuit
     if calibration is None:
         return grader
+    if misfit := calibration.misfit(circuit.questions, circuit.asked_domains):
+        _log.warning("%s", misfit)
     return CalibratedGrader(grader, calibration, circuit.questions, circuit.asked_domains)
 
 

@@ -7,13 +7,17 @@ The same names in every trainer:
 | `rbr/<proposition>/p` | mean P(yes) over the completions that were asked it |
 | `rbr/class/<class>` | share of the class: mean P(class) over the completions whose classes are known |
 | `rbr/invalid_rate` | share of completions without a reward |
-| `rbr/<scale>/mean` | mean of a scale's mean level |
-| `rbr/<choice>/<option>` | mean probability of an option |
-| `rbr/<rubric>/mean`, `rbr/<rubric>/<tag>` | mean of a rubric, or of each of its tags |
-| `rbr/<question>/unknown_rate` | share of the completions to ask it about that have no answer; of a rubric, no value |
+| `rbr/scale/<scale>/mean` | mean of a scale's mean level |
+| `rbr/choice/<choice>/option/<option>` | mean probability of an option |
+| `rbr/rubric/<rubric>/mean`, `rbr/rubric/<rubric>/tag/<tag>` | mean of a rubric, or of each of its tags |
+| `<question>/unknown_rate` | share of the completions to ask it about that have no answer; of a rubric, no value |
 | `rbr/answer_mass/min` | the smallest share that the grader gave to any form of an answer |
 | `rbr/reward/mean`, `rbr/rules/mean` | over valid completions: the reward, and its part by the rules |
 | `rbr/contribution/<response type>/<feature>` | mean of weight × feature over the valid completions of this response type |
+
+`<question>` is what `question_curves` gives: `rbr/<proposition>`, `rbr/scale/<scale>`, `rbr/choice/<choice>` or
+`rbr/rubric/<rubric>`; a proposition named `class` has its curves under `rbr/prop/class`, apart from the classes'. Names of a
+policy have no `/`, so no two curves have one name.
 
 A mean over nothing is left out of a batch's metrics; of a single completion's it is NaN, since trainers
 that take one completion at a time want the same names every time.
@@ -38,6 +42,15 @@ def class_names(circuit: Circuit) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for response in circuit.responses for name in response.classes))
 
 
+def question_curves(circuit: Circuit) -> tuple[str, ...]:
+    """What the names of each question's curves begin with, in the order of `circuit.questions`."""
+    return (
+        *(f"rbr/prop/{name}" if name == "class" else f"rbr/{name}" for name in circuit.propositions),
+        *(f"rbr/rubric/{rubric.name}" for rubric in circuit.rubrics),
+        *(f"rbr/{domain.kind}/{domain.name}" for domain in circuit.asked_domains.values()),
+    )
+
+
 def batch_metrics(scores: Scores) -> dict[str, float]:
     """The metrics of a batch; all finite."""
     return {name: value for name, value in _all(scores).items() if math.isfinite(value)}
@@ -50,17 +63,20 @@ def one_metrics(scores: Scores, at: int) -> dict[str, float]:
 
 def _all(scores: Scores) -> dict[str, float]:
     circuit, valid = scores.circuit, ~scores.invalid
-    found = {f"rbr/{name}/p": _mean(scores.probs[:, i]) for i, name in enumerate(circuit.propositions)}
-    for domain in circuit.asked_domains.values():
+    curves = question_curves(circuit)
+    found = {f"{curve}/p": _mean(column) for curve, column in zip(curves, scores.probs.T, strict=False)}
+    for at, domain in circuit.asked_domains.items():
         of_values = shares(scores, domain)
         if domain.kind == "scale":
-            found[f"rbr/{domain.name}/mean"] = _mean(of_values @ levels(domain))
+            found[f"{curves[at]}/mean"] = _mean(of_values @ levels(domain))
         else:
-            found |= {f"rbr/{domain.name}/{value}": _mean(of_values[:, i]) for i, value in enumerate(domain.values)}
+            found |= {f"{curves[at]}/option/{value}": _mean(of_values[:, i]) for i, value in enumerate(domain.values)}
     for i, name in enumerate(rubric_names(circuit)):
-        found[f"rbr/{name.replace('.', '/') if '.' in name else f'{name}/mean'}"] = _mean(scores.rubrics[:, i])
+        found[f"rbr/rubric/{name.replace('.', '/tag/') if '.' in name else f'{name}/mean'}"] = _mean(
+            scores.rubrics[:, i]
+        )
     unknown = unanswered(scores)
-    found |= {f"rbr/{name}/unknown_rate": _mean(unknown[:, i]) for i, name in enumerate(circuit.questions)}
+    found |= {f"{curve}/unknown_rate": _mean(unknown[:, i]) for i, curve in enumerate(curves)}
     table = class_table(scores)
     found |= {f"rbr/class/{name}": _mean(table[:, i]) for i, name in enumerate(class_names(circuit))}
     found["rbr/invalid_rate"] = float(np.mean(~valid)) if len(scores) else math.nan

@@ -50,6 +50,14 @@ from rbrlang.grading.trust.corrections import (
     CalibrationError,
     Temperature,
     Unchanged,
+    all_once,
+    count,
+    fields,
+    finite,
+    gain_numbers,
+    items,
+    text,
+    whole,
 )
 from rbrlang.jsontext import JsonError, NotJsonError, parse_bytes
 from rbrlang.lang.variables import Domain
@@ -57,6 +65,7 @@ from rbrlang.writing import write_bytes
 
 FORMAT = "rbrlang-calibration 1"
 _MAX_BYTES = 16 << 20
+_WAYS = ("unchanged", "temperature", "platt", "isotonic")
 
 Numbers = NDArray[np.floating]
 
@@ -142,6 +151,23 @@ class Calibration:
         return tuple(
             of_values.get(name, missing) if at in domains else found.get(name, missing) for at, name in enumerate(names)
         )
+
+    def misfit(self, names: Sequence[str], domains: Mapping[int, Domain] = _NO_DOMAINS) -> str | None:
+        """Which of a policy's questions it has nothing for, and which of its entries belong to none; None where all fit."""
+        values = {d.name for d in domains.values()}
+        plain = {name for at, name in enumerate(names) if at not in domains}
+        of_plain, of_values = {p.name for p in self.propositions}, {v.name for v in self.variables}
+        lacking = [n for at, n in enumerate(names) if n not in (of_values if at in domains else of_plain)]
+        idle = [p.name for p in self.propositions if p.name not in plain]
+        idle += [v.name for v in self.variables if v.name not in values]
+        said = [f"has nothing for {_listed(lacking)}, so those answers stay as they are"] * bool(lacking)
+        said += [f"has entries that belong to nothing of this policy: {_listed(idle)}"] * bool(idle)
+        return f"calibration {self.identity} {'; it '.join(said)}" if said else None
+
+
+def _listed(names: Sequence[str], most: int = 8) -> str:
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(f"`{name}`" for name in names[:most]) + rest
 
 
 def apply(correction: Correction, p: Numbers) -> Numbers:
@@ -294,13 +320,11 @@ def read(path: Path) -> Calibration:
     if path.stat().st_size > _MAX_BYTES:
         raise CalibrationError(f"`{path}` is larger than {_MAX_BYTES >> 20} MiB; it is no calibration")
     try:
-        return _from_json(parse_bytes(path.read_bytes()))
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        if isinstance(error, CalibrationError) or (
-            isinstance(error, JsonError) and not isinstance(error, NotJsonError)
-        ):
-            raise CalibrationError(f"`{path}`: {error}") from error
+        return from_json(parse_bytes(path.read_bytes()))
+    except NotJsonError as error:
         raise CalibrationError(f"`{path}` is not a calibration; write one with `rbrc agree --calibrate`") from error
+    except (CalibrationError, JsonError) as error:
+        raise CalibrationError(f"`{path}`: {error}") from error
 
 
 def to_json(calibration: Calibration) -> dict[str, Any]:
@@ -317,33 +341,35 @@ def to_json(calibration: Calibration) -> dict[str, Any]:
     } | ({"variables": [values_to_json(v) for v in calibration.variables]} if calibration.variables else {})
 
 
-def from_json(plain: Mapping[str, Any]) -> Calibration:
+def from_json(plain: object) -> Calibration:
     """Inverse of `to_json`. Raises `CalibrationError` for any other form."""
-    try:
-        return _from_json(plain)
-    except CalibrationError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise CalibrationError("it has not the form that `rbrc agree --calibrate` writes") from error
-
-
-def _from_json(plain: Mapping[str, Any]) -> Calibration:
-    if plain["format"] != FORMAT:
-        raise CalibrationError(f"format `{plain['format']}` is not the one this version reads, `{FORMAT}`")
-    return Calibration(
-        str(plain["grader"]),
-        int(plain["seed"]),
-        tuple(
-            Calibrated(
-                str(p["name"]),
-                int(p["labels"]),
-                _correction(cast(Mapping[str, Any], p["correction"])),
-                Gain(**{k: float(p["gain"][k]) for k in Gain.__slots__}) if "gain" in p else None,
-            )
-            for p in plain["propositions"]
-        ),
-        tuple(values_from_json(v) for v in plain.get("variables", ())),
+    if not isinstance(plain, Mapping) or "format" not in plain:
+        raise CalibrationError("this is not a calibration; write one with `rbrc agree --calibrate`")
+    said = text(cast("Mapping[str, Any]", plain)["format"], "`format`")
+    if said != FORMAT:
+        raise CalibrationError(f"format `{said}` is not the one this version reads, `{FORMAT}`")
+    whole_file = fields(
+        cast("object", plain), "the calibration", ("format", "grader", "seed", "propositions"), ("variables",)
     )
+    propositions = items(whole_file["propositions"], "`propositions`")
+    variables = items(whole_file.get("variables", []), "`variables`")
+    found = Calibration(
+        text(whole_file["grader"], "`grader`"),
+        whole(whole_file["seed"], "`seed`"),
+        tuple(_calibrated(one, at) for at, one in enumerate(propositions, 1)),
+        tuple(values_from_json(one, at) for at, one in enumerate(variables, 1)),
+    )
+    all_once([one.name for one in (*found.propositions, *found.variables)])
+    return found
+
+
+def _calibrated(plain: object, at: int) -> Calibrated:
+    where = f"entry {at} of `propositions`"
+    found = fields(plain, where, ("name", "labels", "correction"), ("gain",))
+    name = text(found["name"], f"`name` of {where}")
+    gain = gain_numbers(found["gain"], f"`gain` of `{name}`", (*Gain.__slots__,)) if "gain" in found else None
+    labels = count(found["labels"], f"`labels` of `{name}`")
+    return Calibrated(name, labels, _correction(found["correction"], name), Gain(**gain) if gain is not None else None)
 
 
 def _correction_to_json(correction: Correction) -> dict[str, Any]:
@@ -360,24 +386,32 @@ def _correction_to_json(correction: Correction) -> dict[str, Any]:
             assert_never(correction)
 
 
-def _correction(plain: Mapping[str, Any]) -> Correction:
-    if "unchanged" in plain:
-        return Unchanged(str(plain["unchanged"]))
-    if "temperature" in plain:
-        t = float(plain["temperature"])
-        if not (math.isfinite(t) and t > 0):
-            raise CalibrationError("a temperature must be a number above 0")
-        return Temperature(t)
-    if "platt" in plain:
-        a, b = (float(v) for v in plain["platt"])
-        if not (math.isfinite(a + b) and a > 0):
-            raise CalibrationError("`platt` must be two numbers, the first above 0")
-        return Platt(a, b)
-    x, y = (tuple(float(v) for v in side) for side in plain["isotonic"])
-    rising = all(a < b for a, b in pairwise(x)) and all(a <= b for a, b in pairwise(y))
-    if not x or len(x) != len(y) or not rising or not all(0 <= v <= 1 for v in (*x, *y)):
-        raise CalibrationError("`isotonic` must be two lists of probabilities of one length, in ascending order")
-    return Isotonic(x, y)
+def _correction(plain: object, name: str) -> Correction:
+    where = f"the correction of `{name}`"
+    found = fields(plain, where, (), _WAYS)
+    if len(found) != 1:
+        raise CalibrationError(f"{where} must be one of {', '.join(_WAYS)}, and it has {len(found)} of them")
+    ((way, of),) = found.items()
+    what = f"`{way}` of `{name}`"
+    match way:
+        case "unchanged":
+            return Unchanged(text(of, what))
+        case "temperature":
+            if not (t := finite(of, what)) > 0:
+                raise CalibrationError(f"{what} must be a number above 0")
+            return Temperature(t)
+        case "platt":
+            pair = [finite(v, what) for v in items(of, what)]
+            if len(pair) != 2 or not (math.isfinite(sum(pair)) and pair[0] > 0):
+                raise CalibrationError(f"{what} must be two numbers, the first above 0")
+            return Platt(pair[0], pair[1])
+        case _:
+            sides = [tuple(finite(v, what) for v in items(side, what)) for side in items(of, what)]
+            x, y = sides if len(sides) == 2 else ((), ())
+            rising = all(a < b for a, b in pairwise(x)) and all(a <= b for a, b in pairwise(y))
+            if not x or len(x) != len(y) or not rising or not all(0 <= v <= 1 for v in (*x, *y)):
+                raise CalibrationError(f"{what} must be two lists of probabilities of one length, in ascending order")
+            return Isotonic(x, y)
 
 
 class CalibratedGrader:

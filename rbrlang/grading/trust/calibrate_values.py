@@ -16,7 +16,7 @@ Probabilities of 0 and 1 have no logarithm: a distribution of k values is first 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, assert_never, cast
 
@@ -33,6 +33,12 @@ from rbrlang.grading.trust.corrections import (
     CalibrationError,
     Temperature,
     Unchanged,
+    count,
+    fields,
+    finite,
+    gain_numbers,
+    items,
+    text,
 )
 from rbrlang.grading.trust.values import half_brier, rps
 from rbrlang.lang.variables import Domain
@@ -313,31 +319,38 @@ def values_to_json(one: CalibratedValues) -> dict[str, Any]:
     return plain | ({} if one.gain is None else {"gain": {k: getattr(one.gain, k) for k in ValuesGain.__slots__}})
 
 
-def values_from_json(plain: Mapping[str, Any]) -> CalibratedValues:
-    """Inverse of `values_to_json`. Raises `CalibrationError`, and `KeyError`, `TypeError` or `ValueError` for any other form."""
-    name, values = str(plain["name"]), plain["values"]
-    if not isinstance(values, list) or not all(isinstance(v, str) for v in cast(list[object], values)):
+def values_from_json(plain: object, at: int) -> CalibratedValues:
+    """Inverse of `values_to_json` for the entry of this number. Raises `CalibrationError` for any other form."""
+    where = f"entry {at} of `variables`"
+    found = fields(plain, where, ("name", "values", "labels", "correction"), ("gain",))
+    name = text(found["name"], f"`name` of {where}")
+    if not isinstance(found["values"], list):
         raise CalibrationError(f"`values` of `{name}` must be a list of its levels or options")
-    values = tuple(cast(list[str], values))
+    values = tuple(text(value, f"each of `values` of `{name}`") for value in items(found["values"], where))
     if len(values) < 2 or len({*values}) < len(values):
         raise CalibrationError(f"`values` of `{name}` must be at least two different levels or options")
-    gain = ValuesGain(**{k: float(plain["gain"][k]) for k in ValuesGain.__slots__}) if "gain" in plain else None
-    correction = _correction(name, values, cast(Mapping[str, Any], plain["correction"]))
-    return CalibratedValues(name, values, int(plain["labels"]), correction, gain)
+    gain = gain_numbers(found["gain"], f"`gain` of `{name}`", (*ValuesGain.__slots__,)) if "gain" in found else None
+    labels = count(found["labels"], f"`labels` of `{name}`")
+    correction = _correction(name, values, found["correction"])
+    return CalibratedValues(name, values, labels, correction, ValuesGain(**gain) if gain is not None else None)
 
 
-def _correction(name: str, values: tuple[str, ...], plain: Mapping[str, Any]) -> ValuesCorrection:
-    if "unchanged" in plain:
-        return Unchanged(str(plain["unchanged"]))
-    t = float(plain["temperature"])
+def _correction(name: str, values: tuple[str, ...], plain: object) -> ValuesCorrection:
+    where = f"the correction of `{name}`"
+    found = fields(plain, where, (), ("unchanged", "temperature", "bias"))
+    if ("unchanged" in found) == ("temperature" in found) or ("unchanged" in found and "bias" in found):
+        raise CalibrationError(f"{where} must be either `unchanged` or a `temperature`, with or without `bias`")
+    if "unchanged" in found:
+        return Unchanged(text(found["unchanged"], f"`unchanged` of `{name}`"))
+    t = finite(found["temperature"], f"the temperature of `{name}`")
     if not 1 / _LIMIT <= t <= _LIMIT:
         raise CalibrationError(f"the temperature of `{name}` must be a number from {1 / _LIMIT:g} to {_LIMIT:g}")
-    if "bias" not in plain:
+    if "bias" not in found:
         return Temperature(t)
-    bias: object = plain["bias"]
+    bias: object = found["bias"]
     if not isinstance(bias, dict) or {*cast("dict[str, Any]", bias)} != {*values}:
         raise CalibrationError(f"`bias` of `{name}` must have one number for each of {', '.join(values)}")
-    numbers = tuple(float(cast("dict[str, Any]", bias)[value]) for value in values)
+    numbers = tuple(finite(cast("dict[str, Any]", bias)[value], f"each of `bias` of `{name}`") for value in values)
     if not all(abs(b) <= _LIMIT for b in numbers):
         raise CalibrationError(f"the numbers of `bias` of `{name}` must lie between {-_LIMIT:g} and {_LIMIT:g}")
     return BiasCorrected(t, numbers)
