@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import jax
+
 from oracle.compare import examine
 
 CHUNK = 200
