@@ -155,11 +155,7 @@ def run(options: argparse.Namespace) -> int:
         _print_json(options, told)
     else:
         _print_tables(options, told, artefact.circuit)
-    judged = eval_gates.Judged(artefact.circuit, result, acts, proof, pairs, people)
-    unmet = gate.failures(options.gate, eval_gates.values(judged), eval_gates.reasons(judged))
-    for line in unmet:
-        warn(f"{line}")
-    if unmet:
+    if _unmet(options, eval_gates.Judged(artefact.circuit, result, acts, proof, pairs, people)):
         return 1
     apart = sum(sum(sample.set_apart.values()) for sample in idle.samples)
     if apart == len(rows) and options.grader == "rows" and not any(row.probs for row in rows):
@@ -169,6 +165,14 @@ def run(options: argparse.Namespace) -> int:
         return 1
     unused = people is not None and people.apart
     return data.EXIT_SOME_INVALID if unknown or found.bad or apart or unused else 0
+
+
+def _unmet(options: argparse.Namespace, judged: eval_gates.Judged) -> bool:
+    """Whether a gate is not met, and which."""
+    lines = gate.failures(options.gate, eval_gates.values(judged), eval_gates.reasons(judged))
+    for line in lines:
+        warn(line)
+    return bool(lines)
 
 
 class _Told(NamedTuple):
