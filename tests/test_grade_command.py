@@ -329,7 +329,7 @@ def test_the_gold_rows_take_at_most_sixty_percent_of_the_calls(
     common = ["grade", str(openai_policy_file), gold, "--grader", "labels"]
     assert main([*common, "-o", str(tmp_path / "full.jsonl")]) == 0
     assert main([*common, "-o", str(tmp_path / "lazy.jsonl"), "--lazy", "0"]) == 0
-    said = capsys.readouterr().err.split("lazy: asked ")[1].split(" propositions")[0].split(" of ")
+    said = capsys.readouterr().err.split("lazy: asked ")[1].split(" questions")[0].split(" of ")
     assert int(said[0]) <= 0.6 * int(said[1])
     assert main(["compile", str(openai_policy_file), "-o", artefact]) == 0
     columns = ("reward", "rule_reward", "class", "class_probs", "valid")
