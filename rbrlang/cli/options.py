@@ -213,15 +213,24 @@ def ranking_arguments(parser: argparse.ArgumentParser) -> None:
     seed_argument(parser)
 
 
-def grader_arguments(parser: argparse.ArgumentParser, *, default: str | None = "rows") -> None:
-    """`--grader` and what its backends take; a default of None leaves it to the command to do without."""
+def grader_arguments(parser: argparse.ArgumentParser, *, default: str | None = "rows", several: bool = False) -> None:
+    """`--grader` and what its backends take; a default of None leaves it to the command to do without.
+
+    `several` may be named, and are `graders`.
+    """
     group = parser.add_argument_group("grader")
-    group.add_argument(
-        "--grader", default=default, metavar="G",
-        help="rows, labels, table:FILE, embedded, openai:MODEL, systemone:URL, python:MODULE.FUNCTION or a grader file, "
+    words = (
+        "rows, labels, table:FILE, embedded, openai:MODEL, systemone:URL, python:MODULE.FUNCTION or a grader file, "
         "FILE.toml, of which every option here that is given overrides its own"
-        + (f" (default: {default})" if default else ""),
-    )  # fmt: skip
+    )
+    if several:
+        group.add_argument(
+            "--grader", dest="graders", action="append", default=[], metavar="G",
+            help=f"compare graders on labelled rows, once for each: {words}",
+        )  # fmt: skip
+    else:
+        told = f" (default: {default})" if default else ""
+        group.add_argument("--grader", default=default, metavar="G", help=words + told)
     group.add_argument("--heads", metavar="FILE", help="embedded: heads of your own, from `rbrc agree --train`")
     group.add_argument("--base-url", metavar="URL", help="openai: the server (default: OPENAI_BASE_URL, else OpenAI's)")
     group.add_argument(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rbrlang.logic.circuit import Diagram, ResponseCircuit
+from rbrlang.logic.circuit import Circuit, Diagram, ResponseCircuit
 
 OPEN = -1
 CONTRADICTION = -2
@@ -48,3 +48,13 @@ def contradict(axioms: Diagram, answers: NDArray[np.floating]) -> NDArray[np.boo
         answer = answers[:, atom]
         left.append(np.where(np.isnan(answer), left[low] | left[high], np.where(answer == 1, left[high], left[low])))
     return ~left[axioms.root]
+
+
+def of_rows(circuit: Circuit, responses: NDArray[np.integer], answers: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Class number [rows] from answers [rows, atoms] as in `classes_of`, axioms and all; `responses` [rows] are the numbers
+    of the response types, −1 where there is none, which leaves the class open."""
+    found = np.full(len(answers), OPEN, np.int64)
+    for number, response in enumerate(circuit.responses):
+        mine = responses == number
+        found[mine] = classes_of(response, answers[mine])
+    return np.where((responses >= 0) & contradict(circuit.axioms, answers), CONTRADICTION, found)

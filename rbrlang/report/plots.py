@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import textwrap
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from matplotlib.figure import Figure
 
 from rbrlang.grading.trust.agreement import BINS, Agreement, TooLittle
 from rbrlang.grading.trust.assessment import Assessment, Judged
+from rbrlang.grading.trust.bill import Offer
 from rbrlang.writing import write_bytes
 
 FORMATS = (".png", ".svg", ".pdf")
@@ -39,11 +41,20 @@ _STYLE: Any = {
 
 def draw_agreement(found: Assessment, grader: str, path: Path) -> None:
     """Draw and write, by way of a temporary file. Raises `ValueError` for another suffix, `OSError`."""
+    _write(lambda: agreement_figure(found, grader), path)
+
+
+def draw_bill(offers: Sequence[Offer], path: Path) -> None:
+    """`bill_figure` into a file, as `draw_agreement` does it."""
+    _write(lambda: bill_figure(offers), path)
+
+
+def _write(drawn: Callable[[], Figure], path: Path) -> None:
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         raise ValueError(f"`{path}` ends in none of {', '.join(FORMATS)}")
     with mpl.rc_context(_STYLE):
-        figure = agreement_figure(found, grader)
+        figure = drawn()
         content = io.BytesIO()
         nothing = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[suffix]
         figure.savefig(content, format=suffix[1:], dpi=150, metadata=nothing)
@@ -77,6 +88,45 @@ def agreement_figure(found: Assessment, grader: str) -> Figure:
             panel: Any = figure.add_subplot(grid[at // _COLUMNS, at % _COLUMNS])
             draw_reliability(panel, judged.name, result, at // _COLUMNS == lines - 1, at % _COLUMNS == 0)
     figure.text(0.02, 0.12 / height, _footnote(refused), color="#4a5568", fontsize=7.5, va="bottom")
+    return figure
+
+
+def bill_figure(offers: Sequence[Offer]) -> Figure:
+    """How often graders give the right class against what 1,000 completions cost, with 95 % intervals.
+
+    A line joins those that no cheaper one equals; costs grow by powers of ten where all have one.
+    """
+    figure = Figure(figsize=(7.5, 4.6), facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    axes: Any = figure.add_subplot()
+    costs = [1000 * one.spent.cost / max(one.spent.rows, 1) for one in offers]
+    places: dict[tuple[float, float], int] = {}
+    for one, cost in zip(offers, costs, strict=True):
+        colour = _GREY if one.beaten_by else _BLUE
+        above = places[cost, one.right.value] = places.get((cost, one.right.value), -1) + 1
+        if not math.isnan(one.right.low):
+            axes.vlines(cost, one.right.low, one.right.high, color=colour, linewidth=2, alpha=0.45)
+        axes.plot(cost, one.right.value, "o", color=colour, markersize=6, zorder=3)
+        axes.annotate(
+            _short(Path(one.name).name, 34), (cost, one.right.value), xytext=(7, 5 + 11 * above), textcoords="offset points",
+            fontsize=8, color=colour,
+        )  # fmt: skip
+    front = sorted((cost, one.right.value) for one, cost in zip(offers, costs, strict=True) if one.beaten_by is None)
+    axes.step(*zip(*front, strict=True), where="post", color=_BLUE, linewidth=0.9, alpha=0.6)
+    if min(costs) > 0:
+        axes.set_xscale("log")
+        axes.margins(x=0.25)
+    else:
+        axes.set_xlim(-0.03 * (max(costs) or 1), 1.35 * (max(costs) or 1))
+    axes.set_ylim(top=min(axes.get_ylim()[1], 1.03))
+    axes.set(xlabel="cost of 1,000 completions", ylabel="rows given their class")
+    axes.set_title(
+        f"What graders cost, and how often they are right ({offers[0].spent.rows} rows)", loc="left", fontsize=11
+    )
+    axes.grid(color=_PALE, linewidth=0.7)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
     return figure
 
 

@@ -15,7 +15,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from rbrlang.grading.classes import CONTRADICTION, OPEN, classes_of, contradict
+from rbrlang.grading.classes import CONTRADICTION, OPEN, of_rows
 from rbrlang.grading.trust import agreement
 from rbrlang.grading.trust.agreement import RESAMPLES, Agreement, Macro, Metric, TooLittle, wilson
 from rbrlang.grading.trust.bootstrap import Interval
@@ -164,14 +164,21 @@ def assess(
         judged, means = _judged(
             circuit, circuit.propositions, labels, p, prompts, responses, seed, resamples, threshold_metric
         )
-    answers = np.where(np.isnan(given), np.nan, given >= THRESHOLD)
-    answers[:, count:] = given[:, count:]
+    true, guessed = of_rows(circuit, responses, truth), of_rows(circuit, responses, decided(circuit, given))
     classes = tuple(
-        _classes(circuit, response, truth, answers, np.flatnonzero(responses == number))
+        _classes(response, true, guessed, np.flatnonzero(responses == number))
         for number, response in enumerate(circuit.responses)
     )
     distinct = len(np.unique(prompts))
     return Assessment(len(truth), distinct, seed, resamples, judged, means, classes)
+
+
+def decided(circuit: Circuit, given: Numbers) -> Numbers:
+    """Truth values [rows, atoms] of P(yes) at one half; measures and values of scales and choices stay as they are."""
+    answers = np.where(np.isnan(given), np.nan, given >= THRESHOLD)
+    count = len(circuit.propositions)
+    answers[:, count:] = given[:, count:]
+    return answers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -294,12 +301,9 @@ def _within(truth: NDArray[np.bool_], p: Numbers, types: Sequence[str]) -> float
 
 
 def _classes(
-    circuit: Circuit, response: ResponseCircuit, truth: Numbers, answers: Numbers, mine: NDArray[np.int64]
+    response: ResponseCircuit, true: NDArray[np.int64], given: NDArray[np.int64], mine: NDArray[np.int64]
 ) -> ResponseClasses:
-    true, given = (
-        np.where(contradict(circuit.axioms, some[mine]), CONTRADICTION, classes_of(response, some[mine]))
-        for some in (truth, answers)
-    )
+    true, given = true[mine], given[mine]
     count = len(response.classes)
     counts = np.zeros((count, count), int)
     decided = (true >= 0) & (given >= 0)

@@ -14,7 +14,7 @@ Arrays in, plain data out. `truth` are numbers of values [n], `p` the probabilit
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +25,9 @@ from rbrlang.grading.trust.agreement import FEWEST_OF_EACH, ece, wilson
 from rbrlang.grading.trust.bootstrap import Interval, Resampling, spread
 from rbrlang.lang.variables import Domain
 from rbrlang.logic.circuit import Circuit
+from rbrlang.reward.rows import encode
 from rbrlang.reward.shares import columns
+from rbrlang.rows.kept import in_blocks
 from rbrlang.rows.read import Row
 
 Numbers = NDArray[np.floating]
@@ -225,3 +227,29 @@ def order_effect(first: Numbers, second: Numbers, places: tuple[Sequence[int], S
         np.add.at(at, np.array(of), lift / 2)
     changed = int((a.argmax(1) != b.argmax(1)).sum())
     return OrderEffect(len(a), wilson(changed, len(a)), float(np.abs(a - b).sum(1).mean() / 2), tuple(at.tolist()))
+
+
+def number(value: float | None) -> float:
+    """A number, NaN for none."""
+    return float("nan") if value is None else float(value)
+
+
+def numbers(names: Sequence[str], said: Iterable[Mapping[str, float | None]], rows: int) -> NDArray[np.float64]:
+    """What rows say of propositions [rows, propositions], NaN for nothing."""
+    table = np.empty((rows, len(names)))
+    for at, one in enumerate(said):
+        table[at] = [number(one.get(name)) for name in names]
+    return table
+
+
+def value_atoms(circuit: Circuit, rows: Sequence[Row]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What labels and answers say of all atoms behind the propositions [rows, atoms], NaN for nothing."""
+    first = len(circuit.propositions)
+    of_labels, of_answers = (
+        np.vstack([
+            encode(circuit, sure(circuit, some, by_labels=by_labels))[:, first:].astype(np.float64)
+            for _, some in in_blocks(rows)
+        ])
+        for by_labels in (True, False)
+    )  # fmt: skip
+    return of_labels, of_answers

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
     if options.output:
         data.check_output(options.output)
     found = data.read_kept(options, options.gold, policy.circuit)
-    rows = _labelled(found.rows, policy, options.gold)
+    rows = labelled_rows(found.rows, policy, options.gold)
     ids = response_ids(policy.circuit, rows).tolist()
     unknown = data.check_response_types(rows, ids, options.gold, policy.circuit.response_names)
     outcome = judge(options, policy, rows, len(found.rows) - len(rows))
@@ -182,7 +182,7 @@ def _graded(outcome: Outcome, policy: Policy) -> Iterator[dict[str, Any]]:
 _DEST = {"--cross-validate": "folds", "--train": "train"}
 
 
-def _labelled(rows: Sequence[Row], policy: Policy, path: str) -> Sequence[Row]:
+def labelled_rows(rows: Sequence[Row], policy: Policy, path: str) -> Sequence[Row]:
     """The rows with a label of a question; names what is left out. Raises `UsageError` when nothing is left."""
     from rbrlang.reward.rubrics import with_met
     from rbrlang.rows.kept import Kept
@@ -221,15 +221,15 @@ def judge(options: argparse.Namespace, policy: Policy, rows: Sequence[Row], unla
     from rbrlang.cli.commands.grading import agree_values
     from rbrlang.grading.trust import calibrate
     from rbrlang.grading.trust.assessment import assess, stacked
-    from rbrlang.grading.trust.values import sure
-    from rbrlang.reward.rows import encode, response_ids
-    from rbrlang.rows.kept import Kept, in_blocks
+    from rbrlang.grading.trust.values import numbers, value_atoms
+    from rbrlang.reward.rows import response_ids
+    from rbrlang.rows.kept import Kept
 
     circuit = policy.circuit
     names = circuit.propositions
     ids = response_ids(circuit, rows)
     _, prompts = np.unique(np.array([row.prompt_key for row in rows], np.str_), return_inverse=True)
-    labels = _numbers(names, (row.labels for row in rows), len(rows))
+    labels = numbers(names, (row.labels for row in rows), len(rows))
     said = _Said()
     training = None
     if options.folds is not None or options.train is not None:
@@ -242,16 +242,10 @@ def judge(options: argparse.Namespace, policy: Policy, rows: Sequence[Row], unla
     else:
         folds = None
         rows = said.by(options, policy, rows)
-        p = _numbers(names, (row.probs for row in rows), len(rows))
+        p = numbers(names, (row.probs for row in rows), len(rows))
     criteria, identity = said.criteria, said.identity
     values = agree_values.judge(options, policy, rows, prompts)
-    truth, given = (
-        np.vstack([
-            encode(circuit, sure(circuit, some, by_labels=by_labels))[:, len(names) :].astype(np.float64)
-            for _, some in in_blocks(rows)
-        ])
-        for by_labels in (True, False)
-    )  # fmt: skip
+    truth, given = value_atoms(circuit, rows)
     assessment = assess(
         circuit, np.hstack([labels, truth]), np.hstack([p, given]), prompts, ids,
         seed=options.seed, resamples=options.bootstrap, threshold_metric=options.threshold_metric, criteria=criteria,
@@ -331,16 +325,6 @@ class _Said:
         return tuple(max(one, key=lambda note, of=one: of[note]) if one else "" for one in found)
 
 
-def _numbers(names: Sequence[str], said: Iterable[Mapping[str, float | None]], rows: int) -> NDArray[np.float64]:
-    """What rows say of propositions [rows, propositions], NaN for nothing."""
-    import numpy as np
-
-    table = np.empty((rows, len(names)))
-    for at, one in enumerate(said):
-        table[at] = [_number(one.get(name)) for name in names]
-    return table
-
-
 def _criteria(policy: Policy, rows: Sequence[Row], graded: Sequence[Row]) -> CriteriaJudged | None:
     """The criteria of rows that a person has judged, with what the grader says of them."""
     import numpy as np
@@ -348,6 +332,7 @@ def _criteria(policy: Policy, rows: Sequence[Row], graded: Sequence[Row]) -> Cri
     from rbrlang.cli import graders
     from rbrlang.grading.criteria import criteria
     from rbrlang.grading.trust.assessment import CriteriaJudged
+    from rbrlang.grading.trust.values import number
     from rbrlang.reward.rows import response_ids
 
     circuit = policy.circuit
@@ -358,14 +343,10 @@ def _criteria(policy: Policy, rows: Sequence[Row], graded: Sequence[Row]) -> Cri
     labels = np.full((len(told), len(circuit.rubrics)), np.nan)
     p = labels.copy()
     for at, place in enumerate(told):
-        labels[at, place.rubric] = _number(place.criterion.met)
+        labels[at, place.rubric] = number(place.criterion.met)
         given = graded[place.row].rubrics.get(circuit.rubrics[place.rubric].name)
-        p[at, place.rubric] = _number(None if given is None else given[place.at])
+        p[at, place.rubric] = number(None if given is None else given[place.at])
     return CriteriaJudged(np.array([place.row for place in told], np.int64), labels, p)
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else float(value)
 
 
 def _cross_validated(

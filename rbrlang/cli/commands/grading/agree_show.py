@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 WEAK_BALANCED, WEAK_AUC = 0.75, 0.8
 """A proposition below either is marked, and named among what to do next."""
 _MISCALIBRATED = 0.05
-_LEARNED = "head learned"
+LEARNED = "head learned"
 _LEGEND = """\
 AUC         how often a true yes gets a higher P than a true no, with its 95 % interval
 type        the same among rows of one response type, where the topic cannot help
@@ -89,7 +89,7 @@ def _head(outcome: Outcome) -> None:
     kinds = Counter(_standing(note) for note in outcome.notes if note)
     for kind, count in kinds.most_common(4):
         wrapped(f"{count} propositions: {kind}", after="  ")
-    if any(kind.startswith(_LEARNED) for kind in kinds):
+    if any(kind.startswith(LEARNED) for kind in kinds):
         wrapped(
             "where these rows are among those that the heads were learned from, the numbers flatter: judge the way "
             "of learning with --cross-validate 5"
@@ -105,8 +105,8 @@ def _head(outcome: Outcome) -> None:
 def _standing(note: str) -> str:
     """The kind of evidence that a note speaks of, without its numbers."""
     source = re.search(r"\(([^)]*)\)", note)
-    if note.startswith(_LEARNED) and source:
-        return f"{_LEARNED} from labels ({source[1]})"
+    if note.startswith(LEARNED) and source:
+        return f"{LEARNED} from labels ({source[1]})"
     return note.split(":")[0]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.python import allow_python, python_argument
 from rbrlang.diagnostics import suggest
 from rbrlang.policy import Policy
 
@@ -23,8 +24,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--show-prompt", nargs=2, metavar=("PROP", "ROW"),
         help="print exactly what would be sent for a proposition, scale or choice and the row with this id, and nothing else",
     )  # fmt: skip
-    shared.layout_argument(parser)
     _simulation_arguments(parser)
+    _bill_arguments(parser)
     shared.policy_arguments(parser)
     shared.format_argument(parser)
     shared.row_arguments(parser)
@@ -49,11 +50,29 @@ def _simulation_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _bill_arguments(parser: argparse.ArgumentParser) -> None:
+    """`--grader` and what belongs to it; the work is in `plan_bill`."""
+    shared.grader_arguments(parser, default=None, several=True)
+    group = parser.add_argument_group("comparing graders")
+    group.add_argument("--sample", type=shared.count, metavar="N", help="ask about that many rows, drawn by prompt")
+    group.add_argument("--plot", metavar="OUT", help="draw accuracy against cost: .png, .svg, .pdf")
+    shared.seed_argument(parser, "the sample and resamples")
+    python_argument(parser)
+
+
 def run(options: argparse.Namespace) -> int:
-    """Plan, or show one prompt."""
+    """Plan, show one prompt, or compare graders."""
     policy = shared.policy(options, options.file)
     if policy is None:
         return 1
+    if options.graders:
+        from rbrlang.cli.commands.grading import plan_bill
+
+        allow_python(options, policy.circuit)
+        plan_bill.check(options)
+        return plan_bill.run(options, policy)
+    if options.plot or options.sample:
+        raise UsageError("`--plot` and `--sample` are for comparing graders; name them with `--grader`, once for each")
     if options.show_prompt and not options.data:
         raise UsageError("`--show-prompt` needs `--data` with the row")
     if options.simulate and not options.data:
