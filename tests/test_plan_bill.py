@@ -160,7 +160,7 @@ def test_a_sample_is_whole_prompts_and_the_same_for_one_seed(place: Path, capsys
     said = []
     for _ in range(2):
         assert main(command) == 0
-        said.append(capsys.readouterr().out.split("right")[0])
+        said.append(capsys.readouterr().out.split("\n")[0])
     assert said[0] == said[1]
     assert "1 grader on 8 labelled rows of 24, drawn by prompt, 4 prompts, seed 3" in said[0]
 
