@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from rbrlang.reward.numpy import NumpyReward
     from rbrlang.rows.read import Row
 
-OF_A_GRADING = frozenset(
-    {"probs", "rubric_probs", "grader", "calibration", "asked", "invalid", "answers", "reward_bounds"}
-)
+OF_A_GRADING = frozenset({
+    "probs", "rubric_probs", "grader", "calibration", "asked", "invalid", "answers", "reward_bounds", "corrected_reward",
+    "corrected_variance",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ RESERVED = frozenset({
     "id", "prompt", "completion", "messages", "chosen", "rejected", "response_type", "category", "class", "labels", "probs",
     "base_reward", "pair", "preferred", "rank", "score", "margin", "conversations", "conversation", "propositions",
     "completion_type", "rm_score", "features",
-    "prompt_completion", "grader", "calibration", "asked", "invalid", "answers", "reward_bounds",
+    "prompt_completion", "grader", "calibration", "asked", "invalid", "answers", "reward_bounds", "corrected_reward", "corrected_variance",
     "rubric_probs", "reward", "rule_reward", "class_probs", "valid", "reason", "intended_class", "run", "step", "fingerprint", "likely_class",
 })  # fmt: skip
 """Columns that mean something of their own: what is judged, what is known of it, what graders, scores and stores write."""

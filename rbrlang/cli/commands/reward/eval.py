@@ -105,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
     names = data.class_names(options.class_names)
     reward = NumpyReward.from_artefact(artefact)
     meaning = _meaning(options, artefact.circuit)
-    agreement = None if options.agreement is None else _agreement(options.agreement, artefact.circuit)
+    agreement = None if options.agreement is None else measured("--agreement", options.agreement, artefact.circuit)
     found = data.read_joined(options, options.rows, options.more, artefact.circuit)
     rows = graders.graded(options, artefact, found.rows)
     data.tell_rubrics(artefact.circuit, rows)
@@ -255,7 +255,8 @@ def refitted(
         raise UsageError(f"`--refit`: {error}") from error
 
 
-def _agreement(path: str, circuit: Circuit) -> _Rates:
+def measured(option: str, path: str, circuit: Circuit) -> _Rates:
+    """The error rates in what `rbrc agree --format json` printed. Raises `UsageError`, OSError."""
     from rbrlang.learning.judging.rates import AgreementFileError, rates_from_agreement, value_rates_from_agreement
 
     try:
@@ -263,7 +264,7 @@ def _agreement(path: str, circuit: Circuit) -> _Rates:
         return rates_from_agreement(circuit, plain), value_rates_from_agreement(circuit, plain)
     except (AgreementFileError, JsonError) as error:
         what = f"it is {error}" if isinstance(error, NotJsonError) else str(error)
-        raise UsageError(f"`--agreement {path}`: {what}") from error
+        raise UsageError(f"`{option} {path}`: {what}") from error
 
 
 def _rates_of_rows(options: argparse.Namespace, circuit: Circuit, rows: Sequence[Row]) -> _Rates:

@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rbrlang.cli import options as shared
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from rbrlang.rows.pieces import Piece
     from rbrlang.rows.plain import Plain
     from rbrlang.rows.read import Block, Row
+    from rbrlang.scoring.correct import Correction
     from rbrlang.scoring.rewarding import Rewarded
 
 
@@ -40,6 +42,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", metavar="OUT", required=True, help="where to write the rows, `-` for standard output"
     )
     parser.add_argument("--bounds", action="store_true", help="add `reward_bounds` over what is unknown")
+    parser.add_argument(
+        "--correct", metavar="FILE",
+        help="add `corrected_reward`, whose mean is that of a grader without the mistakes that `rbrc agree --format json` "
+        "measured, and `corrected_variance`, what that costs",
+    )  # fmt: skip
     shared.lazy_argument(parser)
     shared.seed_argument(parser, shared.OF_A_GRADER)
     shared.grader_arguments(parser)
@@ -69,6 +76,8 @@ def run(options: argparse.Namespace) -> int:
     tally.told.tell(options.cache)
     for line in () if tally.noted is None else tally.noted.lines():
         warn(line)
+    for line in tally.corrected.lines() if options.correct else ():
+        warn(line)
     if tally.invalid:
         what = "row has" if tally.invalid == 1 else "rows have"
         warn(f"{tally.invalid} {what} no reward; the first, {tally.first}")
@@ -88,6 +97,7 @@ class Scored:
     hidden: int = 0
     answered: bool = False
     noted: Noted | None = None
+    corrected: Means = field(default_factory=lambda: Means())
 
     def add(self, more: Scored) -> None:
         """Those of later rows."""
@@ -97,10 +107,43 @@ class Scored:
         self.invalid += more.invalid
         self.hidden += more.hidden
         self.answered = self.answered or more.answered
+        self.corrected.add(more.corrected)
         if self.noted is None:
             self.noted = more.noted
         elif more.noted is not None:
             self.noted.add(more.noted)
+
+
+@dataclass(slots=True)
+class Means:
+    """Sums over the rows that have both rewards, plain and corrected."""
+
+    rows: int = 0
+    plain: float = 0.0
+    squares: float = 0.0
+    corrected: float = 0.0
+    variance: float = 0.0
+
+    def add(self, more: Means) -> None:
+        """Those of later rows."""
+        self.rows += more.rows
+        self.plain += more.plain
+        self.squares += more.squares
+        self.corrected += more.corrected
+        self.variance += more.variance
+
+    def lines(self) -> list[str]:
+        """What is said of them."""
+        if not self.rows:
+            return ["no row has a corrected reward: each needs an answer to all that its response type reads"]
+        plain, corrected = self.plain / self.rows, self.corrected / self.rows
+        apart = math.sqrt(max(self.squares / self.rows - plain * plain, 0.0))
+        by_mistakes = math.sqrt(max(self.variance / self.rows, 0.0))
+        noise = f"a corrected reward is off by about {by_mistakes:.3g} (standard deviation, from these mistakes)"
+        return [
+            f"corrected {self.rows} rows: mean reward {plain:.4g} as graded, {corrected:.4g} without the grader's mistakes",
+            f"{noise}; the rewards as graded lie {apart:.3g} apart",
+        ]
 
 
 class Score:
@@ -113,10 +156,11 @@ class Score:
         self.names = names
         self._options, self._artefact, self._schema = options, artefact, schema
         self._bounded = options.bounds or options.lazy is not None
+        self._correction: Correction | None = None
         # Probabilities that are taken as they stand need no row, but criteria do, and what compares with a column.
         self._as_they_stand = (
             options.grader == "rows" and options.calibration is None and options.lazy is None
-            and artefact.calibration is None and not artefact.circuit.rubrics
+            and artefact.calibration is None and not artefact.circuit.rubrics and options.correct is None
             and not any(atom.columns for atom in artefact.circuit.atoms[artefact.circuit.measures])
         )  # fmt: skip
 
@@ -129,7 +173,8 @@ class Score:
         from rbrlang.engines.jobs import digest
 
         artefact = self._artefact
-        return digest(artefact.sources, artefact.params, artefact.weights.tobytes(), artefact.calibration)
+        rates = None if self._options.correct is None else Path(self._options.correct).read_bytes()
+        return digest(artefact.sources, artefact.params, artefact.weights.tobytes(), artefact.calibration, rates)
 
     def open(self, first: Piece | None = None) -> None:
         """Make the reward and the grader. Raises `UsageError`."""
@@ -146,6 +191,7 @@ class Score:
         lazily = None if options.lazy is None else Lazily(reward, options.lazy)
         self._grading = Grading(options, self._artefact, lazily=lazily)
         self._rewarding = Rewarding(reward, bounds=self._bounded, settled=options.lazy or 0.0)
+        self._correction = _correction(options, self._artefact)
         self._kind: Kind = output_format(options.output).kind
         if first is not None:
             self._grading.prepare([row for block in blocks(first, self.names) for row in block.rows])
@@ -178,9 +224,13 @@ class Score:
         rubrics = self._artefact.circuit.rubrics
         found = self._rewarding(atoms, ids, base, spans(self._artefact.circuit, rows) if rubrics else None)
         reasons = self._reasons(found, atoms, base, dict(enumerate(rows)))
+        corrected = None if self._correction is None else self._correction(atoms, ids, base)
         out: list[dict[str, Any]] = []
         for at, columns in enumerate(self._columns(found, reasons)):
             row = rows[at]
+            if corrected is not None:
+                columns["corrected_reward"] = _number(float(corrected.total[at]))
+                columns["corrected_variance"] = _number(float(corrected.variance[at]))
             if row.klass is not None:
                 columns["intended_class"] = row.klass
             if self._schema is not None:
@@ -188,6 +238,13 @@ class Score:
             out.append(graded.row(at, **columns))
         tally = self._tally(found, reasons, {at: rows[at] for at in reasons})
         tally.told, tally.answered = Told.of(graded), any(row.probs for row in rows)
+        if corrected is not None:
+            both = np.isfinite(corrected.total) & np.isfinite(found.total)
+            plain = found.total[both].astype(np.float64)
+            tally.corrected = Means(
+                int(both.sum()), float(plain.sum()), float((plain * plain).sum()), float(corrected.total[both].sum()),
+                float(corrected.variance[both].sum()),
+            )  # fmt: skip
         tally.noted = noted(self._artefact.circuit, ids.tolist(), rows) if rubrics else None
         made = encoded(self._kind, out, exact=block.exact) if self._schema is None else fitting(self._schema, out)
         return Done(made, len(out), block.bad, tally)
@@ -268,6 +325,32 @@ class Score:
         from rbrlang.cli.commands.reward.score_tables import batch
 
         return batch(self._artefact.circuit, self._schema, block, found, reasons)
+
+
+def _correction(options: argparse.Namespace, artefact: Artefact) -> Correction | None:
+    """What `--correct` says. Raises `UsageError`, OSError."""
+    if options.correct is None:
+        return None
+    from rbrlang.cli.commands.reward.eval import measured
+    from rbrlang.cli.errors import UsageError
+    from rbrlang.scoring.correct import Correction, CorrectionError
+
+    if options.grader == "labels" or options.lazy is not None:
+        what = "labels have no such mistakes" if options.grader == "labels" else "`--lazy` leaves answers out"
+        raise UsageError(f"`--correct` takes a grader's mistakes out of its answers, and {what}")
+    try:
+        found = Correction(
+            artefact.circuit, artefact.weights, measured("--correct", options.correct, artefact.circuit)[0]
+        )
+    except CorrectionError as error:
+        raise UsageError(f"`--correct {options.correct}`: {error}") from error
+    if found.declared:
+        names = ", ".join(f"`{name}`" for name in found.declared[:5]) + (" …" if len(found.declared) > 5 else "")
+        warn(
+            f"no rates were measured of {len(found.declared)} propositions ({names}): `@noise` of the policy stands in, "
+            "0 without it"
+        )
+    return found
 
 
 def _number(value: float) -> float | None:

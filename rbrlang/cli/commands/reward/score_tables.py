@@ -30,7 +30,12 @@ def schema(options: argparse.Namespace, circuit: Circuit, names: Names) -> Any:
     form = named_format(options.output)
     if form is None or form.kind not in ("parquet", "arrow") or names.mapped or options.rows == "-":
         return None
-    if options.grader != "rows" or options.calibration is not None or options.lazy is not None:
+    if (
+        options.grader != "rows"
+        or options.calibration is not None
+        or options.lazy is not None
+        or options.correct is not None
+    ):
         return None
     given = schema_of(options.rows)
     if (
