@@ -90,6 +90,11 @@ class _Parser(argparse.ArgumentParser):
         super().error(shown(message))
 
 
+def parser_of(command: str) -> argparse.ArgumentParser:
+    """The parser of one command, `rbrc` in front of it."""
+    return _parser(command, only=True)
+
+
 def _parser(command: str | None, only: bool) -> argparse.ArgumentParser:
     """The parser of the command line; `only` leaves out the other commands, whose parsers take time to make."""
     shape = partial(argparse.HelpFormatter, width=_columns() - 2)

@@ -1,0 +1,70 @@
+"""The documentation as a site: it builds without a warning, has every public name, and works from a disk without a network."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import browser
+
+import rbrlang
+
+ROOT = Path(__file__).resolve().parents[1]
+__all__ = ["browser"]  # the fixture
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site as it is built, from a copy: the checkout stays as it is."""
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copytree(ROOT / "docs", folder / "docs")
+    shutil.copyfile(ROOT / "mkdocs.yml", folder / "mkdocs.yml")
+    built = subprocess.run(
+        [sys.executable, "-m", "zensical", "build", "--strict"], cwd=folder, capture_output=True, text=True, timeout=300
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    assert "No issues found" in built.stdout + built.stderr
+    return folder / "site"
+
+
+def test_every_page_and_public_name_is_there(site: Path) -> None:
+    pages = {path.relative_to(ROOT / "docs").with_suffix(".html") for path in (ROOT / "docs").rglob("*.md")}
+    assert pages <= {path.relative_to(site) for path in site.rglob("*.html")}
+    reference = (site / "api.html").read_text(encoding="utf-8")
+    anchors = set(re.findall(r'<h\d id="([\w.]+)"', reference))
+    for name in rbrlang.__all__:
+        thing: Any = getattr(rbrlang, name)
+        home = getattr(thing, "__module__", thing.__name__)
+        assert f"{home}.{name}" in anchors or home in anchors, name
+
+
+def test_it_works_from_a_disk_and_asks_for_nothing(site: Path, browser: Any) -> None:
+    for scheme, width in (("light", 1280), ("dark", 390)):
+        context = browser.new_context(
+            offline=True, color_scheme=scheme, viewport={"width": width, "height": 844}, reduced_motion="reduce"
+        )
+        page, said, asked = context.new_page(), [], []
+        page.on("console", lambda message, said=said: said.append((message.type, message.text)))
+        page.on("pageerror", lambda error, said=said: said.append(("error", str(error))))
+        page.on("request", lambda request, asked=asked: asked.append(request.url))
+        page.goto((site / "index.html").as_uri())
+        assert page.evaluate("document.body.dataset.mdColorScheme") == {"light": "default", "dark": "slate"}[scheme]
+        # Found by keyboard alone, and followed.
+        page.keyboard.press("/")
+        page.keyboard.type("partition")
+        page.get_by_text(re.compile(r"\d+ results?")).first.wait_for()
+        page.keyboard.press("Enter")
+        page.wait_for_url(lambda url: not url.endswith("index.html"))
+        for name in ("index", "language", "commands", "api", "codes/RBR3001"):
+            page.goto((site / f"{name}.html").as_uri())
+            wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            assert wide <= 0, (name, width)
+        assert [line for kind, line in said if kind in ("error", "warning")] == []
+        assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+        context.close()
