@@ -7,11 +7,7 @@ form; what is accepted is scored, also while the server shuts down.
 
 from __future__ import annotations
 
-import asyncio
-import hmac
-import json
 import logging
-import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -22,11 +18,10 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 import rbrlang
-from rbrlang.jsontext import JsonError, NotJsonError, parse
 from rbrlang.logic.circuit import Circuit
 from rbrlang.scoring.batching import Batcher, BusyError, Score
 from rbrlang.scoring.columns import Rollout
@@ -34,10 +29,19 @@ from rbrlang.scoring.score import Scores
 from rbrlang.serve import forms
 from rbrlang.serve.forms import FormError, Reading
 from rbrlang.serve.meters import Meters
+from rbrlang.serve.requests import (
+    Json,
+    RefusedError,
+    body_of,
+    check_host,
+    check_token,
+    no_route,
+    parsed,
+    refusal,
+)
 
 _log = logging.getLogger("rbrlang")
 
-_PORT = re.compile(r":\d*\Z")
 _INLINE = 1 << 16  # bodies up to here are parsed on the event loop: a thread would cost more than it saves
 
 
@@ -69,21 +73,6 @@ class Service:
     reading: Reading = field(default_factory=Reading)
     limits: Limits = field(default_factory=Limits)
     hosts: frozenset[str] | None = None
-
-
-class _Json(JSONResponse):
-    """JSON in ASCII, since a text that was sent may hold what UTF-8 cannot; never NaN."""
-
-    def render(self, content: Any) -> bytes:
-        return json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii")
-
-
-class RefusedError(Exception):
-    """A request that is not served, with the status and the error's type, message and place."""
-
-    def __init__(self, status: int, kind: str, message: str, where: str = "") -> None:
-        super().__init__(message)
-        self.status, self.kind, self.message, self.where = status, kind, message, where
 
 
 Read = Callable[[object], list[Rollout]]
@@ -119,7 +108,7 @@ def application(service: Service) -> Starlette:
                 for path, (read, say) in posts.items()
             ),
         ],
-        exception_handlers={HTTPException: _no_route},
+        exception_handlers={HTTPException: no_route},
         lifespan=server.lifespan,
     )
 
@@ -136,7 +125,6 @@ class _Server:
             lambda: 0 if self._batcher is None else self._batcher.waiting,
             lambda: 0 if self._batcher is None else self._batcher.grading,
         )
-        self._token = None if service.token is None else service.token.encode()
 
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncGenerator[None]:
@@ -158,17 +146,17 @@ class _Server:
         async def handle(request: Request) -> Response:
             began = time.monotonic()
             try:
-                self._check_host(request)
+                check_host(request, self._service.hosts)
                 if not open_to_all:
-                    self._check_token(request)
+                    check_token(request, self._service.token)
                 response = await handler(request)
             except RefusedError as refused:
-                response = _refusal(refused)
+                response = refusal(refused)
             except ClientDisconnect:
-                response = _refusal(RefusedError(400, "disconnected", "the body ended early"))
+                response = refusal(RefusedError(400, "disconnected", "the body ended early"))
             except Exception:
                 _log.exception("no answer to a request of %s", route)
-                response = _refusal(
+                response = refusal(
                     RefusedError(500, "internal", "the completions could not be scored; the server's log says why")
                 )
             self._meters.answered(route, response.status_code, time.monotonic() - began)
@@ -180,7 +168,7 @@ class _Server:
         """The handler of a form."""
 
         async def handle(request: Request) -> Response:
-            data = await self._body(request)
+            data = await body_of(request, self._service.limits.body, self._service.limits.seconds)
             if len(data) <= _INLINE:
                 body, rollouts = _parsed(data, read)
             else:
@@ -192,8 +180,8 @@ class _Server:
                 )  # fmt: skip
             scores = await self._scores(rollouts)
             if len(rollouts) <= 16:
-                return _Json(say(body, rollouts, scores))
-            return await run_in_threadpool(lambda: _Json(say(body, rollouts, scores)))
+                return Json(say(body, rollouts, scores))
+            return await run_in_threadpool(lambda: Json(say(body, rollouts, scores)))
 
         return handle
 
@@ -205,56 +193,9 @@ class _Server:
         except BusyError:
             raise RefusedError(503, "busy", "too many completions wait; ask again later") from None
 
-    async def _body(self, request: Request) -> bytes:
-        limits = self._service.limits
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json":
-            # Also what keeps pages in a browser from asking a server without a token.
-            raise RefusedError(
-                415, "not_json", f"the content type is `{kind or 'missing'}`; send `application/json`", "content-type"
-            )
-        if request.headers.get("content-encoding", "identity") != "identity":
-            raise RefusedError(415, "encoded", "the body is compressed; send it as it is", "content-encoding")
-        too_large = RefusedError(413, "too_large", f"the body is larger than {limits.body} bytes")
-        declared = request.headers.get("content-length", "")
-        if declared.isascii() and declared.isdigit() and int(declared) > limits.body:
-            raise too_large
-        data = bytearray()
-        try:
-            async with asyncio.timeout(limits.seconds):
-                async for chunk in request.stream():
-                    data += chunk
-                    if len(data) > limits.body:
-                        raise too_large
-        except TimeoutError:
-            raise RefusedError(408, "slow", f"the body took longer than {limits.seconds:g} s") from None
-        return bytes(data)
-
-    def _check_host(self, request: Request) -> None:
-        """Turn away what a page in a browser asks under a name of its own that leads to this machine (DNS rebinding)."""
-        hosts = self._service.hosts
-        if hosts is None:
-            return
-        given = request.headers.get("host", "").strip().lower()
-        if given not in hosts and _PORT.sub("", given) not in hosts:
-            raise RefusedError(
-                421, "wrong_host", f"this server does not answer for `{given[:100]}`; start it with `--allow-host NAME`",
-                "host",
-            )  # fmt: skip
-
-    def _check_token(self, request: Request) -> None:
-        if self._token is None:
-            return
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        right = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), self._token)
-        if scheme.lower() != "bearer" or not right:
-            raise RefusedError(
-                401, "unauthorised", "send `Authorization: Bearer` and the server's token", "authorization"
-            )
-
     async def health(self, _: Request) -> Response:
         """Whether the process answers; says nothing of the grader, whose failures are reasons of completions."""
-        return _Json({"status": "ok"})
+        return Json({"status": "ok"})
 
     async def metrics(self, _: Request) -> Response:
         """Prometheus's text format."""
@@ -263,7 +204,7 @@ class _Server:
     async def about(self, _: Request) -> Response:
         """What is served."""
         service = self._service
-        return _Json(
+        return Json(
             {
                 "rbrlang": rbrlang.__version__,
                 "fingerprint": service.circuit.fingerprint,
@@ -280,33 +221,8 @@ class _Server:
 
 
 def _parsed(data: bytes, read: Read) -> tuple[object, list[Rollout]]:
-    try:
-        body: object = parse(data.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise RefusedError(400, "not_utf8", f"the body is not UTF-8 (byte {error.start})") from None
-    except JsonError as error:
-        what = f"the body is {error}" if isinstance(error, NotJsonError) else f"the body cannot be used: {error}"
-        raise RefusedError(400, "not_json", what) from None
+    body = parsed(data)
     try:
         return body, read(body)
     except FormError as error:
         raise RefusedError(422, "malformed", str(error), error.where) from None
-
-
-def _refusal(refused: RefusedError) -> Response:
-    headers = {"Retry-After": "1"} if refused.status == 503 else {}
-    if refused.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    if refused.status in (408, 413):
-        headers["Connection"] = "close"  # the rest of the body is not wanted
-    error = {"type": refused.kind, "message": refused.message, "where": refused.where or None}
-    return _Json({"error": error}, refused.status, headers)
-
-
-async def _no_route(_: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    message = {404: "there is no such route", 405: "the route does not take this method"}.get(status, "refused")
-    response = _refusal(RefusedError(status, "no_route", message))
-    if isinstance(error, HTTPException):
-        response.headers.update(error.headers or {})  # `Allow`
-    return response

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import json
-import logging
 import os
-import signal
-import socket
 import sys
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.listening import hosts, is_loopback, listen, missing, port, serve, url
 from rbrlang.cli.python import allow_python, python_argument
 from rbrlang.cli.terminal import warn
 
@@ -50,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     python_argument(parser)
     where = parser.add_argument_group("where")
     where.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
-    where.add_argument("--port", type=_port, default=8642, help="0 takes a free one (default: 8642)")
+    where.add_argument("--port", type=port, default=8642, help="0 takes a free one (default: 8642)")
     where.add_argument(
         "--token-file", metavar="FILE", type=Path,
         help="requests have to bear the token in this file (default: RBRC_TOKEN, if set); "
@@ -102,37 +97,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Serve until told to end; 0 after everything accepted was answered."""
     try:
-        import uvicorn
-
         from rbrlang.serve.app import application
     except ModuleNotFoundError as error:
-        raise UsageError(f"`{error.name}` is missing; install the extra: pip install 'rbrlang[serve]'") from error
+        raise missing(error) from error
     token = _token(options)
-    if token is None and not _is_loopback(options.host):
+    if token is None and not is_loopback(options.host):
         raise UsageError(
             f"`{options.host}` can be reached from elsewhere; give a token with `--token-file` or RBRC_TOKEN, "
             "or listen on 127.0.0.1"
         )
     service = _service(options, token)
-    listening = _listen(options.host, options.port)
-    service = replace(service, hosts=_hosts(options, listening.getsockname()[1]))
-    config = uvicorn.Config(
-        application(service), log_config=None, access_log=False, server_header=False, ws="none", http="httptools",
-        timeout_keep_alive=75, timeout_graceful_shutdown=options.grace, lifespan="on",
-    )  # fmt: skip
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    # uvicorn raises the signal that ended it once more when it is done: by then there is nothing left to end.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _ignore)
-    _tell(options, service, listening)
-    with listening:
-        uvicorn.Server(config).run(sockets=[listening])
+    listening = listen(options.host, options.port)
+    service = replace(service, hosts=hosts(options.host, listening.getsockname()[1], options.hosts))
+    serve(application(service), listening, options.grace, lambda: _tell(options, service, url(listening)))
     warn("ended")
     return 0
-
-
-def _ignore(_: int, __: FrameType | None) -> None:
-    """Do nothing, but unlike `SIG_IGN` let a handler be set over it."""
 
 
 def _service(options: argparse.Namespace, token: str | None) -> Service:
@@ -184,50 +163,15 @@ def _token(options: argparse.Namespace) -> str | None:
     return found
 
 
-def _hosts(options: argparse.Namespace, port: int) -> frozenset[str] | None:
-    """What a request may call this server; None for anything, where a token guards it and no name was given."""
-    if not _is_loopback(options.host) and not options.hosts:
-        return None
-    address = f"[{options.host}]" if ":" in options.host else options.host
-    own = {"127.0.0.1", "localhost", "[::1]", address.lower()}
-    return frozenset({f"{name}:{port}" for name in own} | {name.lower() for name in options.hosts})
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A socket that listens; connections wait in it until the server runs. Raises `UsageError`."""
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        with ExitStack() as on_failure:
-            found = on_failure.enter_context(socket.socket(family))
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            found.bind((host, port))
-            found.listen(1024)
-            on_failure.pop_all()
-            return found
-    except OSError as error:
-        raise UsageError(f"cannot listen on `{host}`, port {port}: {(error.strerror or str(error)).lower()}") from error
-
-
-def _tell(options: argparse.Namespace, service: Service, listening: socket.socket) -> None:
-    host, port = listening.getsockname()[:2]
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+def _tell(options: argparse.Namespace, service: Service, address: str) -> None:
     circuit = service.circuit
     if options.format == "json":
-        told = {"url": url, "fingerprint": circuit.fingerprint, "grader": service.grader, "pid": os.getpid()}
+        told = {"url": address, "fingerprint": circuit.fingerprint, "grader": service.grader, "pid": os.getpid()}
         sys.stdout.write(json.dumps(told) + "\n")
     else:
         guard = "with the token" if service.token else "without a token, from this machine only"
         sys.stdout.write(
-            f"{options.artefact} (fingerprint {circuit.fingerprint[:12]}) at {url}, {guard}\n"
+            f"{options.artefact} (fingerprint {circuit.fingerprint[:12]}) at {address}, {guard}\n"
             f"  response types  {', '.join(circuit.response_names)}\n"
             f"  grader          {service.grader}\n"
             f"  POST            /score  /openrlhf  /verify (NeMo-Gym)\n"
@@ -235,9 +179,3 @@ def _tell(options: argparse.Namespace, service: Service, listening: socket.socke
             "Ctrl-C ends it after what was accepted\n"
         )
     sys.stdout.flush()
-
-
-def _port(text: str) -> int:
-    if text.isascii() and text.isdigit() and int(text) < 65536:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"`{text}` is no port, a number from 0 to 65535")
