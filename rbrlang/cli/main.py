@@ -35,6 +35,7 @@ COMMANDS = {
     "grader": "write a grader file, or see whether what one names can be a grader",
     "plan": "which propositions have to be asked, in which layout, and what that saves",
     "grade": "let a grader fill in P(yes)",
+    "label": "a desk where people label completions, blind to graders and each other",
     "agree": "judge a grader by human labels; train heads, calibrate",
     "probe": "try to sway a grader with payloads and degenerate texts",
     "synth": "ranked synthetic completions: from the rules alone, from templates, or from a model",
@@ -59,7 +60,7 @@ COMMANDS = {
 # The room of `rbrlang.cli.commands` that each command's module is in.
 _ROOMS = {
     "language": ("check", "fmt", "diff", "test", "explain", "graph", "import"),
-    "grading": ("grader", "plan", "grade", "agree", "probe", "synth"),
+    "grading": ("grader", "plan", "grade", "label", "agree", "probe", "synth"),
     "reward": ("fit", "compile", "inspect", "export", "verify", "score", "eval", "report", "serve", "watch"),
     "tools": ("new", "lsp", "repl", "completion", "bench", "demo"),
 }

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from rbrlang.grading.judge import Judge
 from rbrlang.grading.questions.layout import wanted
 from rbrlang.grading.results import Abstained, Answer, Distribution, GradeItem, Value
+from rbrlang.logic.circuit import Circuit
 from rbrlang.reward.measure import measure_atoms
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.rubrics import size
@@ -156,11 +157,11 @@ class _State:
         ids = self.ids[np.array(items)]
         cost = np.maximum(np.array([self._cost(p) for p in asked.tolist()], np.float32), 1e-6)
         expected = np.zeros(len(tries), np.float32)
-        outcomes = {p: self._outcomes(p) for p in set(asked.tolist())}
-        for number in range(max(map(len, outcomes.values()))):
-            some = np.flatnonzero(np.isin(asked, [p for p, every in outcomes.items() if number < len(every)]))
+        answers = {p: outcomes(self.reward.circuit, p) for p in set(asked.tolist())}
+        for number in range(max(map(len, answers.values()))):
+            some = np.flatnonzero(np.isin(asked, [p for p, every in answers.items() if number < len(every)]))
             filled, chance = probs[at[some]], np.zeros(len(some), np.float32)
-            for p, every in outcomes.items():
+            for p, every in answers.items():
                 if number < len(every):
                     mine = np.flatnonzero(asked[some] == p)
                     chance[mine], answer = every[number]
@@ -182,21 +183,19 @@ class _State:
         at = question - circuit.first_variable
         return circuit.atoms[question].cost if at < 0 else circuit.variables[at].cost
 
-    def _outcomes(self, question: int) -> list[tuple[float, dict[int, float]]]:
-        """What may be answered, as the chance of it and what it makes of atoms."""
-        circuit = self.reward.circuit
-        at = question - circuit.first_variable
-        if at < 0:
-            prior = circuit.atoms[question].prior
-            return [(prior, {question: 1.0}), (1.0 - prior, {question: 0.0})]
-        taken = {
-            atom: info.share for atom, info in enumerate(circuit.atoms) if info.share and info.share.variable == at
-        }
-        sure = np.eye(len(circuit.variables[at].prior)).tolist()
-        return [
-            (chance, {atom: share.of(one) for atom, share in taken.items()})
-            for chance, one in zip(circuit.variables[at].prior, sure, strict=True)
-        ]
+
+def outcomes(circuit: Circuit, question: int) -> list[tuple[float, dict[int, float]]]:
+    """What may be answered to a proposition or a variable, as the chance of it and what it makes of atoms."""
+    at = question - circuit.first_variable
+    if at < 0:
+        prior = circuit.atoms[question].prior
+        return [(prior, {question: 1.0}), (1.0 - prior, {question: 0.0})]
+    taken = {atom: info.share for atom, info in enumerate(circuit.atoms) if info.share and info.share.variable == at}
+    sure = np.eye(len(circuit.variables[at].prior)).tolist()
+    return [
+        (chance, {atom: share.of(one) for atom, share in taken.items()})
+        for chance, one in zip(circuit.variables[at].prior, sure, strict=True)
+    ]
 
 
 def _bounds(reward: NumpyReward, probs: Floats, ids: NDArray[np.int32]) -> tuple[Floats, Floats]:

@@ -1,0 +1,1 @@
+"""The labelling desk: people say of completions what a grader will be judged by."""
