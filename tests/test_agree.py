@@ -21,7 +21,7 @@ from scipy.stats import binomtest
 from rbrlang.cli.commands.grading import agree
 from rbrlang.cli.main import main
 from rbrlang.grading.classes import CONTRADICTION, OPEN, classes_of
-from rbrlang.grading.trust.agreement import Agreement
+from rbrlang.grading.trust.agreement import Agreement, Macro, assess_all
 from rbrlang.grading.trust.assessment import assess, disagreements
 from rbrlang.policy import loads
 
@@ -515,3 +515,22 @@ def test_cross_validation_on_the_release(
     assert found["macro"]["auc"] > 0.88
     assert found["macro"]["balanced_accuracy"] > 0.82
     assert found["classes"]["accuracy"] > 0.80
+
+
+def test_a_mean_over_a_proposition_on_too_few_prompts_has_no_interval() -> None:
+    random = np.random.default_rng(0)
+    labels = (random.random((40, 2)) < 0.5).astype(float)
+    p, prompts = random.random((40, 2)), np.arange(40) // 2
+    alike = assess_all(labels, p, prompts, 0, resamples=20)[1]
+    labels[16:, 1] = np.nan
+    results, means = assess_all(labels, p, prompts, 0, resamples=20)
+    assert isinstance(alike, Macro)
+    assert isinstance(means, Macro)
+    assert isinstance(results[0], Agreement)
+    assert isinstance(results[1], Agreement)
+    assert [math.isnan(one.low) for one in (alike.auc, results[0].auc, results[1].auc, means.auc)] == [
+        False,
+        False,
+        True,
+        True,
+    ]

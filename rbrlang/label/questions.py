@@ -100,11 +100,6 @@ class Desk:
             found.setdefault(unit.question, []).append(unit)
         return found
 
-    @cached_property
-    def row_digests(self) -> tuple[str, ...]:
-        """What is another when a row is."""
-        return tuple(_of_row(row) for row in self.rows)
-
     def filled(self, unit: Unit, text: str) -> str:
         """A question's text about a row, with what it shows of the row's columns."""
         question, row = self.questions[unit.question], self.rows[unit.row]

@@ -28,7 +28,6 @@ create table if not exists labels (
   unit text not null,
   question text not null,
   asked text not null,
-  row text not null,
   value text not null
 );
 create table if not exists drawn (
@@ -73,15 +72,14 @@ class Store:
     def aside(self) -> list[str]:
         """What is kept of other questions and rows, in words. Raises `StoreError` where there is nothing else in the file."""
         digests = {question.name: question.digest for question in self._desk.questions}
-        rows = set(self._desk.row_digests)
         changed, gone, used = Counter[str](), 0, 0
-        for name, asked, row in self._db.execute("select question, asked, row from labels"):
-            if digests.get(name) != asked:
-                changed[name] += 1
-            elif row not in rows:
-                gone += 1
-            else:
+        for unit, name, asked in self._db.execute("select unit, question, asked from labels"):
+            if unit in self._desk.by_key:
                 used += 1
+            elif digests.get(name) != asked:
+                changed[name] += 1
+            else:
+                gone += 1
         if not used and (changed or gone):
             raise StoreError(
                 f"the {changed.total() + gone} labels in it are of another policy or other rows; name another file with `--db`"
@@ -94,7 +92,7 @@ class Store:
         ]
         if gone:
             found.append(
-                f"{gone} label{'s' * (gone != 1)} of rows that are not among these, or have another text; kept aside"
+                f"{gone} label{'s' * (gone != 1)} of rows that are not among these, or say something else now; kept aside"
             )
         return found
 
@@ -118,11 +116,10 @@ class Store:
 
     def save(self, annotator: str, unit: str, value: str, *, adjudicated: bool = False) -> None:
         """An answer is on the disk when this returns."""
-        one = self._desk.units[self._desk.by_key[unit]]
-        question = self._desk.questions[one.question]
+        question = self._desk.questions[self._desk.units[self._desk.by_key[unit]].question]
         self._db.execute(
-            "insert into labels (annotator, adjudicated, unit, question, asked, row, value) values (?, ?, ?, ?, ?, ?, ?)",
-            (annotator, adjudicated, unit, question.name, question.digest, self._desk.row_digests[one.row], value),
+            "insert into labels (annotator, adjudicated, unit, question, asked, value) values (?, ?, ?, ?, ?, ?)",
+            (annotator, adjudicated, unit, question.name, question.digest, value),
         )
 
     def undo(self, annotator: str, *, adjudicated: bool = False) -> str | None:

@@ -313,7 +313,9 @@ def assess_all(
         else:
             results.append(found[0])
             draws.append(found[1])
-    return tuple(results), macro(results, np.mean(draws, axis=0) if draws else None)
+    # A mean has an interval where all that it is over have one: some may be labelled on too few prompts.
+    alike = len({one.shape for one in draws}) == 1
+    return tuple(results), macro(results, np.mean(draws, axis=0) if alike else None)
 
 
 def _assess(

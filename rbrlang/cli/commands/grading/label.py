@@ -112,15 +112,15 @@ def run(options: argparse.Namespace) -> int:
 
     data.check_output(options.output)
     found = data.read(options, options.rows, policy.circuit)
-    desk = _desk(options, policy, found.rows)
+    desk, full = _desk(options, policy, found.rows), every(policy, found.rows, every=True, only=(), pairs=True)
     path = options.db or f"{options.output}.sqlite"
     if (options.export or options.status) and not Path(path).is_file():
         raise UsageError(
             f"there are no labels yet: `{path}` is not there; `rbrc label` without `--export` and `--status` starts the desk"
         )
     try:
-        store = Store(path, desk)
-        for line in store.aside():
+        store, kept = Store(path, desk), Store(path, full)
+        for line in kept.aside():
             warn(f"{path}: {line}")
         grader, pick = (None, "random") if options.export else _grader(options, desk, policy)
         serves = not (options.export or options.status)
@@ -134,9 +134,9 @@ def run(options: argparse.Namespace) -> int:
     else:
         if serves:
             _serve(options, order, grader, store)
-        full = every(policy, found.rows, every=True, only=(), pairs=True)
-        _export(options, replace(order, desk=full), Store(path, full))
+        _export(options, replace(order, desk=full), kept)
     store.close()
+    kept.close()
     return data.EXIT_SOME_INVALID if found.bad else 0
 
 
