@@ -5,7 +5,7 @@ const token = new URLSearchParams(location.hash.slice(1)).get("token") ?? sessio
 sessionStorage.setItem("token", token);
 history.replaceState(null, "", location.pathname);  // the token stays out of the history
 
-const state = { who: "", info: null, queue: [], place: 0, unit: null, last: null, busy: false };
+const state = { who: "", info: null, queue: [], place: 0, unit: null, last: null, busy: 0, chain: Promise.resolve() };
 const adjudicating = () => at("what").value === "adjudicate";
 const question = () => state.info.questions.find(one => one.at === state.queue[state.place][2]);
 
@@ -80,14 +80,18 @@ function showExamples(asked) {
   ]));
 }
 
-function showBeside() {
+function showBeside(said) {
   const row = state.queue[state.place][1];
-  const mine = state.queue.filter(one => one[1] === row);
-  at("beside").hidden = at("what").value !== "completion";
-  at("beside").replaceChildren(...mine.map(one => {
-    const { name, kind } = state.info.questions.find(other => other.at === one[2]);
-    const made = element("li", { textContent: `${name}${kind === "criterion" ? ` ${one[4] + 1}` : ""}${one[3] === null ? "" : ` = ${one[3]}`}` });
-    if (one[0] === state.unit) made.setAttribute("aria-current", "true");
+  const whole = at("what").value === "completion";
+  const beside = whole ? state.queue.filter(one => one[1] === row).map(([unit, , number, answer, place]) => {
+    const { name, kind } = state.info.questions.find(other => other.at === number);
+    return [kind === "criterion" ? `${name} ${place + 1}` : name, answer, unit === state.unit];
+  }) : Object.entries(said).map(([who, answer]) => [who, answer, false]);
+  at("beside").hidden = beside.length === 0;
+  at("beside").setAttribute("aria-label", whole ? "Questions of this completion" : "What annotators said");
+  at("beside").replaceChildren(...beside.map(([name, answer, current]) => {
+    const made = element("li", { textContent: answer === null ? name : `${name} = ${answer}` });
+    if (current) made.setAttribute("aria-current", "true");
     return made;
   }));
 }
@@ -106,9 +110,7 @@ async function show() {
   showAnswers(asked, unit.answer);
   showExamples(asked);
   showConversation(unit);
-  showBeside();
-  const said = Object.entries(unit.said).map(([who, value]) => `${who}: ${value === "?" ? "cannot tell" : value}`);
-  if (said.length) tell(said.join(", "));
+  showBeside(unit.said);
   at("ask").dataset.unit = key;
 }
 
@@ -183,15 +185,21 @@ async function status() {
   at("status-h").focus();
 }
 
-async function act(what) {
-  if (state.busy) return;  // a key pressed before the next completion is shown would be about one that nobody has seen
-  state.busy = true;
-  at("problem").hidden = true;
-  try { await what(); } catch (error) {
-    at("problem").textContent = error instanceof TypeError ? "the desk does not answer; start `rbrc label` again, nothing saved is lost" : error.message;
-    at("problem").hidden = false;
-  }
-  state.busy = false;
+function busy(more) {
+  state.busy += more;
+  document.body.setAttribute("aria-busy", String(state.busy > 0));
+}
+
+function act(what) {  // one after the other
+  busy(1);
+  state.chain = state.chain.then(async () => {
+    at("problem").hidden = true;
+    try { await what(); } catch (error) {
+      at("problem").textContent = error instanceof TypeError ? "the desk does not answer; start `rbrc label` again, nothing saved is lost" : error.message;
+      at("problem").hidden = false;
+    }
+    busy(-1);
+  });
 }
 
 function pressed(event) {
@@ -203,6 +211,7 @@ function pressed(event) {
   const what = value !== undefined ? () => save(value) : event.key === "s" ? status : asking ? others[event.key] : event.key === "u" ? undo : undefined;
   if (!what) return;
   event.preventDefault();
+  if (value !== undefined && state.busy) return;  // what is asked next was not shown yet
   act(what);
 }
 
