@@ -14,6 +14,7 @@ from hypothesis.internal.conjecture import providers
 from needs import NEMO_GYM, RELEASE, RUBRICS, TRAINERS, Need, closing_line, in_ci, missing
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+os.environ["RBR_NEXT"] = "0"  # tests are about what commands do; what they suggest is tested in test_guide.py
 
 # Every day the same examples, so that one tree has one verdict, on a slow machine too.
 settings.register_profile(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rbrlang.cli import gate
+from rbrlang.cli import gate, guide
 from rbrlang.cli import options as shared
 from rbrlang.cli.commands.grading.agree_outcome import Outcome, Training
 from rbrlang.cli.errors import UsageError
@@ -129,6 +129,7 @@ def run(options: argparse.Namespace) -> int:
     if outcome.compared == 0:
         warn("rbrc agree: nothing was compared: no label met an answer of the grader")
         return 1
+    guide.after_agree(options, outcome)
     return data.EXIT_SOME_INVALID if unknown or found.bad or outcome.invalid else 0
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rbrlang.cli import guide
 from rbrlang.cli import options as shared
 from rbrlang.cli.commands.grading.told import Told
 from rbrlang.cli.errors import UsageError
@@ -73,6 +74,7 @@ def run(options: argparse.Namespace) -> int:
     for reason, count in reasons.most_common(10):
         warn(f"  {count} × {reason}")
     told.tell(options.cache)
+    guide.after_grade(options)
     return data.EXIT_SOME_INVALID if reasons or tally.unknown.total or bad else 0
 
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rbrlang.cli import guide
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.terminal import say, wrapped
@@ -92,7 +93,7 @@ def _new(options: argparse.Namespace) -> int:
         sys.stdout.write(dump({"file": options.file}))
     else:
         say(f"wrote {options.file}")
-        say(f"next: rbrc grader check {options.file}")
+        say(guide.line("grader", "check", options.file))
     return 0
 
 

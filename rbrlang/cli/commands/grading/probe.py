@@ -7,6 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from rbrlang.cli import guide
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.python import allow_python, python_argument
@@ -103,6 +104,8 @@ def probe_with(options: argparse.Namespace, policy: Policy, identity: str, judge
         warn(
             "rbrc probe: nothing was tried, so nothing is known; give completions that have a reward with `--data ROWS`"
         )
+    if report.verdict == "clean" and not unusable:
+        guide.after_probe(options)
     return {"swayed": 1, "untried": 1, "unsure": 3, "clean": 3 if unusable else 0}[report.verdict]
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rbrlang.cli import guide
 from rbrlang.cli import options as shared
 from rbrlang.cli.commands.grading import synth_llm
 from rbrlang.cli.errors import UsageError
@@ -79,6 +80,8 @@ def run(options: argparse.Namespace) -> int:
                 code = _from_templates(options, policy, prompts)
     except ValueError as error:
         raise UsageError(str(error)) from error
+    if not code:
+        guide.after_synth(options, policy.program)
     return code or invalid
 
 

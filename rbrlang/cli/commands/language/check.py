@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from rbrlang import codes
 from rbrlang.checking import Checked
+from rbrlang.cli import guide
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.policies import STDIN, files_arguments, named, shown_name
@@ -97,6 +98,8 @@ def _once(options: argparse.Namespace, denied: Collection[str], parser: Parser =
         if d.severity == "error" or d.code.id in denied or (d.severity == "warning" and "warnings" in denied)
     }  # fmt: skip
     _write(options, results, found, failing)
+    if len(results) == 1 and results[0].checked.ok and not failing and options.files != [STDIN] and not options.watch:
+        guide.after_check(options, results[0].checked.program)
     read = [Path(module.key) for result in results for module in result.checked.modules]
     return int(bool(failing)), read
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from rbrlang.cli import guide
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.files import write_text
@@ -77,6 +78,8 @@ def run(options: argparse.Namespace) -> int:
             else f"wrote {len(made.rows)} rows to {Path(options.output, 'rows.jsonl')}"
         )  # fmt: skip
     _tell(made)
+    if result.ok:
+        guide.suggest(options, "check", policy)
     return 0 if result.ok else 1
 
 

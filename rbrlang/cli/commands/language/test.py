@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from rbrlang import codes
+from rbrlang.cli import guide
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.policies import STDIN, files_arguments, named, shown_name
@@ -130,6 +131,8 @@ def _once(options: argparse.Namespace, wanted: re.Pattern[str]) -> tuple[int, li
         if not broken and (options.coverage or options.suggest or options.mutate or options.threshold is not None):
             failed += _measure(options, file, result, wanted, report)
         reports.append(report)
+        if len(options.files) == 1 and ran and not failed and not options.watch:
+            guide.after_test(options, result.program, report.get("coverage", {}).get("share"))
     nothing = None if ran or failed else _nothing(options, selected)
     if options.format == "json":
         sys.stdout.write(dump({"files": reports, "ran": ran, "nothing": nothing}))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rbrlang.cli import gate
+from rbrlang.cli import gate, guide
 from rbrlang.cli import options as shared
 from rbrlang.cli.commands.reward import certificate, eval_gates
 from rbrlang.cli.errors import UsageError
@@ -163,6 +163,7 @@ def run(options: argparse.Namespace) -> int:
     if nothing is not None:
         warn(f"rbrc eval: {nothing}")
         return 1
+    guide.after_eval(options)
     unused = people is not None and people.apart
     return data.EXIT_SOME_INVALID if unknown or found.bad or apart or unused else 0
 

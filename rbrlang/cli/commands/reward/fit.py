@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
+from rbrlang.cli import guide
 from rbrlang.cli import options as shared
 from rbrlang.cli.commands.reward import certificate
 from rbrlang.cli.errors import UsageError
@@ -156,6 +157,7 @@ def run(options: argparse.Namespace) -> int:
         elif "classes" not in pairs:
             say("the order of the classes was not fitted to; `--certify` proves whether it still holds")
         say(f"wrote {options.output}")
+    guide.after_fit(options)
     return data.EXIT_SOME_INVALID if unknown or any(part.bad for part in found) or result.apart else 0
 
 

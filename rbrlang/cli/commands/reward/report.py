@@ -6,6 +6,7 @@ import argparse
 import importlib.util
 from pathlib import Path
 
+from rbrlang.cli import guide
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.python import allow_python, python_argument
@@ -100,5 +101,6 @@ def run(options: argparse.Namespace) -> int:
     if nothing is not None:
         warn(f"rbrc report: {nothing}")
         return 1
+    guide.after_report(options)
     unused = people is not None and people.apart
     return data.EXIT_SOME_INVALID if unknown or found.bad or apart or unused else 0

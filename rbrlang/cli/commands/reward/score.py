@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rbrlang.cli import guide
 from rbrlang.cli import options as shared
 from rbrlang.cli.commands.grading.told import Told
 from rbrlang.cli.python import allow_python, python_argument
@@ -83,6 +84,8 @@ def run(options: argparse.Namespace) -> int:
         warn(f"{tally.invalid} {what} no reward; the first, {tally.first}")
         if options.grader == "rows" and not tally.answered:
             warn("no row carries `probs`; name a grader with `--grader`")
+    if not tally.invalid:
+        guide.after_score(options)
     return data.EXIT_SOME_INVALID if tally.invalid or bad else 0
 
 

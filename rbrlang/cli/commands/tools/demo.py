@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rbrlang.cli import guide
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.render import use_colour
@@ -139,7 +140,8 @@ def run_step(step: Step) -> int:
     if step.name == "report" and report.missing():
         say(f"left out: the page needs {' and '.join(report.missing())}: {report.HOW_TO_GET}")
         return 0
-    return main(step.arguments)
+    with guide.silence():
+        return main(step.arguments)
 
 
 def _training() -> Callable[[Sequence[str]], object]:
