@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from rbrlang.cli.terminal import warn
 
 if TYPE_CHECKING:
-    from rbrlang.cli.commands.grading.agree_outcome import Outcome
     from rbrlang.lang.program import Program
     from rbrlang.rows.read import Row
 
@@ -131,19 +130,19 @@ def after_grade(options: argparse.Namespace) -> None:
         suggest(options, "fit", options.file, options.output, *given, "-o", _artefact(options.file))
 
 
-def after_agree(options: argparse.Namespace, outcome: Outcome) -> None:
-    """The fit to what was judged, or how the embedded grader judges better."""
+def after_agree(options: argparse.Namespace, labelled: int, *, values: bool) -> None:
+    """The fit to what was judged, or how the embedded grader judges better; `values`: scales or choices were judged."""
     given = _given(options, "params", "roots", "columns")
     judged = options.output or (options.gold if options.grader == "rows" else None)
     if judged:
         how = ("--class-source", "labels", "-o", _artefact(options.file))
         suggest(options, "fit", options.file, judged, *given, *how)
-    elif options.grader == "embedded" and not options.heads and not outcome.values:
+    elif options.grader == "embedded" and not options.heads and not values:
         from rbrlang.grading.embedded.train import FEWEST_LABELS
 
         beside = Path(options.gold)
         learn = ("--cross-validate", "5") if options.train else ("--train", str(beside.with_name(HEADS)))
-        if len(outcome.rows) >= FEWEST_LABELS:
+        if labelled >= FEWEST_LABELS:
             keep = ("-o", str(beside.with_name(JUDGED)))
             suggest(options, "agree", options.file, options.gold, *given, *learn, *keep)
 

@@ -129,7 +129,7 @@ def run(options: argparse.Namespace) -> int:
     if outcome.compared == 0:
         warn("rbrc agree: nothing was compared: no label met an answer of the grader")
         return 1
-    guide.after_agree(options, outcome)
+    guide.after_agree(options, len(outcome.rows), values=bool(outcome.values))
     return data.EXIT_SOME_INVALID if unknown or found.bad or outcome.invalid else 0
 
 
