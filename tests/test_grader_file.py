@@ -137,7 +137,7 @@ def openai(more: str) -> str:
         ("", '`kind` is missing; write kind = "openai", or one of'),
         ('kind = "opnai"', '`kind` is "opnai", which is none of `openai`'),
         ("kind = 3", "`kind` is 3, which is none of"),
-        *((f'kind = "{kind}"', "which this version does not offer; there are `openai`") for kind in ("jury", "cascade", "distilled", "local")),
+        *((f'kind = "{kind}"', "which this version does not offer; there are `openai`") for kind in ("distilled", "local")),
         ('kind = "openai"', 'the kind `openai` needs `model`; write model = "…"'),
         ('kind = "python"', "the kind `python` needs `function`"),
         ('kind = "table"', "the kind `table` needs `file`"),

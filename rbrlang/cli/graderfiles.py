@@ -1,13 +1,22 @@
-"""A grader file among the options of a command: what it says, where nothing else was given."""
+"""Which grader do the options of a command name, by its file where that is one, and which ones is it made of?"""
 
 from __future__ import annotations
 
 import argparse
+import os
 from typing import cast
 
 from rbrlang.cli.errors import UsageError
 from rbrlang.grading.questions.graderfile import applied, is_file
-from rbrlang.grading.questions.specs import GraderError
+from rbrlang.grading.questions.members import leaves, members_of
+from rbrlang.grading.questions.specs import (
+    GraderError,
+    GraderSpec,
+    OpenAISpec,
+    SeveralSpec,
+    SystemOneSpec,
+    parse_grader,
+)
 
 
 def take_file(options: argparse.Namespace) -> None:
@@ -27,3 +36,40 @@ def take_file(options: argparse.Namespace) -> None:
 def _switches(template: object) -> list[tuple[str, bool] | None]:
     """A template as the options of a command line hold it."""
     return [None] if template == "none" else list(cast("dict[str, bool]", template).items())
+
+
+def spec_of(options: argparse.Namespace) -> GraderSpec:
+    """What `--grader` means. Raises `UsageError`."""
+    try:
+        return parse_grader(options.grader, os.environ, options.base_url)
+    except GraderError as error:
+        raise UsageError(str(error)) from error
+
+
+def leaves_of(options: argparse.Namespace) -> tuple[GraderSpec, ...]:
+    """The graders that answer in the end: of a jury or a cascade its members. Raises `UsageError`."""
+    try:
+        return leaves(spec_of(options))
+    except GraderError as error:
+        raise UsageError(str(error)) from error
+
+
+def asks_server(options: argparse.Namespace) -> bool:
+    """Whether a server answers, or one among others. Raises `UsageError`."""
+    return any(isinstance(one, OpenAISpec | SystemOneSpec) for one in leaves_of(options))
+
+
+def each(options: argparse.Namespace) -> list[argparse.Namespace]:
+    """The options for each of `leaves_of`; these very ones where a grader stands alone. Raises `UsageError`."""
+    leaves_of(options)  # a file that is a member of itself would never end
+    spec = spec_of(options)
+    if not isinstance(spec, SeveralSpec):
+        return [options]
+    return [leaf for name in members_of(spec).members for leaf in each(member(options, name))]
+
+
+def member(options: argparse.Namespace, name: str) -> argparse.Namespace:
+    """The options for one grader among several: those that were given, but for the calibration, then its own file's."""
+    own = argparse.Namespace(**vars(options) | {"grader": name, "calibration": None})
+    take_file(own)
+    return own

@@ -10,15 +10,18 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
+from rbrlang.cli.bar import Bar
+from rbrlang.cli.calibration import calibration_of
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.graded import GradedRows, Lazily, filled, with_rubrics
+from rbrlang.cli.graderfiles import asks_server, leaves_of, member, spec_of
 from rbrlang.cli.options import policy_of
-from rbrlang.cli.terminal import console, warn
+from rbrlang.cli.terminal import warn
 from rbrlang.policy import Policy
 from rbrlang.rows.kept import Kept, in_blocks
 
@@ -28,9 +31,8 @@ if TYPE_CHECKING:
     from rbrlang.grading.endpoint.remote import Remote
     from rbrlang.grading.judge import Grader
     from rbrlang.grading.questions.options import GraderOptions
-    from rbrlang.grading.questions.specs import GraderSpec, RemoteSpec
+    from rbrlang.grading.questions.specs import GraderSpec, RemoteSpec, SeveralSpec
     from rbrlang.grading.results import GradeItem
-    from rbrlang.grading.trust.calibrate import Calibration
     from rbrlang.logic.circuit import Circuit
     from rbrlang.reward.kept.artefact import Artefact
     from rbrlang.rows.read import Row
@@ -98,7 +100,7 @@ class Grading:
         self._criteria = only is None
         self._spec = spec_of(options)
         self._grader: Grader | None = None
-        self._summaries: Sequence[Summary] = ()
+        self._summaries: Sequence[Sequence[Summary]] = ()
         self._told: set[str] = set()
         self._seen: set[int] = set()
 
@@ -122,14 +124,14 @@ class Grading:
         with Bar() as bar:
             of_rubrics = criteria(circuit if self._criteria else replace(circuit, rubrics=()), rows, items)
             opened = grader = self._opened(rows, items, of_rubrics, bar.update)
-            paid = len(self._summaries)
+            paid = [len(each) for each in self._summaries]
             identity = grader.identity
             before = _said(rows, "calibration") if of_rows else {None}
             asked = wanted(circuit, items) if self._only is None else ((self._only,) * len(items))
             self._look(grader, (*asked, *of_rubrics.wanted))
             if not isinstance(self._spec, RowsSpec | LabelsSpec | TableSpec):
                 grader = filling(grader, circuit, yes_no=yes_no(self._spec))
-            calibration = _calibration(options, self._policy, identity, before, self._warn)
+            calibration = calibration_of(options, self._policy, identity, before, self._warn)
             if of_rows and calibration is None and self._lazily is None:
                 return GradedRows(identity, tuple(rows), (), None, None, None)
             try:
@@ -153,7 +155,7 @@ class Grading:
                 if options.cache and Path(options.cache).is_file():
                     warn(f"what was answered is in `{options.cache}`; the same command goes on from there")
                 raise
-        summary = together(self._summaries[paid:])
+        summary = together([one for each, n in zip(self._summaries, paid, strict=True) for one in each[n:]])
         identity = opened.identity  # what the run has found of it, too
         given = filled(rows, circuit, answers, met)
         if lazy is not None and self._lazily is not None:
@@ -163,10 +165,9 @@ class Grading:
 
     def prepare(self, rows: Sequence[Row]) -> None:
         """Choose layouts for these rows, the first of the file, wherever the others are graded. Raises `UsageError`."""
-        from rbrlang.grading.questions.specs import OpenAISpec, SystemOneSpec
         from rbrlang.reward.rows import response_ids
 
-        if isinstance(self._spec, OpenAISpec | SystemOneSpec):
+        if asks_server(self._options):
             circuit = self._policy.circuit
             self._opened(rows, items_of(rows, response_ids(circuit, rows).tolist(), circuit.columns), None, None)
 
@@ -199,66 +200,12 @@ class Grading:
             warn(text)
 
 
-def _calibration(
-    options: argparse.Namespace,
-    policy: Policy | Artefact,
-    identity: str,
-    before: Collection[object],
-    note: Callable[[str], object] = warn,
-) -> Calibration | None:
-    """The calibration to apply to this grader's answers; `before` are those that rows were corrected by, or None."""
-    from rbrlang.grading.judge import same
-    from rbrlang.grading.trust.calibrate import CalibrationError, from_json, read
-
-    circuit, corrected = policy.circuit, any(name is not None for name in before)
-    try:
-        if options.calibration is not None:
-            calibration = read(Path(options.calibration))
-            calibration.corrections(identity, circuit.questions, circuit.asked_domains)
-            if corrected:
-                raise UsageError("these rows are calibrated already; grade them again without `--calibration`")
-            if misfit := calibration.misfit(circuit.questions, circuit.asked_domains):
-                note(misfit)
-            return calibration
-        if isinstance(policy, Policy) or policy.calibration is None:
-            return None
-        try:
-            calibration = from_json(policy.calibration)
-            calibration.corrections(calibration.grader, circuit.questions, circuit.asked_domains)
-        except CalibrationError as error:
-            raise UsageError(f"the artefact's calibration cannot be used: {error}") from error
-    except CalibrationError as error:
-        raise UsageError(str(error)) from error
-    if not corrected and same(calibration.grader, identity):
-        if misfit := calibration.misfit(circuit.questions, circuit.asked_domains):
-            note(misfit)
-        return calibration
-    if options.grader != "labels" and set(before) != {calibration.identity}:
-        note(
-            f"the artefact's calibration {calibration.identity} is of `{calibration.grader}`; it was not applied to "
-            + ("rows that another calibration corrected" if corrected else f"answers of `{identity}`")
-        )
-    return None
-
-
 # --- making graders ---------------------------------------------------------------------------
-
-
-def spec_of(options: argparse.Namespace) -> GraderSpec:
-    """What `--grader` means. Raises `UsageError`."""
-    from rbrlang.grading.questions.specs import GraderError, parse_grader
-
-    try:
-        return parse_grader(options.grader, os.environ, options.base_url)
-    except GraderError as error:
-        raise UsageError(str(error)) from error
 
 
 def keep_answers(options: argparse.Namespace, output: str) -> None:
     """Let a remote grader's answers be kept beside the output unless `--cache` names a place: they were paid for."""
-    from rbrlang.grading.questions.specs import OpenAISpec, SystemOneSpec
-
-    if not isinstance(spec_of(options), OpenAISpec | SystemOneSpec):
+    if not asks_server(options):
         return
     if options.engine == "ray":
         if options.cache is not None:
@@ -284,13 +231,13 @@ def make(options: argparse.Namespace, policy: Policy, items: Sequence[GradeItem]
     from rbrlang.grading.unfilled import filling
 
     spec = spec_of(options)
-    if isinstance(spec, RowsSpec | LabelsSpec | TableSpec):
+    if any(isinstance(one, RowsSpec | LabelsSpec | TableSpec) for one in leaves_of(options)):
         raise UsageError(f"`--grader {options.grader}` knows no text but its own; {need} needs a grader that reads")
     grader = _opened(options, spec, policy, (), items, None, None)[0]
     circuit = policy.circuit
     _look(options, grader, circuit, wanted(circuit, items) if items else asked_of_types(circuit))
     grader = filling(grader, circuit, yes_no=yes_no(spec))
-    calibration = _calibration(options, policy, grader.identity, {None})
+    calibration = calibration_of(options, policy, grader.identity, {None})
     if calibration is None:
         return grader
     return CalibratedGrader(grader, calibration, circuit.questions, circuit.asked_domains)
@@ -304,7 +251,7 @@ def standing(options: argparse.Namespace, artefact: Artefact) -> Grader:
     from rbrlang.grading.questions.specs import GraderError, PythonSpec
     from rbrlang.scoring.graders import grader_of
 
-    if isinstance(spec_of(options), PythonSpec):
+    if any(isinstance(one, PythonSpec) for one in leaves_of(options)):
         sys.path.insert(0, os.getcwd())
     try:
         return grader_of(options.grader, artefact, chosen(options), items=())
@@ -342,8 +289,8 @@ def _opened(
     items: Sequence[GradeItem],
     of_rubrics: Criteria | None,
     on_progress: Callable[[Progress], None] | None,
-) -> tuple[Grader, Sequence[Summary]]:
-    """The grader, and the list that it adds the summary of each of its runs to."""
+) -> tuple[Grader, Sequence[Sequence[Summary]]]:
+    """The grader, and the lists that it, or each of its members, adds the summaries of its runs to."""
     from rbrlang.grading.local import LabelGrader, TableGrader, reading_grader, table_grader
     from rbrlang.grading.questions import specs
 
@@ -370,6 +317,8 @@ def _opened(
                 return reading_grader(spec, _whole(policy).program.questions, heads), ()
             case specs.OpenAISpec() | specs.SystemOneSpec():
                 return _remote_grader(options, spec, _whole(policy), items, on_progress)
+            case specs.SeveralSpec():
+                return _several(options, spec, policy, items, on_progress)
             case _:
                 assert_never(spec)
     except specs.GraderError as error:
@@ -399,14 +348,45 @@ def _remote_grader(
     policy: Policy,
     items: Sequence[GradeItem],
     on_progress: Callable[[Progress], None] | None,
-) -> tuple[Grader, Sequence[Summary]]:
+) -> tuple[Grader, Sequence[Sequence[Summary]]]:
     found = remote_of(options, spec, policy, items)
     from rbrlang.grading.endpoint.account import price_of, run_options
     from rbrlang.grading.endpoint.run import RemoteGrader
 
     how = chosen(options)
     grader = RemoteGrader(found, how.cache, run_options(how), price_of(how), on_progress)
-    return grader, grader.summaries
+    return grader, (grader.summaries,)
+
+
+def _several(
+    options: argparse.Namespace,
+    spec: SeveralSpec,
+    policy: Policy | Artefact,
+    items: Sequence[GradeItem],
+    on_progress: Callable[[Progress], None] | None,
+) -> tuple[Grader, Sequence[Sequence[Summary]]]:
+    """A grader made of graders, each corrected by its own calibration. Raises `GraderError`."""
+    from rbrlang.grading.questions.specs import TableSpec
+    from rbrlang.grading.several.opening import opened
+    from rbrlang.grading.sight import yes_no
+    from rbrlang.grading.trust.calibrate import CalibratedGrader
+    from rbrlang.grading.unfilled import filling
+
+    circuit, summaries = policy.circuit, list[Sequence[Summary]]()
+
+    def one(name: str) -> tuple[Grader, bool]:
+        own = member(options, name)
+        said = spec_of(own)
+        grader, spent = _opened(own, said, policy, (), items, None, on_progress)
+        summaries.extend(spent)
+        if not isinstance(said, TableSpec):
+            grader = filling(grader, circuit, yes_no=yes_no(said))
+        calibration = None if own.calibration is None else calibration_of(own, policy, grader.identity, {None})
+        if calibration is not None:
+            grader = CalibratedGrader(grader, calibration, circuit.questions, circuit.asked_domains)
+        return grader, yes_no(said)
+
+    return opened(spec, _whole(policy), circuit, one), summaries
 
 
 def remote_of(options: argparse.Namespace, spec: RemoteSpec, policy: Policy, items: Sequence[GradeItem]) -> Remote:
@@ -430,30 +410,3 @@ def chosen(options: argparse.Namespace) -> GraderOptions:
     if given["template"] is not None:
         given["template"] = [one for one in given["template"] if one is not None]
     return GraderOptions.read(given)
-
-
-class Bar:
-    """A progress bar on standard error when it is a terminal: rate, cost so far, estimate. Shown once it moves."""
-
-    def __init__(self, what: str = "grading") -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as Rich
-
-        self._progress = Rich(
-            TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"),
-            TimeRemainingColumn(), console=console(sys.stderr), disable=not sys.stderr.isatty(), transient=True,
-        )  # fmt: skip
-        self._task = self._progress.add_task("", total=None, note="")
-
-    def __enter__(self) -> Bar:
-        return self
-
-    def update(self, seen: Progress) -> None:
-        self._progress.start()
-        note = f"{seen.rate:.0f}/s, {seen.from_cache} cached, {seen.invalid} invalid"
-        if seen.cost_estimate:
-            note += f", cost {seen.cost:.2f} of about {seen.cost_estimate:.2f}"
-        self._progress.update(self._task, total=seen.total, completed=seen.done, note=note)
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rbrlang.grading.boundary import distributed
 from rbrlang.grading.questions.layout import wanted
@@ -26,6 +27,7 @@ from rbrlang.grading.results import (
     is_probability,
 )
 from rbrlang.lang.variables import Domain
+from rbrlang.logic.circuit import Circuit
 from rbrlang.reward.measure import measure_atoms
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.rubrics import size
@@ -58,6 +60,29 @@ def shaped(identity: str, shape: str) -> str:
 def same(one: str, other: str) -> bool:
     """Whether two identities are of one grader, whatever shape its requests have had: that bounds answers, and moves none."""
     return one.partition(_SHAPE)[0] == other.partition(_SHAPE)[0]
+
+
+def unshaped(identity: str) -> str:
+    """An identity without the shape of its requests, its calibration and all."""
+    grader, _, rest = identity.partition(_SHAPE)
+    _, calibrated, calibration = rest.partition(" calibration ")
+    return grader + calibrated + calibration
+
+
+def encoded(
+    circuit: Circuit, items: Sequence[GradeItem], answers: Sequence[Mapping[int, Answer]], told: Sequence[Conversation]
+) -> NDArray[np.float32]:
+    """Probabilities [items, atoms], NaN for what has no value; measures are taken of `told`, and rubrics count 0."""
+    probs = np.full((len(items), len(circuit.atoms)), np.nan, np.float32)
+    for row, item, given, one in zip(probs, items, answers, told, strict=True):
+        for p, answer in given.items():
+            if isinstance(answer, Value):
+                row[p] = answer.p
+            elif isinstance(answer, Distribution):
+                put(circuit, row, p - circuit.first_variable, answer.p)
+        row[circuit.measures] = measure_atoms(circuit.atoms[circuit.measures], one, item.cell)
+    probs[:, len(circuit.atoms) - size(circuit) :] = 0.0
+    return probs
 
 
 class JudgeError(ValueError):
@@ -170,15 +195,7 @@ class Bench:
         """
         if not items:
             return []
-        probs = np.full((len(items), len(self.circuit.atoms)), np.nan, np.float32)
-        for row, item, given, one in zip(probs, items, answers, told, strict=True):
-            for p, answer in given.items():
-                if isinstance(answer, Value):
-                    row[p] = answer.p
-                elif isinstance(answer, Distribution):
-                    put(self.circuit, row, p - self.circuit.first_variable, answer.p)
-            row[self.circuit.measures] = measure_atoms(self.circuit.atoms[self.circuit.measures], one, item.cell)
-        probs[:, len(self.circuit.atoms) - size(self.circuit) :] = 0.0
+        probs = encoded(self.circuit, items, answers, told)
         ids = np.array([item.response for item in items], np.int32)
         rewards, classes = self.reward(probs, ids), self.reward.class_probs(probs, ids)
         reasons = self.reward.reasons(probs, ids)

@@ -21,13 +21,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rbrlang.grading.judge import Judge
+from rbrlang.grading.judge import Judge, encoded
 from rbrlang.grading.questions.layout import wanted
 from rbrlang.grading.results import Abstained, Answer, Distribution, GradeItem, Value
 from rbrlang.logic.circuit import Circuit
-from rbrlang.reward.measure import measure_atoms
 from rbrlang.reward.numpy import NumpyReward
-from rbrlang.reward.rubrics import size
 from rbrlang.reward.shares import put
 
 Floats = NDArray[np.float32]
@@ -100,11 +98,8 @@ class _State:
         self.open = [set(of) for of in self.wanted]
         self.answers: list[dict[int, Answer]] = [{} for _ in items]
         self.ids = np.array([item.response for item in items], np.int32)
-        self.probs = np.full((len(items), len(circuit.atoms)), np.nan, np.float32)
-        for row, item in zip(self.probs, items, strict=True):
-            row[circuit.measures] = measure_atoms(circuit.atoms[circuit.measures], item.conversation, item.cell)
         # Rubrics add to the reward whatever the rules say: their criteria are asked apart, and settle nothing here.
-        self.probs[:, len(circuit.atoms) - size(circuit) :] = 0.0
+        self.probs = encoded(circuit, items, self.answers, [item.conversation for item in items])
 
     def learn(self, item: int, question: int, answer: Answer) -> None:
         """An answer came."""

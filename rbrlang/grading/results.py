@@ -32,6 +32,7 @@ Method = Literal[
     "table",  # a file of probabilities
     "function",  # the user's own code
     "evidence",  # the embedded grader
+    "jury",  # several graders
 ]
 
 InvalidKind = Literal[

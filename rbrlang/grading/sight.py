@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from rbrlang.grading.embedded.grader import EmbeddedGrader, NoEvidence
 from rbrlang.grading.judge import Grader
 from rbrlang.grading.questions.layout import wanted
-from rbrlang.grading.questions.specs import EmbeddedSpec, GraderSpec, SystemOneSpec
+from rbrlang.grading.questions.members import leaves
+from rbrlang.grading.questions.specs import EmbeddedSpec, GraderSpec, SeveralSpec, SystemOneSpec
 from rbrlang.grading.results import GradeItem
 from rbrlang.logic.circuit import Circuit
 from rbrlang.reward.rubrics import of_response
@@ -55,7 +56,7 @@ def sight(grader: Grader, asked: Iterable[Sequence[int]]) -> Sight:
 
 def yes_no(spec: GraderSpec) -> bool:
     """Whether such a grader answers yes and no alone."""
-    return isinstance(spec, EmbeddedSpec | SystemOneSpec)
+    return all(isinstance(one, EmbeddedSpec | SystemOneSpec) for one in leaves(spec))
 
 
 def beyond(spec: GraderSpec, circuit: Circuit, asked: Iterable[Sequence[int]]) -> str | None:
@@ -63,7 +64,12 @@ def beyond(spec: GraderSpec, circuit: Circuit, asked: Iterable[Sequence[int]]) -
     found = sorted({p for some in asked for p in some if p >= circuit.first_variable}) if yes_no(spec) else ()
     if not found:
         return None
-    who = "the embedded grader has no heads" if isinstance(spec, EmbeddedSpec) else "a decision model has no answers"
+    if isinstance(spec, SeveralSpec):
+        who = "no grader among the members has answers"
+    else:
+        who = (
+            "the embedded grader has no heads" if isinstance(spec, EmbeddedSpec) else "a decision model has no answers"
+        )
     return f"{who} for scales and choices ({named(circuit, found)})"
 
 

@@ -1,7 +1,7 @@
 """Which grader answers while a model trains?
 
 The grader is named as on the command line (`embedded`, `openai:MODEL`, `systemone:URL`,
-`python:module.function`) and made where it is used, since connections and compiled patterns do not cross
+`python:module.function`, or as a jury's or a cascade's file has it) and made where it is used, since connections and compiled patterns do not cross
 into a worker process. Labels and tables are no graders here: they know rows by id, and a rollout is new.
 """
 
@@ -17,21 +17,25 @@ from typing import assert_never
 from rbrlang.diagnostics import PolicyError
 from rbrlang.grading.judge import Grader, same
 from rbrlang.grading.local import reading_grader
+from rbrlang.grading.questions.graderfile import applied
 from rbrlang.grading.questions.options import GraderOptions
 from rbrlang.grading.questions.specs import (
     EmbeddedSpec,
     GraderError,
+    GraderSpec,
     LabelsSpec,
     OpenAISpec,
     PythonSpec,
     RemoteSpec,
     RowsSpec,
+    SeveralSpec,
     SystemOneSpec,
     TableSpec,
     api_key,
     parse_grader,
 )
 from rbrlang.grading.results import GradeItem
+from rbrlang.grading.several.opening import opened
 from rbrlang.grading.sight import OTHERS, WAYS_OUT, WHY, asked_of_types, beyond, named, sight, yes_no
 from rbrlang.grading.trust.calibrate import CalibratedGrader, Calibration, CalibrationError, from_json, read
 from rbrlang.grading.unfilled import filling
@@ -65,28 +69,57 @@ def grader_of(
     an endpoint's layouts are chosen for, None the first that are graded. The address, unless in `options`, and the
     key of an endpoint are those of the environment, `OPENAI_BASE_URL` and `OPENAI_API_KEY`. Raises `GraderError`.
     """
-    policy = policy_of(artefact)
+    policy, circuit = policy_of(artefact), artefact.circuit
     spec = parse_grader(name, os.environ, options.base_url)
-    unknown = beyond(spec, artefact.circuit, asked_of_types(artefact.circuit))
+    unknown = beyond(spec, circuit, asked_of_types(circuit))
     if unknown is not None and not options.allow_abstain:
         raise GraderError(f"{unknown}; {OTHERS}; `allow_abstain` goes on with what rows say of them")
+    grader = _opened(name, spec, policy, circuit, options, items)
+    check_sight(grader, circuit, options.allow_abstain)
+    grader = filling(grader, circuit, yes_no=yes_no(spec))
+    return _calibrated(grader, circuit, _calibration(grader.identity, artefact, options))
+
+
+def _opened(
+    name: str,
+    spec: GraderSpec,
+    policy: Policy,
+    circuit: Circuit,
+    options: GraderOptions,
+    items: Sequence[GradeItem] | None,
+) -> Grader:
+    """The grader itself, uncorrected."""
     match spec:
         case EmbeddedSpec() | PythonSpec():
             try:
-                grader = reading_grader(spec, policy.program.questions, options.heads)
+                return reading_grader(spec, policy.program.questions, options.heads)
             except OSError as error:
                 raise _unreadable(options.heads, error) from error
-            check_sight(grader, artefact.circuit, options.allow_abstain)
         case OpenAISpec() | SystemOneSpec():
-            grader = _endpoint(name, spec, policy, options, items)
+            return _endpoint(name, spec, policy, options, items)
+        case SeveralSpec():
+            return opened(spec, policy, circuit, lambda one: _member(one, policy, circuit, options, items))
         case RowsSpec() | LabelsSpec() | TableSpec():
             raise GraderError(
                 f"`{name}` knows rows by their id, and a rollout is new: this needs a grader that reads text"
             )
         case _:
             assert_never(spec)
-    grader = filling(grader, artefact.circuit, yes_no=yes_no(spec))
-    calibration, circuit = _calibration(grader.identity, artefact, options), artefact.circuit
+
+
+def _member(
+    name: str, policy: Policy, circuit: Circuit, options: GraderOptions, items: Sequence[GradeItem] | None
+) -> tuple[Grader, bool]:
+    """One grader among several, by its own file and corrected by its own calibration; and whether it knows yes and no alone."""
+    name, given = applied(name, options.given())
+    own = GraderOptions.read(given)
+    spec = parse_grader(name, os.environ, own.base_url)
+    grader = filling(_opened(name, spec, policy, circuit, own, items), circuit, yes_no=yes_no(spec))
+    calibration = None if own.calibration is None else _chosen(own.calibration, grader.identity, circuit)
+    return _calibrated(grader, circuit, calibration), yes_no(spec)
+
+
+def _calibrated(grader: Grader, circuit: Circuit, calibration: Calibration | None) -> Grader:
     if calibration is None:
         return grader
     if misfit := calibration.misfit(circuit.questions, circuit.asked_domains):
@@ -129,14 +162,7 @@ def _calibration(identity: str, artefact: Artefact, options: GraderOptions) -> C
     """What corrects the answers of this grader; a warning where the artefact's calibration is another's."""
     circuit = artefact.circuit
     if options.calibration is not None:
-        try:
-            chosen = read(options.calibration)
-            chosen.corrections(identity, circuit.questions, circuit.asked_domains)
-        except OSError as error:
-            raise _unreadable(options.calibration, error) from error
-        except CalibrationError as error:
-            raise GraderError(str(error)) from error
-        return chosen
+        return _chosen(options.calibration, identity, circuit)
     if artefact.calibration is None:
         return None
     try:
@@ -151,6 +177,17 @@ def _calibration(identity: str, artefact: Artefact, options: GraderOptions) -> C
         found.identity, found.grader, identity,
     )  # fmt: skip
     return None
+
+
+def _chosen(file: Path, identity: str, circuit: Circuit) -> Calibration:
+    try:
+        found = read(file)
+        found.corrections(identity, circuit.questions, circuit.asked_domains)
+    except OSError as error:
+        raise _unreadable(file, error) from error
+    except CalibrationError as error:
+        raise GraderError(str(error)) from error
+    return found
 
 
 def _unreadable(file: Path | None, error: OSError) -> GraderError:

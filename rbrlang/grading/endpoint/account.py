@@ -87,7 +87,7 @@ class Progress:
 class Summary:
     """What a run did. Answers count propositions of items; `asks` counts requests that were needed.
 
-    `usage` and `cost` are this run's; `reused` is what the answers from the cache cost when they were
+    `usage` and `cost` are this run's; `reused` and `cost_reused` are what the answers from the cache took when they were
     first given. `stopped` is why the run ended early. `reading` is how P(yes) was read, `request` what of the
     requests is not as usual (empty: nothing), and `notes` are of the cache, all for people.
     """
@@ -104,21 +104,22 @@ class Summary:
     usage: Usage
     reused: Usage
     cost: float
+    cost_reused: float
     seconds: float
     stopped: str | None
     notes: tuple[str, ...]
 
 
 def together(summaries: Sequence[Summary]) -> Summary | None:
-    """One summary for several runs of one grader; None where there was none."""
+    """One summary for several runs, of one grader or of several; None where there was none."""
     if not summaries:
         return None
     invalid: Counter[InvalidKind] = Counter()
     for summary in summaries:
         invalid.update(summary.invalid)
     return Summary(
-        reading=summaries[-1].reading,
-        request=summaries[-1].request,
+        reading=" and ".join(dict.fromkeys(s.reading for s in summaries)),
+        request=" and ".join(dict.fromkeys(s.request for s in summaries if s.request)),
         asks=sum(s.asks for s in summaries),
         from_cache=sum(s.from_cache for s in summaries),
         sent=sum(s.sent for s in summaries),
@@ -129,8 +130,9 @@ def together(summaries: Sequence[Summary]) -> Summary | None:
         usage=sum((s.usage for s in summaries), Usage()),
         reused=sum((s.reused for s in summaries), Usage()),
         cost=sum(s.cost for s in summaries),
+        cost_reused=sum(s.cost_reused for s in summaries),
         seconds=sum(s.seconds for s in summaries),
-        stopped=summaries[-1].stopped,
+        stopped=next((s.stopped for s in summaries if s.stopped), None),
         notes=tuple(dict.fromkeys(note for summary in summaries for note in summary.notes)),
     )
 

@@ -358,6 +358,7 @@ class _Run:
                 usage=counts.usage,
                 reused=counts.reused,
                 cost=self.price.of(counts.usage),
+                cost_reused=self.price.of(counts.reused),
                 seconds=time.monotonic() - self.started,
                 stopped=self.sender.stopped,
                 notes=self.cache.notes,

@@ -26,21 +26,37 @@ from typing import Any, cast
 from rbrlang.grading.questions.request import FieldError, read_request, shown, unknown
 from rbrlang.grading.questions.specs import GraderError
 
-KINDS = ("openai", "systemone", "embedded", "python", "table")
-_NOT_OFFERED = ("jury", "cascade", "distilled", "local")
+KINDS = ("openai", "systemone", "embedded", "python", "table", "jury", "cascade")
+_NOT_OFFERED = ("distilled", "local")
 _NEEDS = {
-    "openai": ("model",), "systemone": ("base_url",), "embedded": (), "python": ("function",), "table": ("file",)
+    "openai": ("model",), "systemone": ("base_url",), "embedded": (), "python": ("function",), "table": ("file",),
+    "jury": ("members",), "cascade": ("first", "then", "thresholds"),
 }  # fmt: skip
 _OF_SERVERS = ("openai", "systemone")
+_TEXTS = (
+    "model", "base_url", "function", "file", "heads", "calibration", "weights", "first", "then", "thresholds"
+)  # fmt: skip
 _TOP: Mapping[str, tuple[str, ...]] = {
     "kind": KINDS, "model": _OF_SERVERS, "base_url": _OF_SERVERS, "key_env": _OF_SERVERS, "function": ("python",),
-    "file": ("table",), "heads": ("embedded",), "calibration": KINDS, "request": ("openai",), "read": ("openai",),
+    "file": ("table",), "heads": ("embedded",), "calibration": tuple(kind for kind in KINDS if kind != "cascade"), "request": ("openai",), "read": ("openai",),
     "limits": _OF_SERVERS, "price": _OF_SERVERS,
+    "members": ("jury",), "combine": ("jury",), "weights": ("jury",),
+    "first": ("cascade",), "then": ("cascade",), "thresholds": ("cascade",),
 }  # fmt: skip
 """Each key at the top, and the kinds that take it."""
 _SECRETS = ("key", "api_key", "apikey", "token", "secret", "password", "authorization", "bearer")
 _HOWS = ("first-token", "chosen-token", "samples")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """A grader made of graders, read: a `jury` or a `cascade`, its `members` as `--grader` takes them, and the file of what
+    was learned of them, a jury's weights or a cascade's thresholds."""
+
+    kind: str
+    members: tuple[str, ...]
+    learned: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +69,7 @@ class GraderFile:
     name: str
     options: Mapping[str, Any]
     digest: str
+    several: Several | None = None
 
 
 def is_file(name: str) -> bool:
@@ -71,8 +88,16 @@ def applied(name: str, given: Mapping[str, object]) -> tuple[str, dict[str, obje
 
 def read_grader(path: Path) -> GraderFile:
     """The grader of a file. Raises `GraderError`."""
+    plain = _plain(path)
     try:
-        plain = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        return _grader(plain, path)
+    except FieldError as error:
+        raise GraderError(f"the grader file `{path}`: {error}") from None
+
+
+def _plain(path: Path) -> Mapping[str, object]:
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise GraderError(f"cannot read the grader file `{path}`: {(error.strerror or str(error)).lower()}") from error
     except UnicodeDecodeError as error:
@@ -80,13 +105,10 @@ def read_grader(path: Path) -> GraderFile:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         message = str(error)
         raise GraderError(f"the grader file `{path}` is not TOML: {message[:1].lower() + message[1:]}") from error
-    try:
-        return _grader(plain, path.parent)
-    except FieldError as error:
-        raise GraderError(f"the grader file `{path}`: {error}") from None
 
 
-def _grader(plain: Mapping[str, object], folder: Path) -> GraderFile:
+def _grader(plain: Mapping[str, object], path: Path) -> GraderFile:
+    folder = path.parent
     kind = _kind(plain)
     for key in plain:
         if key not in _TOP:
@@ -97,10 +119,9 @@ def _grader(plain: Mapping[str, object], folder: Path) -> GraderFile:
             raise FieldError(f"`{key}` is for graders of the kind {_listed(_TOP[key])}, and this one is `{kind}`")
     for key in _NEEDS[kind]:
         if key not in plain:
-            raise FieldError(f'the kind `{kind}` needs `{key}`; write {key} = "…"')
-    texts = {
-        key: _text(key, plain[key]) for key in ("model", "base_url", "function", "file", "heads", "calibration") if key in plain
-    }  # fmt: skip
+            form = '["…", "…"]' if key == "members" else '"…"'
+            raise FieldError(f"the kind `{kind}` needs `{key}`; write {key} = {form}")
+    texts = {key: _text(key, plain[key]) for key in _TEXTS if key in plain}
     options: dict[str, Any] = {key: str(folder / texts[key]) for key in ("heads", "calibration") if key in texts}
     options |= {"key_env": _variable(plain["key_env"])} if "key_env" in plain else {}
     options |= {"base_url": texts["base_url"]} if kind == "openai" and "base_url" in texts else {}
@@ -120,6 +141,7 @@ def _grader(plain: Mapping[str, object], folder: Path) -> GraderFile:
         meaning |= {"request": asdict(request), **of_request, **of_reading}
         options |= {**of_request, **of_reading, "request": request}
     options |= _numbers("limits", _table(plain, "limits"), _LIMITS) | _numbers("price", _table(plain, "price"), _PRICES)
+    several = _several(plain, texts, folder) if kind in ("jury", "cascade") else None
     digest = hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()[:12]
     name = {
         "openai": lambda: f"openai:{texts['model']}",
@@ -127,10 +149,12 @@ def _grader(plain: Mapping[str, object], folder: Path) -> GraderFile:
         "embedded": lambda: "embedded",
         "python": lambda: f"python:{texts['function']}",
         "table": lambda: f"table:{folder / texts['file']}",
+        "jury": lambda: f"several:{path.absolute()}",
+        "cascade": lambda: f"several:{path.absolute()}",
     }[kind]()
     if kind == "openai":
         options["file_digest"] = digest
-    return GraderFile(name, options, digest)
+    return GraderFile(name, options, digest, several)
 
 
 def _kind(plain: Mapping[str, object]) -> str:
@@ -142,6 +166,38 @@ def _kind(plain: Mapping[str, object]) -> str:
     if not isinstance(kind, str) or kind not in KINDS:
         raise FieldError(f"`kind` is {shown(kind)}, which is none of {_listed(KINDS)}")
     return kind
+
+
+def _several(plain: Mapping[str, object], texts: Mapping[str, str], folder: Path) -> Several:
+    """The members of a jury or a cascade, files named from the folder of the file that names them."""
+    if plain["kind"] == "cascade":
+        names = [texts["first"], texts["then"]]
+    else:
+        members, combine = plain["members"], plain.get("combine", "mean")
+        if not isinstance(members, list) or len(cast("list[object]", members)) < 2:
+            raise FieldError(f"`members` is {shown(members)}, which is no list of two graders or more")
+        names = [_text("members", one) for one in cast("list[object]", members)]
+        if "weights" in plain and "combine" in plain:
+            raise FieldError("`combine` and `weights` both say how answers are joined; leave out one")
+        if combine != "mean":
+            raise FieldError(
+                f'`combine` is {shown(combine)}, which is not "mean"; other weights are in a file, `weights`'
+            )
+    for name in names:
+        if name in ("rows", "labels"):
+            raise FieldError(f"`{name}` reads a column of rows, and no member can; name a `table:FILE` instead")
+    learned = texts.get("weights", texts.get("thresholds"))
+    return Several(
+        cast(str, plain["kind"]),
+        tuple(_from(folder, name) for name in names),
+        None if learned is None else folder / learned,
+    )
+
+
+def _from(folder: Path, name: str) -> str:
+    if name.startswith("table:"):
+        return f"table:{folder / name.removeprefix('table:')}"
+    return str(folder / name) if is_file(name) else name
 
 
 def _request(table: Mapping[str, object]) -> dict[str, Any]:

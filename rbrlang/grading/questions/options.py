@@ -91,6 +91,13 @@ class GraderOptions:
         )
         return replace(self, heads=heads, calibration=calibration, cache=cache)
 
+    def given(self) -> dict[str, object]:
+        """What is not the default, but for the calibration: what overrides the files of a grader's members."""
+        usual = GraderOptions()
+        plain = {name: value for name, value in self.plain().items() if value != getattr(usual, name)}
+        plain.pop("calibration", None)
+        return plain
+
     def plain(self) -> dict[str, Any]:
         """The options as `read` takes them."""
         return {one.name: getattr(self, one.name) for one in fields(self)}

@@ -94,8 +94,15 @@ class PythonSpec:
     target: str
 
 
+@dataclass(frozen=True, slots=True)
+class SeveralSpec:
+    """A grader made of graders, as its grader file says."""
+
+    path: Path
+
+
 RemoteSpec = OpenAISpec | SystemOneSpec
-TextSpec = EmbeddedSpec | RemoteSpec | PythonSpec
+TextSpec = EmbeddedSpec | RemoteSpec | PythonSpec | SeveralSpec
 """Graders that read the text, whatever it is."""
 
 GraderSpec = RowsSpec | LabelsSpec | TableSpec | TextSpec
@@ -114,6 +121,8 @@ def parse_grader(text: str, environment: Mapping[str, str], base_url: str | None
         if colon:
             raise GraderError(f"`{kind}` takes nothing after a colon")
         return _BARE[kind]()
+    if kind == "several":  # what `graderfile` makes of a jury or a cascade
+        return SeveralSpec(Path(rest))
     if kind not in ("openai", "systemone", "table", "python"):
         near = suggest(kind, [k.partition(":")[0] for k in KINDS])
         hint = f"did you mean `{near}`? " if near else ""

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from rbrlang.cli import gate, guide
 from rbrlang.cli import options as shared
+from rbrlang.cli.commands.grading import agree_several
+from rbrlang.cli.commands.grading.agree_labels import labelled_rows
 from rbrlang.cli.commands.grading.agree_outcome import Outcome, Training
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.python import allow_python, python_argument
 from rbrlang.cli.terminal import console, warn
-from rbrlang.diagnostics import suggest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,6 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="OUT", help="write the labelled rows with the judged P(yes) as `probs`"
     )
+    agree_several.arguments(parser)
     parser.add_argument(
         "--cross-validate", dest="folds", type=int, metavar="K",
         help="embedded: judge heads learned from the other K-1 folds of prompts, not those that ship",
@@ -88,6 +90,8 @@ def run(options: argparse.Namespace) -> int:
     if policy is None:
         return 1
     allow_python(options, policy.circuit)
+    if options.jury or options.cascade:
+        return agree_several.run(options, policy)
     _check_options(options)
     circuit = policy.circuit
     from rbrlang.cli import data
@@ -181,37 +185,6 @@ def _graded(outcome: Outcome, policy: Policy) -> Iterator[dict[str, Any]]:
 
 
 _DEST = {"--cross-validate": "folds", "--train": "train"}
-
-
-def labelled_rows(rows: Sequence[Row], policy: Policy, path: str) -> Sequence[Row]:
-    """The rows with a label of a question; names what is left out. Raises `UsageError` when nothing is left."""
-    from rbrlang.reward.rubrics import with_met
-    from rbrlang.rows.kept import Kept
-
-    known = set(policy.circuit.propositions)
-    kept: Kept[Row] = Kept()
-    strange: Counter[str] = Counter()
-    for row in rows:
-        labelled = {name for name, label in row.labels.items() if label is not None}
-        strange.update(labelled - known)
-        if labelled & known or row.value_labels or with_met(policy.circuit, replace(row, rubrics={})).rubrics:
-            kept.extend((row,))
-    derived = {definition.name for definition in policy.program.definitions}
-    for name, count in sorted(strange.items()):
-        near = suggest(name, sorted(known))
-        if name in derived:
-            why = "is derived in the policy, so its labels are not used"
-        else:
-            why = "is no proposition of the policy, so its labels are not used" + (
-                f"; did you mean `{near}`?" if near else ""
-            )
-        warn(f"{path}: `{name}` (labelled in {count} rows) {why}")
-    if not kept:
-        names = ", ".join(sorted({*known, *(variable.domain.name for variable in policy.circuit.variables)}))
-        raise UsageError(f"`{path}` has no label of a question of the policy; `labels` of a row may name {names}")
-    if len(kept) < len(rows):
-        warn(f"{path}: {len(rows) - len(kept)} of {len(rows)} rows have no labels and take no part")
-    return kept
 
 
 def judge(options: argparse.Namespace, policy: Policy, rows: Sequence[Row], unlabelled: int) -> Outcome:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from rbrlang.cli.terminal import say, warn
 if TYPE_CHECKING:
     from rbrlang.cli.graded import Lazily
     from rbrlang.engines.jobs import Done
+    from rbrlang.grading.results import GradeItem
     from rbrlang.policy import Policy
     from rbrlang.rows.columns import Names
     from rbrlang.rows.formats import Kind
@@ -177,16 +178,12 @@ def _lazily(options: argparse.Namespace, policy: Policy) -> Lazily | None:
 
 def _dry_run(options: argparse.Namespace, policy: Policy) -> int:
     from rbrlang.cli import data, graders
+    from rbrlang.cli.graderfiles import each
     from rbrlang.grading.criteria import criteria
-    from rbrlang.grading.endpoint.account import estimate, price_of
-    from rbrlang.grading.endpoint.cache import AnswerCache
     from rbrlang.grading.questions.layout import every_question, wanted
-    from rbrlang.grading.questions.specs import OpenAISpec, SystemOneSpec
-    from rbrlang.grading.sight import yes_no
     from rbrlang.grading.unfilled import askable
     from rbrlang.reward.rows import response_ids
 
-    spec = graders.spec_of(options)
     rows = data.read(options, options.rows, policy.circuit, limit=options.limit).rows
     ids = response_ids(policy.circuit, rows).tolist()
     data.check_response_types(rows, ids, options.rows, policy.circuit.response_names)
@@ -195,17 +192,38 @@ def _dry_run(options: argparse.Namespace, policy: Policy) -> int:
     asked = askable(policy.circuit, items, every if options.all else wanted(policy.circuit, items))
     of_rubrics = criteria(policy.circuit, rows, items)
     shown, asked = (*items, *of_rubrics.items), (*asked, *of_rubrics.wanted)
+    for one in each(options):
+        _bill(options, one, policy, items, shown, asked)
+    return 0
+
+
+def _bill(
+    options: argparse.Namespace,
+    grader: argparse.Namespace,
+    policy: Policy,
+    items: Sequence[GradeItem],
+    shown: Sequence[GradeItem],
+    asked: Sequence[Sequence[int]],
+) -> None:
+    """What one grader would take; of a cascade's second one at most."""
+    from rbrlang.cli import graders
+    from rbrlang.grading.endpoint.account import estimate, price_of
+    from rbrlang.grading.endpoint.cache import AnswerCache
+    from rbrlang.grading.questions.specs import OpenAISpec, SystemOneSpec
+    from rbrlang.grading.sight import yes_no
+
+    spec = graders.spec_of(grader)
+    who = "" if grader is options else f"{grader.grader}: "
     if yes_no(spec):
         asked = [tuple(p for p in each if p < policy.circuit.first_variable) for each in asked]
     if not isinstance(spec, OpenAISpec | SystemOneSpec):
-        say(f"{sum(len(w) for w in asked)} answers for {len(rows)} rows, nothing to pay")
-        return 0
-    remote = graders.remote_of(options, spec, policy, items)
-    path = Path(options.cache) if options.cache and Path(options.cache).is_file() else None
+        say(f"{who}{sum(len(w) for w in asked)} answers for {len(items)} rows, nothing to pay")
+        return
+    remote = graders.remote_of(grader, spec, policy, items)
+    path = Path(grader.cache) if grader.cache and Path(grader.cache).is_file() else None
     with AnswerCache(path) as cache:
-        found = estimate(remote, shown, asked, cache, price_of(graders.chosen(options)))
+        found = estimate(remote, shown, asked, cache, price_of(graders.chosen(grader)))
     say(
-        f"{found.requests} requests, {found.from_cache} of them answered already; at most about "
+        f"{who}{found.requests} requests, {found.from_cache} of them answered already; at most about "
         f"{found.usage.prompt} prompt tokens and {found.usage.completion} answer tokens, cost {found.cost:.4f}"
     )
-    return 0

@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rbrlang.cli import guide
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 TEMPLATE = """\
 # A grader, as `--grader FILE` takes it. Options of a command override what stands here. Files are named from this folder.
-kind = "openai"                  # openai | systemone | embedded | python | table
+kind = "openai"                  # openai | systemone | embedded | python | table | jury | cascade
 model = {model}
 base_url = {base_url}
 # key_env = "OPENAI_API_KEY"     # the variable that holds the key; the key itself has no place here
@@ -53,6 +52,22 @@ input = 0.0
 output = 0.0
 """
 
+JURY = """\
+# A jury, as `--grader FILE` takes it: several graders together. Files are named from this folder.
+kind = "jury"
+members = {members}
+combine = "mean"                 # of log-odds; instead, weights learned from labels:
+# weights = "jury.json"          # from `rbrc agree POLICY LABELLED --jury {named} -o jury.json`
+# calibration = "cal.json"       # of the jury; members have their own in their files
+"""
+CASCADE = """\
+# A cascade, as `--grader FILE` takes it: a cheap grader first, the strong one where it matters. Files are named from this folder.
+kind = "cascade"
+first = {first}
+then = {then}
+thresholds = "cascade.json"      # from `rbrc agree POLICY ROWS --cascade {named} --risk 0.02 -o cascade.json`
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `rbrc grader`."""
@@ -66,6 +81,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--model", metavar="NAME", help="new: the model (default: Qwen/Qwen3-8B)")
     parser.add_argument("--base-url", metavar="URL", help="new: the server (default: http://localhost:8000/v1)")
+    parser.add_argument("--jury", nargs="+", metavar="G", help="new: a jury of these graders")
+    parser.add_argument("--cascade", nargs=2, metavar=("FIRST", "THEN"), help="new: a cascade of these two")
     shared.format_argument(parser)
     shared.run_with(parser, run)
 
@@ -78,10 +95,7 @@ def run(options: argparse.Namespace) -> int:
 def _new(options: argparse.Namespace) -> int:
     from rbrlang.cli.render import dump
 
-    text = TEMPLATE.format(
-        model=json.dumps(options.model or "Qwen/Qwen3-8B", ensure_ascii=False),
-        base_url=json.dumps(options.base_url or "http://localhost:8000/v1", ensure_ascii=False),
-    )
+    text = _text(options)
     if not options.file.endswith(".toml"):
         raise UsageError(f"`{options.file}` does not end in `.toml`, by which a grader file is known; name it so")
     try:
@@ -97,25 +111,64 @@ def _new(options: argparse.Namespace) -> int:
     return 0
 
 
+def _text(options: argparse.Namespace) -> str:
+    def plain(text: object) -> str:
+        return json.dumps(text, ensure_ascii=False)
+
+    one = options.model or options.base_url
+    if bool(one) + bool(options.jury) + bool(options.cascade) > 1:
+        raise UsageError(
+            "a file is of one grader (`--model`, `--base-url`), of a `--jury` or of a `--cascade`; give one of them"
+        )
+    if options.jury:
+        if len(options.jury) < 2:
+            raise UsageError("`--jury` names one grader, and a jury has two or more; name another")
+        return JURY.format(members=plain(options.jury), named=" ".join(options.jury))
+    if options.cascade:
+        first, then = options.cascade
+        return CASCADE.format(first=plain(first), then=plain(then), named=f"{first} {then}")
+    return TEMPLATE.format(
+        model=plain(options.model or "Qwen/Qwen3-8B"),
+        base_url=plain(options.base_url or "http://localhost:8000/v1"),
+    )
+
+
 def _check(options: argparse.Namespace) -> int:
-    if options.model or options.base_url:
-        raise UsageError("`--model` and `--base-url` are for `rbrc grader new`; what is checked stands in the file")
-    from rbrlang.cli.render import dump
-    from rbrlang.grading.questions.graderfile import read_grader
-    from rbrlang.grading.questions.options import GraderOptions
-    from rbrlang.grading.questions.specs import GraderError, parse_grader
+    if options.model or options.base_url or options.jury or options.cascade:
+        raise UsageError(
+            "`--model`, `--base-url`, `--jury` and `--cascade` are for `rbrc grader new`; what is checked stands in the file"
+        )
+    from rbrlang.grading.questions.specs import GraderError
 
     try:
-        found = read_grader(Path(options.file))
-        how = GraderOptions.read(found.options)
-        checkup = _checkup(parse_grader(found.name, os.environ, how.base_url), how, options.file)
+        checked = _checked(options.file, options.file)
     except (GraderError, ModuleNotFoundError) as error:
         raise UsageError(str(error)) from error
     if options.format == "json":
-        sys.stdout.write(dump(_plain(options.file, found.name, checkup)))
+        from rbrlang.cli.render import dump
+
+        plain = [_plain(file, name, found) for file, name, found, _ in checked]
+        sys.stdout.write(dump(plain[0] if len(plain) == 1 else {"file": options.file, "members": plain}))
     else:
-        _show(options.file, checkup, how)
-    return int(bool(checkup.faults))
+        for file, _, found, how in checked:
+            _show(file, found, how)
+    return int(any(found.faults for _, _, found, _ in checked))
+
+
+def _checked(name: str, file: str) -> list[tuple[str, str, Checkup, GraderOptions]]:
+    """A grader of that name, or of a jury or a cascade each of its members: the file that says so, its name, what was found."""
+    from rbrlang.grading.questions.graderfile import applied
+    from rbrlang.grading.questions.members import leaves, members_of
+    from rbrlang.grading.questions.options import GraderOptions
+    from rbrlang.grading.questions.specs import SeveralSpec, parse_grader
+
+    own, given = applied(name, {})
+    how = GraderOptions.read(given)
+    spec = parse_grader(own, os.environ, how.base_url)
+    leaves(spec)  # a file that is a member of itself would never end
+    if isinstance(spec, SeveralSpec):
+        return [found for one in members_of(spec).members for found in _checked(one, one)]
+    return [(file, own, _checkup(spec, how, file), how)]
 
 
 def _checkup(spec: GraderSpec, how: GraderOptions, file: str) -> Checkup:

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from rbrlang.cli import data, graders
-from rbrlang.cli.commands.grading.agree import PLOT_FORMATS, labelled_rows
+from rbrlang.cli.commands.grading.agree import PLOT_FORMATS
+from rbrlang.cli.commands.grading.agree_labels import labelled_rows
 from rbrlang.cli.commands.grading.agree_show import LEARNED
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.graderfiles import take_file
 from rbrlang.cli.tables import show
 from rbrlang.cli.terminal import say, warn
-from rbrlang.grading.endpoint.account import Summary, price_of, together
+from rbrlang.grading.endpoint.account import Summary, together
 from rbrlang.grading.results import Invalid, Usage, Value
 from rbrlang.grading.trust.agreement import TooLittle
 from rbrlang.grading.trust.bill import Answered, Offer, Spent, compare
@@ -139,7 +140,8 @@ def _asked(options: argparse.Namespace, policy: Policy, rows: Sequence[Row], nam
         )
     used = Usage() if summary is None else summary.usage + summary.reused
     spent = Spent(
-        len(rows), answers, 0 if summary is None else summary.asks, invalid, used, price_of(graders.chosen(own)).of(used),
+        len(rows), answers, 0 if summary is None else summary.asks, invalid, used,
+        0.0 if summary is None else summary.cost + summary.cost_reused,
         None if summary is not None and summary.from_cache else seconds,
     )  # fmt: skip
     circuit = policy.circuit

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rbrlang.cli import options as shared
+from rbrlang.cli.bar import Bar
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.terminal import say, warn
 
@@ -121,14 +122,15 @@ def _composed(
     from rbrlang.grading.endpoint.account import price_of, run_options, together
     from rbrlang.grading.endpoint.cache import CacheError
     from rbrlang.grading.endpoint.writing import ModelWriter
-    from rbrlang.grading.questions.specs import api_key
+    from rbrlang.grading.questions.specs import SeveralSpec, api_key
     from rbrlang.learning.synthesis.compose import Provenance, synth_from_model
     from rbrlang.reward.rows import response_ids
 
     own = copy(options)
     own.base_url = options.grader_base_url
     take_file(own)
-    own.base_url = own.base_url or options.base_url
+    if not isinstance(graders.spec_of(own), SeveralSpec):  # whose members say themselves where they are
+        own.base_url = own.base_url or options.base_url
     # Before a token is spent: a grader that cannot be used says so here.
     items = graders.items_of(rows, response_ids(policy.circuit, rows).tolist(), policy.circuit.columns)
     grader = graders.make(own, policy, items, "verifying texts")
@@ -137,7 +139,7 @@ def _composed(
         return grader.answers(items, wanted)
 
     how = graders.chosen(options)
-    with graders.Bar("writing") as bar:
+    with Bar("writing") as bar:
         model = ModelWriter(
             writer, api_key(os.environ), how.cache, run_options(how), price_of(how), bar.update,
         )  # fmt: skip

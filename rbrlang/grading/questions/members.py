@@ -1,0 +1,33 @@
+"""Which graders is a grader made of, where its file names others?"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import cast
+
+from rbrlang.grading.questions.graderfile import Several, applied, read_grader
+from rbrlang.grading.questions.specs import GraderError, GraderSpec, SeveralSpec, parse_grader
+
+
+def members_of(spec: SeveralSpec) -> Several:
+    """What the file of a jury or a cascade says of its members. Raises `GraderError`."""
+    found = read_grader(spec.path).several
+    if found is None:
+        raise GraderError(f"the grader file `{spec.path}` was a jury or a cascade, and is none any more")
+    return found
+
+
+def leaves(spec: GraderSpec, within: tuple[Path, ...] = ()) -> tuple[GraderSpec, ...]:
+    """The graders that answer in the end: the grader itself, unless its file makes it of others. Raises `GraderError`."""
+    if not isinstance(spec, SeveralSpec):
+        return (spec,)
+    path = spec.path.resolve()
+    if path in within:
+        raise GraderError(f"the grader file `{spec.path}` is a member of itself; name another there")
+    found: list[GraderSpec] = []
+    for member in members_of(spec).members:
+        name, options = applied(member, {})
+        one = parse_grader(name, os.environ, cast("str | None", options.get("base_url")))
+        found += leaves(one, (*within, path))
+    return tuple(found)

@@ -1,0 +1,1 @@
+"""Graders made of graders: juries and cascades."""
