@@ -372,7 +372,8 @@ def _several(
     from rbrlang.grading.trust.calibrate import CalibratedGrader
     from rbrlang.grading.unfilled import filling
 
-    circuit, summaries = policy.circuit, list[Sequence[Summary]]()
+    circuit = policy.circuit
+    summaries: list[Sequence[Summary]] = []
 
     def one(name: str) -> tuple[Grader, bool]:
         own = member(options, name)

@@ -74,7 +74,7 @@ class GraderFile:
 
 def is_file(name: str) -> bool:
     """Whether a grader's name is that of a grader file."""
-    return name.endswith(".toml")
+    return name.endswith(".toml") and not name.startswith("several:")  # which a jury's or a cascade's file becomes
 
 
 def applied(name: str, given: Mapping[str, object]) -> tuple[str, dict[str, object]]:

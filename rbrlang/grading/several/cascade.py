@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rbrlang.grading.embedded.heads import definition
 from rbrlang.grading.judge import Grader, encoded, unshaped
 from rbrlang.grading.questions.layout import wanted as needed
-from rbrlang.grading.results import Answer, GradeItem, Invalid
+from rbrlang.grading.results import Answer, GradeItem
 from rbrlang.grading.several.jury import Floats
 from rbrlang.lang.program import Proposition
 from rbrlang.logic.circuit import Circuit
@@ -91,12 +91,8 @@ class Cascade:
             said = self._first.answers(some, asked)
             deciding = [{q: given[q] for q in of} for given, of in zip(said, of_class, strict=True)]
             sure = classes(self._reward, some, deciding)[0]
-            for item, given, deciders, p in zip(some, said, deciding, sure.tolist(), strict=True):
-                failed = any(isinstance(one, Invalid) for one in deciders.values())
-                if p >= self._threshold:
-                    known[item] = dict(given)
-                elif not failed:  # what failed may come yet
-                    known[item] = None
+            for item, given, p in zip(some, said, sure.tolist(), strict=True):
+                known[item] = dict(given) if p >= self._threshold else None
         self._known = known
         return [(known.get(item) or {}) for item in items]
 

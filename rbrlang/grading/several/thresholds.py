@@ -79,8 +79,9 @@ def learn(
     sure, differs = sure[drawn], differs[drawn]
     kept = np.array([(sure >= value) for value in THRESHOLDS])
     wrong = (kept & differs).sum(1).tolist()
-    passed = [tail(errors, number, risk) <= 1 - confidence for errors in wrong]
-    at = passed.index(False) - 1 if False in passed else len(passed) - 1
+    at = -1
+    while at + 1 < len(wrong) and tail(wrong[at + 1], number, risk) <= 1 - confidence:
+        at += 1
     if at < 0 or not kept[at].any():
         return Refused(
             f"no threshold holds a risk of {risk:g} at {confidence:g} and saves anything: the first grader's class differs in "
