@@ -2,8 +2,8 @@
 
 Stacking (Wolpert, Neural Networks 5, 1992): a logistic regression of labels on the jurors' log-odds, no weight below 0, so that a
 juror who is surer of yes never makes the jury less so. First one set of weights is fitted to all propositions together, drawn
-towards the mean of log-odds; then each proposition's own, drawn towards those shared ones as if by `PRIOR` labels that a
-log-odds of 1 can move. So few labels leave the shared weights, and many overrule them. A juror that answers nothing about a
+towards the mean of log-odds; then each proposition's own, drawn towards those shared ones, both by a ridge of `PRIOR`. So
+few labels leave the shared weights, and many overrule them. A juror that answers nothing about a
 proposition has weight 0 there.
 """
 
