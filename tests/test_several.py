@@ -25,6 +25,7 @@ from rbrlang.grading.several.cascade import Cascade, rules_of
 from rbrlang.grading.several.jury import EDGE, Jury, Weights, joined
 from rbrlang.grading.several.thresholds import Refused, Threshold, learn, needed, one_of_each
 from rbrlang.grading.several.verdict import verdict
+from rbrlang.grading.trust.agreement import TooLittle
 from rbrlang.grading.trust.corrections import CalibrationError
 from rbrlang.lang.program import Message
 from rbrlang.reward.numpy import NumpyReward
@@ -208,7 +209,8 @@ def test_a_fold_never_sees_its_own_labels() -> None:
 def test_the_verdict_says_who_adds_something() -> None:
     labels, p = planted(400, 4)
     found = verdict(("x", "y"), labels, p[:2], np.arange(400), 0, 0)
-    areas = [one.macro.auc.value for one in (*found.jurors, found.mean, found.fitted, *found.without)]
+    judged = (*found.jurors, found.mean, found.fitted, *found.without)
+    areas = [one.macro.auc.value for one in judged if not isinstance(one.macro, TooLittle)]
     good, guess, mean, fitted, without_good, without_guess = areas
     assert good > 0.95 > mean > 0.6 > guess
     assert fitted == pytest.approx(good, abs=0.005)
@@ -280,7 +282,7 @@ def test_the_guarantee_holds(prompts: int, risk: float, confidence: float) -> No
 def test_rows_of_one_prompt_count_once() -> None:
     """Twelve copies of each row are no twelve facts; who takes them for such breaks the promise."""
     assert beyond_the_risk(60, 12, 0.1, 0.95, by_prompt=True)[0] <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 400)
-    assert beyond_the_risk(60, 12, 0.1, 0.95, by_prompt=False)[0] > 0.15
+    assert beyond_the_risk(60, 12, 0.1, 0.95, by_prompt=False)[0] > 0.1
     prompts = np.array([3, 3, 1, 1, 1, 2])
     drawn = {seed: one_of_each(prompts, seed).tolist() for seed in range(60)}
     assert all(prompts[of].tolist() == [1, 2, 3] for of in drawn.values())
@@ -321,7 +323,7 @@ def test_a_row_is_answered_by_one_grader_alone() -> None:
 
 def test_lazy_grading_asks_the_second_grader_only_what_the_reward_needs() -> None:
     both, first, then = cascade()
-    lazily = grade_lazily(both._reward, items(), both.answers, 0.0)
+    lazily = grade_lazily(NumpyReward(POLICY.circuit), items(), both.answers, 0.0)
     assert sorted(first.asked) == sorted({*first.asked}), "the first grader is asked everything once"
     eager, _, whole = cascade()
     answers = eager.answers(items(), [(0, 1)] * len(ROWS))
