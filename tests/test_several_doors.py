@@ -12,14 +12,16 @@ from zlib import crc32
 
 import numpy as np
 import pytest
-from faultserver import FaultServer
+from faultserver import FaultServer, Say
 from shapedserver import YES, positions, refusing
 
 import rbrlang as rbr
 from rbrlang.adapters import verl
-from rbrlang.cli.main import main
+from rbrlang.cli.graderfiles import take_file
+from rbrlang.cli.main import main, parser_of
 from rbrlang.grading.questions.graderfile import read_grader
 from rbrlang.grading.questions.specs import GraderError
+from rbrlang.grading.results import GradeItem, probability
 from rbrlang.reward.kept.artefact import Artefact, write_artefact
 from rbrlang.rows.read import row_from
 from rbrlang.scoring.score import Scorer
@@ -349,6 +351,50 @@ def test_the_guarantee_in_plain_words(folder: Path, capsys: pytest.CaptureFixtur
     assert "for new rows that are drawn as these were" in shown
     assert main(["agree", "policy.rbr", "rows.jsonl", "--cascade", "embedded", "labels", "--risk", "0.05"]) in (0, 1)
     assert "flatters it and guarantees nothing" in capsys.readouterr().err
+
+
+def test_a_server_opens_one_once_and_writers_keep_their_own_address(folder: Path) -> None:
+    from rbrlang.cli.graders import standing
+
+    assert learned() == 0
+    options = parser_of("serve").parse_args(["serve", "p.rbrc", "--grader", "cascade.toml"])
+    take_file(options)
+    grader = standing(options, artefact_of(folder / "policy.rbr"))
+    item = GradeItem("x", row_from(probs("rows.jsonl")[0]).conversation, 0)
+    calls(folder)
+    (answers,) = grader.answers([item], [(0, 1)])
+    assert [probability(answers[q]) for q in (0, 1)] == [0.99, 0.01]
+    assert calls(folder) == ["x"]
+    writes = {"choices": [{"message": {"content": "Sorry, no."}, "finish_reason": "stop"}]}
+    with (
+        FaultServer(lambda body, before: Say(json.dumps(writes).encode())) as writer,
+        FaultServer(refusing([], positions(YES))) as judge,
+    ):
+        Path("one.toml").write_text(f'kind = "openai"\nmodel = "judge"\nbase_url = "{judge.url}"\n')
+        Path("jury.toml").write_text('kind = "jury"\nmembers = ["one.toml", "half.toml"]\n')
+        main([
+            "synth", "policy.rbr", "-o", "synth.jsonl", "--from", "llm", "--model", "writer", "--base-url", writer.url,
+            "--per-class", "1", "--prompts", "rows.jsonl", "--attempts", "1", "--grader", "jury.toml",
+        ])  # fmt: skip
+        for server, model in ((writer, "writer"), (judge, "judge")):
+            assert {json.loads(body)["model"] for body in server.received if body} == {model}
+
+
+def test_who_knows_yes_and_no_alone_sits_out_scales(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scaled = POLICY.replace("response r ranks", 'scale help 1..3 "How helpful is it?"\nresponse r ranks').replace(
+        "curt if !sorry", "curt if !sorry | help < 2"
+    )
+    Path("scaled.rbr").write_text(scaled)
+    Path("scales.py").write_text(
+        "def judge(items, names):\n    return [{n: {'1': 0.2, '2': 0.3, '3': 0.5} if n == 'help' else 0.9 for n in names} for _ in items]\n"
+    )
+    Path("jury.toml").write_text('kind = "jury"\nmembers = ["embedded", "python:scales.judge"]\n')
+    call = ["grade", "scaled.rbr", "rows.jsonl", "-o", "out.jsonl", "--grader", "jury.toml", "--limit", "4"]
+    assert main(call) == 0
+    assert [row["probs"]["help.3"] for row in probs()] == pytest.approx([0.5] * 4)
+    Path("jury.toml").write_text('kind = "jury"\nmembers = ["embedded", "embedded"]\n')
+    assert main(call) == 2
+    assert "no grader among the members has answers for scales and choices (`help`)" in capsys.readouterr().err
 
 
 def test_files_are_written_and_members_checked(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
