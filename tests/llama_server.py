@@ -29,9 +29,11 @@ def _require(package: str) -> Path:
 
 
 class LlamaServer:
-    """A context manager. One slot; no cache of prompts in memory, which would fake prefix reuse."""
+    """A context manager. One slot; no cache of prompts in memory, which would fake prefix reuse. `template` is Jinja."""
 
-    def __init__(self, context: int = 4096, reuse_prefix: bool = True, threads: int = 2) -> None:
+    def __init__(
+        self, context: int = 4096, reuse_prefix: bool = True, threads: int = 2, template: str = ""
+    ) -> None:  # fmt: skip
         _require("xllamacpp")
         xllamacpp: Any = importlib.import_module("xllamacpp")
         params = xllamacpp.CommonParams()
@@ -49,6 +51,8 @@ class LlamaServer:
         params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
         params.cache_type_k = xllamacpp.ggml_type.GGML_TYPE_F32
         params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+        if template:
+            params.chat_template, params.use_jinja = template, True
         params.warmup = False
         params.port = 0
         params.verbosity = -1
@@ -99,14 +103,18 @@ class LlamaServer:
         """
         system = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
         turns = f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{user}<|im_end|>\n"
+        return self.next_tokens(turns + "<|im_start|>assistant\n")
+
+    def next_tokens(self, prompt: str | list[int], cache: bool = False) -> list[tuple[str, float]]:
+        """The probability of every token of the vocabulary behind a prompt, as text or tokens."""
         reply = self.post(
             "/completion",
             {
-                "prompt": turns + "<|im_start|>assistant\n",
+                "prompt": prompt,
                 "n_predict": 1,
                 "temperature": 0,
                 "n_probs": 49_152,
-                "cache_prompt": False,
+                "cache_prompt": cache,
             },
         )
         (first,) = reply["completion_probabilities"]

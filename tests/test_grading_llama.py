@@ -21,9 +21,10 @@ from rbrlang.grading.endpoint.cache import AnswerCache
 from rbrlang.grading.endpoint.endpoint import ChatEndpoint, ChatOptions, chat_endpoint
 from rbrlang.grading.endpoint.run import grade
 from rbrlang.grading.endpoint.systemone import SystemOne
-from rbrlang.grading.questions.forms import Limits
+from rbrlang.grading.questions.forms import Limits, answer_form
 from rbrlang.grading.questions.layout import Ask, estimated_tokens, plan
 from rbrlang.grading.questions.prompt import Layout, item_text, signs
+from rbrlang.grading.questions.request import Request
 from rbrlang.grading.questions.specs import Secret
 from rbrlang.grading.results import Distribution, GradeItem, Invalid, Value, from_json
 from rbrlang.lang.program import Message, Proposition, Shot
@@ -159,6 +160,45 @@ def test_levels_and_options_are_as_likely_as_in_the_whole_vocabulary(server: Lla
                     assert got.low[value] - 1e-3 <= part / mass <= got.high[value] + 1e-3
             assert got.mass == (pytest.approx(mass, abs=1e-3) if grader is exact else pytest.approx(got.mass))
             assert max(sums.values()) - min(sums.values()) > 0.01 * mass  # equal values would make the comparison empty
+
+
+TEMPLATE = (
+    "{%- for m in messages %}{%- set said = m.content %}{%- if m.role == 'assistant' and '</think>' in said %}"
+    "{%- set said = said.split('</think>')[-1] %}{%- endif %}{{- '<|im_start|>' + m.role + '\\n' + said + '<|im_end|>\\n' }}"
+    "{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n<think>\\n' }}{%- endif %}"
+)
+"""As of models that always think: the prompt opens the thought."""
+
+
+def test_behind_a_thought_the_value_is_that_of_the_whole_vocabulary() -> None:
+    """A grammar makes a model that does not think do so, and leaves log-probabilities as they are.
+
+    Tokens that are computed alone, as those of an answer are, are rounded differently than many at once: what is compared is
+    computed behind the same kept beginning.
+    """
+    short, seen = GradeItem("short", spoken((Message("user", "Hi."),), "Sorry."), 0), list[float]()
+    grammar = 'root ::= [a-z ]{20,40} "</think>" %s ("Yes" | "No")'
+    with LlamaServer(template=TEMPLATE) as server:
+        for form, space in (("none", ""), ("deepseek", r'"\n\n"')):
+            extra = json.dumps({"grammar": grammar % space, "reasoning_format": form})
+            options = replace(LENIENT, thought_tokens=60, template=(), request=Request(extra=extra))
+            grader = remote(server, PROPOSITIONS[1:2], options)
+            ask = Ask(0, (0,), grader.plan.layouts[0])
+            (choice,) = server.post("/v1/chat/completions", json.loads(grader.bodies(ask, short)[0]))["choices"]
+            assert ("reasoning_content" in choice["message"]) == (form == "deepseek")
+            tokens = choice["logprobs"]["content"]
+            got = graded(grader, [short], [(0,)]).answers[0][0]
+            assert isinstance(got, Value), got
+            answer = max(n for n, token in enumerate(tokens) if token["token"] in ("Yes", "No"))
+            turn = f"<|im_start|>user\n{grader.prompt(ask, short).text}<|im_end|>\n<|im_start|>assistant\n<think>\n"
+            before = [*server.tokens(turn), *(int(one["id"]) for one in tokens[:answer])]
+            chances = server.next_tokens(before, cache=True)
+            yes, no = (math.fsum(p for text, p in chances if answer_form(text) == word) for word in ("yes", "no"))
+            assert got.p == pytest.approx(yes / (yes + no), abs=1e-3)
+            assert got.mass == pytest.approx(yes + no, abs=1e-3)
+            assert 15 <= len(got.thought) <= 40
+            seen.append(got.p)
+    assert abs(seen[0] - seen[1]) > 0.01  # equal values would make the comparison empty
 
 
 @pytest.mark.parametrize("layout", ["question-first", "conversation-first"])

@@ -240,6 +240,10 @@ def grader_arguments(parser: argparse.ArgumentParser, *, default: str | None = "
         "--samples", type=count, metavar="K", help="openai: sample K answers instead of log-probabilities"
     )
     group.add_argument(
+        "--thought-tokens", type=count, metavar="N",
+        help="openai: let the model think for N tokens at most, and read the answer behind its thought",
+    )  # fmt: skip
+    group.add_argument(
         "--min-mass", type=share, metavar="M",
         help="openai: answers with less mass on yes and no are invalid (default: 0.5)",
     )  # fmt: skip

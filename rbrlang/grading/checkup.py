@@ -13,15 +13,16 @@ from functools import cache
 
 from rbrlang.grading.endpoint.account import Summary, identified, price_of, run_options
 from rbrlang.grading.endpoint.cache import AnswerCache
-from rbrlang.grading.endpoint.logprobs import steps_of
-from rbrlang.grading.endpoint.remote import Garbled, Reading, Remote, Shapes, Short, at, parsed
+from rbrlang.grading.endpoint.logprobs import pieces_of, steps_of
+from rbrlang.grading.endpoint.remote import Garbled, Reading, Remote, Shapes, Short, at, mapping, parsed
 from rbrlang.grading.endpoint.run import grade
 from rbrlang.grading.endpoint.served import remote
 from rbrlang.grading.endpoint.shape import Shape, Shaping
+from rbrlang.grading.endpoint.thought import Apart, apart, beginning
 from rbrlang.grading.questions.layout import Ask
 from rbrlang.grading.questions.options import GraderOptions
 from rbrlang.grading.questions.specs import RemoteSpec, Secret
-from rbrlang.grading.results import Answer, GradeItem, Invalid, Value
+from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, Value
 from rbrlang.lang.program import Message
 from rbrlang.policy import Policy, loads
 from rbrlang.rows.conversation import spoken
@@ -79,6 +80,12 @@ class Checkup:
     first: tuple[str, ...] = ()
 
     @property
+    def thoughts(self) -> tuple[int, ...]:
+        """How many characters each thought has that an answer came behind, shortest first."""
+        given = (asked.answer for asked in self.questions)
+        return tuple(sorted(len(one.thought) for one in given if not isinstance(one, Abstained) and one.thought))
+
+    @property
     def values(self) -> tuple[tuple[Asked, Value], ...]:
         """The questions that have a value."""
         return tuple((asked, asked.answer) for asked in self.questions if isinstance(asked.answer, Value))
@@ -105,7 +112,7 @@ def wanted() -> tuple[tuple[int, ...], ...]:
 
 def check(spec: RemoteSpec, key: Secret, options: GraderOptions) -> Checkup:
     """Ask the server, and say what came back. No answer is kept."""
-    heard = _Heard(remote(spec, policy(), items(), key, options))
+    heard = _Heard(remote(spec, policy(), items(), key, options), options.thought_tokens)
     with AnswerCache(None) as kept:
         grades = grade(heard, items(), wanted(), kept, run_options(options), price_of(options))
     questions = asked(grades.answers)
@@ -115,7 +122,7 @@ def check(spec: RemoteSpec, key: Secret, options: GraderOptions) -> Checkup:
     first = tuple(text for text, _ in heard.first.most_common(5))
     faults = faults_of(questions)
     return Checkup(
-        identified(heard), questions, faults, (*_cures(questions, first), *_advice(grades.summary, shape, listed)),
+        identified(heard), questions, faults, (*_cures(questions, first, options.thought_tokens), *_advice(grades.summary, shape, listed)),
         grades.summary, heard.url, listed, first,
     )  # fmt: skip
 
@@ -143,7 +150,8 @@ def faults_of(questions: Sequence[Asked]) -> tuple[str, ...]:
 
 _CURES = {
     "no-logprobs": "it returns no log-probabilities: sample answers, `[read]` how = \"samples\", samples = 8",
-    "thinking": "it thinks before it answers: turn that off, `[request]` template = { enable_thinking = false }, or on the server",
+    "thinking": "it thinks before it answers: read behind the thought, `[read]` how = \"after-reasoning\", thought_tokens = 2048, or "
+    "turn that off, `[request]` template = { enable_thinking = false }, or on the server",
     "wide-bounds": "too few log-probabilities: let the server return more, `--max-logprobs 20` on vLLM",
     "transport": "it does not answer in time or at all: see whether the server runs, and `[limits]` timeout",
     "refused": "it refuses the requests: see the reason above",
@@ -152,12 +160,14 @@ _CURES = {
 }  # fmt: skip
 
 
-def _cures(questions: Sequence[Asked], first: Sequence[str]) -> Iterator[str]:
+def _cures(questions: Sequence[Asked], first: Sequence[str], thinks: int) -> Iterator[str]:
     kinds = Counter(one.answer.kind for one in questions if isinstance(one.answer, Invalid))
     for kind, _ in kinds.most_common():
         if kind == "low-mass":
             words = ", ".join(repr(text) for text in first)
             yield f"it wants to say something other than yes or no (first tokens: {words}): take another model"
+        elif kind == "thinking" and thinks:
+            yield f"a thought found no end: see the reason above, and `[read]` thought_tokens, now {thinks}"
         elif kind in _CURES:
             yield _CURES[kind]
 
@@ -187,8 +197,8 @@ def _advice(summary: Summary, shape: Shape, listed: tuple[int, int] | None) -> I
 class _Heard:
     """A `Remote` that remembers what its replies list."""
 
-    def __init__(self, within: Remote) -> None:
-        self._within = within
+    def __init__(self, within: Remote, thinks: int) -> None:
+        self._within, self._thinks = within, thinks
         self.listed: list[int] = []
         self.first = Counter[str]()
         self.identity, self.url, self.key = within.identity, within.url, within.key
@@ -196,6 +206,10 @@ class _Heard:
     @property
     def reading(self) -> str:
         return self._within.reading
+
+    @property
+    def answer_tokens(self) -> int:
+        return self._within.answer_tokens
 
     @property
     def shaping(self) -> Shapes | None:
@@ -209,11 +223,18 @@ class _Heard:
 
     def read(self, ask: Ask, reply: bytes) -> Reading | Short:
         plain = parsed(reply)
-        steps = None if isinstance(plain, Garbled) else steps_of(at(plain, "choices", 0, "logprobs"), {})
+        choice = None if isinstance(plain, Garbled) else mapping(at(plain, "choices", 0))
+        steps = None if choice is None else steps_of(choice.get("logprobs"), {}, self._start(choice))
         if steps is not None and not isinstance(steps, Invalid):
             self.listed.append(len(steps[0].tokens))
             self.first[steps[0].chosen.text[:40]] += 1
         return self._within.read(ask, reply)
+
+    def _start(self, choice: Mapping[str, object]) -> int:
+        """At which token the answer begins."""
+        found = apart(choice, mapping(choice.get("message")) or {}, self._thinks) if self._thinks else None
+        begun = beginning(pieces_of(choice.get("logprobs")), found.said) if isinstance(found, Apart) else 0
+        return begun if isinstance(begun, int) else 0
 
     def fits(self, ask: Ask, answers: Sequence[Answer]) -> bool:
         return self._within.fits(ask, answers)

@@ -105,7 +105,8 @@ class Value:
 
     `mass` is the probability that the grader gave to any form of yes or no, before `p` was normalised by
     it. `low <= p <= high` bounds what forms that the server did not report could change (or, for samples,
-    is the central 95 % interval of the posterior). `note` is for people, e.g. how weak the evidence is.
+    is the central 95 % interval of the posterior). `note` is for people, e.g. how weak the evidence is, and so is what the
+    grader said of its `thought` before it answered.
     """
 
     p: float
@@ -114,6 +115,7 @@ class Value:
     high: float
     method: Method
     note: str = ""
+    thought: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,7 @@ class Distribution:
     low: Mapping[str, float]
     high: Mapping[str, float]
     method: Method
+    thought: str = ""
 
     @property
     def best(self) -> str:
@@ -148,6 +151,7 @@ class Invalid:
 
     kind: InvalidKind
     reason: str
+    thought: str = ""
 
 
 Answer = Value | Distribution | Abstained | Invalid
@@ -181,6 +185,9 @@ def probability(answer: Answer) -> float | None:
 
 def to_json(answer: Answer) -> dict[str, Json]:
     """A plain form of an answer for files and the cache; `from_json` is its inverse."""
+    thought: dict[str, Json] = (
+        {} if isinstance(answer, Abstained) or not answer.thought else {"thought": answer.thought}
+    )
     match answer:
         case Value():
             plain: dict[str, Json] = {
@@ -190,16 +197,16 @@ def to_json(answer: Answer) -> dict[str, Json]:
                 "high": answer.high,
                 "method": answer.method,
             }
-            return plain | ({"note": answer.note} if answer.note else {})
+            return plain | ({"note": answer.note} if answer.note else {}) | thought
         case Distribution():
             return {
                 "p": dict(answer.p), "mass": answer.mass, "low": dict(answer.low), "high": dict(answer.high),
-                "method": answer.method,
+                "method": answer.method, **thought,
             }  # fmt: skip
         case Abstained():
             return {"abstained": answer.reason}
         case Invalid():
-            return {"invalid": answer.kind, "reason": answer.reason}
+            return {"invalid": answer.kind, "reason": answer.reason, **thought}
         case _:
             assert_never(answer)
 
@@ -209,22 +216,24 @@ def from_json(plain: Json) -> Answer:
     if isinstance(plain, Mapping):
         if isinstance(reason := plain.get("abstained"), str):
             return Abstained(reason)
-        kind, reason = plain.get("invalid"), plain.get("reason")
+        kind, reason, thought = plain.get("invalid"), plain.get("reason"), plain.get("thought", "")
+        if not isinstance(thought, str):
+            raise ValueError("not an answer")
         if kind in get_args(InvalidKind) and isinstance(reason, str):
-            return Invalid(cast(InvalidKind, kind), reason)
+            return Invalid(cast(InvalidKind, kind), reason, thought)
         numbers = [plain.get(name) for name in ("p", "mass", "low", "high")]
         method, note = plain.get("method"), plain.get("note", "")
         if all(is_probability(n) for n in numbers) and method in get_args(Method) and isinstance(note, str):
             p, mass, low, high = (float(cast(float, n)) for n in numbers)
             if low <= p <= high:
-                return Value(p, mass, low, high, cast(Method, method), note)
+                return Value(p, mass, low, high, cast(Method, method), note, thought)
         if isinstance(plain.get("p"), Mapping) and method in get_args(Method) and is_probability(plain.get("mass")):
             p, low, high = (_by_value(plain.get(name)) for name in ("p", "low", "high"))
             if (
                 p and p.keys() == low.keys() == high.keys() and abs(math.fsum(p.values()) - 1.0) < 1e-6
                 and all(low[value] <= p[value] <= high[value] for value in p)
             ):  # fmt: skip
-                return Distribution(p, float(cast(float, plain["mass"])), low, high, cast(Method, method))
+                return Distribution(p, float(cast(float, plain["mass"])), low, high, cast(Method, method), thought)
     raise ValueError("not an answer")
 
 

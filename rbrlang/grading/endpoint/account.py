@@ -23,7 +23,8 @@ class RunOptions:
 
     `timeout` limits one exchange, `patience` one ask with all its requests and attempts. `retries` is how many
     retries the run may spend for each request, on average. `stop_after` failures in a row end the run.
-    `limit` grades only the first items. `seed` is for the jitter of the waits.
+    `limit` grades only the first items. `seed` is for the jitter of the waits. A reply may hold `thought_tokens` more than an
+    answer, which counts in what a minute holds.
     """
 
     concurrency: int = 8
@@ -38,6 +39,7 @@ class RunOptions:
     stop_after: int = 25
     limit: int | None = None
     seed: int = 0
+    thought_tokens: int = 0
 
 
 def run_options(options: GraderOptions) -> RunOptions:
@@ -45,6 +47,7 @@ def run_options(options: GraderOptions) -> RunOptions:
     return RunOptions(
         concurrency=options.concurrency, requests_per_minute=options.rpm, tokens_per_minute=options.tpm,
         timeout=options.timeout, patience=options.patience, retries=options.retries, seed=options.seed,
+        thought_tokens=options.thought_tokens,
     )  # fmt: skip
 
 
@@ -149,7 +152,7 @@ class Grades:
 class Estimate:
     """What a run would send: requests, those of them in the cache, tokens and cost at four bytes a token.
 
-    An upper estimate: no prefix is assumed cached by the server, every request takes one token of output.
+    An upper estimate: no prefix is assumed cached by the server, every request takes all the output that it may.
     """
 
     requests: int
@@ -177,7 +180,7 @@ def estimate(
                     known += 1
                 else:
                     tokens += body_tokens(body)
-    usage = Usage(tokens, requests - known)
+    usage = Usage(tokens, (requests - known) * remote.answer_tokens)
     return Estimate(requests, known, usage, price.of(usage))
 
 

@@ -51,7 +51,9 @@ async def _discovered(options: ChatOptions, key: Secret, more: Sequence[str]) ->
             both = {form.strip().lower() for form, _ in ids} >= {"yes", "no"}
             return replace(options, token_ids=tuple(ids)) if both else options
         settings = _field(await get(http, f"{root}/props", key, _SECONDS), "default_generation_settings")
-        return replace(options, top_logprobs=max(options.top_logprobs, _LLAMA_TOP)) if settings else options
+        if not settings or options.thought_tokens:  # so many of each token of a thought would be megabytes
+            return options
+        return replace(options, top_logprobs=max(options.top_logprobs, _LLAMA_TOP))
 
 
 def _field(reply: object, name: str) -> object:

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, cast
 from urllib.parse import urlsplit
 
-from rbrlang.grading.endpoint.logprobs import numbered, steps_of
+from rbrlang.grading.endpoint.logprobs import numbered, pieces_of, steps_of
 from rbrlang.grading.endpoint.remote import Answered, Garbled, Reading, Short, at, encoded, mapping, parsed, whole
 from rbrlang.grading.endpoint.shape import Shaping
+from rbrlang.grading.endpoint.thought import ROOM, apart, beginning
 from rbrlang.grading.questions.forms import (
     FORMS,
     Limits,
@@ -47,10 +48,12 @@ from rbrlang.grading.questions.prompt import (
 )
 from rbrlang.grading.questions.request import Request
 from rbrlang.grading.questions.specs import OPENAI_URL, Secret
-from rbrlang.grading.results import Answer, Distribution, GradeItem, Invalid, Json, Usage, Value
+from rbrlang.grading.results import Abstained, Answer, Distribution, GradeItem, Invalid, Json, Usage, Value
 from rbrlang.lang.program import Proposition, Variable
 
 THINKING_OFF = (("enable_thinking", False), ("thinking", False))
+THINKING_ON = (("enable_thinking", True), ("thinking", True))
+_USUAL = (THINKING_OFF, THINKING_ON, ())
 NUMBERED = Invalid(
     "no-logprobs",
     "the server names tokens by number (`token_id:N`) and not as texts; start it without `--return-tokens-as-token-ids`",
@@ -62,7 +65,8 @@ _READING_VERSION = "1"
 class ChatOptions:
     """Which server and model, and how an answer is read.
 
-    `samples` asks for that many sampled answers instead of log-probabilities; `seed` is that of the first.
+    `samples` asks for that many sampled answers instead of log-probabilities; `seed` is that of the first. A model may think
+    for `thought_tokens` before it answers, 0 for not at all.
     `token_ids` are the surface forms with their ids in the server's vocabulary, where it accepts them
     (`discovered` finds out). `template` goes to the chat template; the default turns thinking off under the
     two names in use. OpenAI's own servers refuse the field: see `for_host`. `layout` is the one of every
@@ -81,6 +85,7 @@ class ChatOptions:
     order: int = 0
     request: Request = field(default_factory=Request)
     file_digest: str = ""
+    thought_tokens: int = 0
 
     @property
     def hosted(self) -> bool:
@@ -98,9 +103,10 @@ class ChatOptions:
         return (
             f"openai:{self.model} {self.base_url} mass {self.limits.mass:g} width {self.limits.width:g} "
             f"prompt {PROMPT_VERSION} reading {_READING_VERSION}"
-            + (f" template {template}" if self.template not in (THINKING_OFF, ()) else "")
+            + (f" template {template}" if self.template not in _USUAL else "")
             + (f" layout {self.layout}" if self.layout else "")
             + (f" samples {self.samples} seed {self.seed}" if self.samples else "")
+            + (f" thought {self.thought_tokens}" if self.thought_tokens else "")
             + (f" order {self.order}" if self.order else "")
             + (f" file {self.file_digest}" if self.file_digest else "")
         )
@@ -129,6 +135,11 @@ class ChatEndpoint:
     @property
     def reading(self) -> str:
         """From which numbers answers are read."""
+        thought = self.options.thought_tokens
+        return self._read_from + (f" behind a thought of up to {thought} tokens" if thought else "")
+
+    @property
+    def _read_from(self) -> str:
         o = self.options
         if o.samples:
             return f"{o.samples} sampled answers"
@@ -139,6 +150,13 @@ class ChatEndpoint:
         if top <= 1:
             return "the most probable token" if top else "the chosen token"
         return f"the {top} most probable tokens"
+
+    @property
+    def answer_tokens(self) -> int:
+        """What one reply may hold: a thought and an answer."""
+        o = self.options
+        answer = o.request.max_tokens or self.shaping.shape.tokens
+        return o.thought_tokens + max(answer, ROOM) if o.thought_tokens else answer
 
     @property
     def url(self) -> str:
@@ -162,7 +180,7 @@ class ChatEndpoint:
         common: dict[str, Json] = {
             "model": o.model,
             "messages": [{"role": "user", "content": self.prompt(ask, item).text}],
-            fixed.max_tokens_field or shape.tokens_field: fixed.max_tokens or shape.tokens,
+            fixed.max_tokens_field or shape.tokens_field: self.answer_tokens,
         }
         extra: dict[str, Json] = {"chat_template_kwargs": dict(o.template)} if o.template and shape.template else {}
         extra |= fixed.more
@@ -231,16 +249,34 @@ class ChatEndpoint:
         self, ask: Ask, choice: Mapping[str, object], message: Mapping[str, object]
     ) -> tuple[Answer, Literal["tokens", "texts"] | None]:
         """The answer, and what another shape of request would have to bring for a better one."""
-        said = message.get("content")
-        thought = message.get("reasoning_content") or message.get("reasoning")
-        if thought and not said:
+        said, budget = message.get("content"), self.options.thought_tokens
+        if budget:
+            found = apart(choice, message, budget)
+            if isinstance(found, Invalid):
+                return found, None
+            answer, lacks = self._said(ask, choice, found.said)
+            return answer if isinstance(answer, Abstained) else replace(answer, thought=found.thought), lacks
+        if not said and (message.get("reasoning_content") or message.get("reasoning")):
             return thinking(), None
-        known = self._signs(ask)
+        return self._said(ask, choice, said if isinstance(said, str) else "")
+
+    def _said(
+        self, ask: Ask, choice: Mapping[str, object], said: str
+    ) -> tuple[Answer, Literal["tokens", "texts"] | None]:
+        """`_answer` of what was said behind a thought, or without one."""
+        known, logprobs, start = self._signs(ask), choice.get("logprobs"), 0
         if self.options.samples:
-            words = said.split() if isinstance(said, str) else []
-            word = next((word for word in words if not leads_in(word)), "")
+            word = next((word for word in said.split() if not leads_in(word)), "")
             return vote(word) if known is None else sign_vote(word, known), None
-        steps = steps_of(choice.get("logprobs"), {number: form for form, number in self.options.token_ids})
+        pieces = pieces_of(logprobs) if self.options.thought_tokens else []
+        if pieces:
+            if numbered(pieces[0].decode(errors="replace")):
+                return NUMBERED, "texts"
+            begun = beginning(pieces, said)
+            if isinstance(begun, Invalid):
+                return begun, None
+            start = begun
+        steps = steps_of(logprobs, {number: form for form, number in self.options.token_ids}, start)
         if isinstance(steps, Invalid):
             return steps, None
         limits, ids = self.options.limits, self._ids(ask)
@@ -248,12 +284,12 @@ class ChatEndpoint:
         found = read_tokens(first, limits, ids) if known is None else read_signs(first, known, limits, ids)
         if not isinstance(found, Invalid) or found.kind != "low-mass":
             return found, None
-        if numbered(steps):
+        if numbered(steps[0].chosen.text):
             return NUMBERED, "texts"
         if not leads_in(steps[0].chosen.text):
             return found, None
         ahead = next((n for n, step in enumerate(steps) if not leads_in(step.chosen.text)), None)
-        if ahead is None and self.shaping.longer():
+        if ahead is None and not self.options.thought_tokens and self.shaping.longer():
             return found, "tokens"
         read = steps if ahead is None else steps[: ahead + 1]
         if len(read) == 1:
@@ -276,7 +312,7 @@ def chat_endpoint(
     every = tuple(propositions)
     # Those that are the same for every row are put in words once.
     worded = tuple(None if p.columns else question(p, order=options.order) for p in every)
-    shaping = Shaping(options.request, own_template=options.template not in (THINKING_OFF, ()))
+    shaping = Shaping(options.request, own_template=options.template not in _USUAL)
     return ChatEndpoint(options, key, plan, every, worded, shaping)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 from rbrlang.grading.endpoint.account import RunOptions, body_tokens
 from rbrlang.grading.endpoint.pace import Breaker, Pace, Patience, RetryBudget, backoff
 from rbrlang.grading.endpoint.remote import Garbled
-from rbrlang.grading.endpoint.wire import Lost, Reply, complaint, exhausted, post
+from rbrlang.grading.endpoint.wire import BYTES_OF_A_TOKEN, MOST_BYTES, Lost, Reply, complaint, exhausted, post
 from rbrlang.grading.questions.specs import Secret
 from rbrlang.grading.results import Invalid
 
@@ -90,14 +90,15 @@ class Sender:
                 self.retried += 1
             else:
                 return Invalid(failure.kind, f"{failure.reason} (the run has no retries left)")
-            await self._turn(body_tokens(body), patience)
+            await self._turn(body_tokens(body) + options.thought_tokens, patience)
             if self.stopped is not None:
                 return failure
             left = patience.left(_now())
             if left <= 0:
                 return _late(failure, attempt)
             self.sent += 1
-            reply = await post(http, self._url, self._key, body, min(options.timeout, left))
+            most = MOST_BYTES + options.thought_tokens * BYTES_OF_A_TOKEN
+            reply = await post(http, self._url, self._key, body, min(options.timeout, left), most)
             if isinstance(reply, Reply) and reply.status == 200:
                 reading = read(reply.body)
                 if not isinstance(reading, Garbled):

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 from rbrlang.grading.endpoint.remote import at, listed, mapping
 from rbrlang.grading.questions.forms import Step, Token
@@ -21,21 +22,21 @@ _MOST_STEPS = 32
 _NUMBERED = re.compile(r"token_id:(\d{1,9})")
 
 
-def steps_of(logprobs: object, ids: Mapping[int, str]) -> tuple[Step, ...] | Invalid:
-    """The positions of an answer, at least one; `ids` are the texts of tokens that are known by number."""
+def steps_of(logprobs: object, ids: Mapping[int, str], start: int = 0) -> tuple[Step, ...] | Invalid:
+    """The positions of an answer from `start` on, at least one; `ids` are the texts of tokens that are known by number."""
     if logprobs is None:
         return Invalid(
             "no-logprobs",
             "the server returned no log-probabilities; use one that does, or `--samples` to sample answers",
         )
-    content = listed(at(logprobs, "content"))[:_MOST_STEPS]
+    content = listed(at(logprobs, "content"))[start : start + _MOST_STEPS]
     tokens, chances = listed(at(logprobs, "tokens")), listed(at(logprobs, "token_logprobs"))
     tops = listed(at(logprobs, "top_logprobs"))
     found: list[Step | None] = []
     if content and mapping(content[0]) is not None:
         found = [_entry(entry, ids) for entry in content]
     else:
-        for place in range(min(_MOST_STEPS, max(len(tops), min(len(tokens), len(chances))))):
+        for place in range(start, min(start + _MOST_STEPS, max(len(tops), min(len(tokens), len(chances))))):
             top = mapping(tops[place]) if place < len(tops) else None
             listing = [_token(text, value, ids) for text, value in (top or {}).items()]
             chosen = _token(tokens[place], chances[place], ids) if place < min(len(tokens), len(chances)) else None
@@ -55,9 +56,31 @@ def steps_of(logprobs: object, ids: Mapping[int, str]) -> tuple[Step, ...] | Inv
     return tuple(whole)
 
 
-def numbered(steps: tuple[Step, ...]) -> bool:
-    """Whether the first token is known by its number alone."""
-    return bool(_NUMBERED.fullmatch(steps[0].chosen.text))
+def numbered(text: str) -> bool:
+    """Whether a token is known by its number alone."""
+    return bool(_NUMBERED.fullmatch(text))
+
+
+def pieces_of(logprobs: object) -> list[bytes]:
+    """The tokens of a reply as bytes, which make up its text also where one character takes several of them."""
+    content = [(at(entry, "token"), at(entry, "bytes")) for entry in listed(at(logprobs, "content"))]
+    return [
+        bytes(cast("Sequence[int]", said))
+        if isinstance(said, list) and said and _are_bytes(listed(said))
+        else _plain(text)
+        for text, said in content or [(text, None) for text in listed(at(logprobs, "tokens"))]
+    ]
+
+
+def _are_bytes(said: Sequence[object]) -> bool:
+    return all(isinstance(one, int) and 0 <= one < 256 for one in said)
+
+
+def _plain(text: object) -> bytes:
+    """A token's text, its white space as SentencePiece and byte-level vocabularies spell it."""
+    if not isinstance(text, str):
+        return b""
+    return text.replace("\u2581", " ").replace("\u0120", " ").replace("\u010a", "\n").encode(errors="replace")
 
 
 def _entry(entry: object, ids: Mapping[int, str]) -> Step | None:
@@ -81,7 +104,7 @@ def _named(entry: object, ids: Mapping[int, str]) -> Token | None:
     text = at(entry, "token")
     if not isinstance(text, str) or not text:
         said = listed(at(entry, "bytes"))
-        if all(isinstance(one, int) and 0 <= one < 256 for one in said) and (said or text == ""):
+        if _are_bytes(said) and (said or text == ""):
             text = bytes(one for one in said if isinstance(one, int)).decode(errors="replace")
     return _token(text, at(entry, "logprob"), ids)
 

@@ -81,6 +81,11 @@ class Remote(Protocol):
         ...
 
     @property
+    def answer_tokens(self) -> int:
+        """How many tokens a reply may hold."""
+        ...
+
+    @property
     def url(self) -> str:
         """Where bodies are posted."""
         ...

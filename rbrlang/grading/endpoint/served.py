@@ -15,7 +15,7 @@ from typing import assert_never, cast
 
 from rbrlang.grading.endpoint.cache import AnswerCache, CacheError, cache_key
 from rbrlang.grading.endpoint.discover import discovered
-from rbrlang.grading.endpoint.endpoint import THINKING_OFF, ChatOptions, chat_endpoint
+from rbrlang.grading.endpoint.endpoint import THINKING_OFF, THINKING_ON, ChatOptions, chat_endpoint
 from rbrlang.grading.endpoint.remote import Remote
 from rbrlang.grading.endpoint.systemone import SystemOne
 from rbrlang.grading.questions.forms import Limits, sign_forms
@@ -66,7 +66,8 @@ def _offered(chat: ChatOptions, key: Secret, cache: Path | None, more: tuple[str
     they are found again when the server is gone."""
     if cache is None or chat.samples or chat.hosted:
         return discovered(chat, key, more)
-    place = cache_key("offered", json.dumps([chat.base_url, chat.model, *more]).encode())
+    thinks = ["thinks"] if chat.thought_tokens else []
+    place = cache_key("offered", json.dumps([chat.base_url, chat.model, *thinks, *more]).encode())
     try:
         with AnswerCache(cache) as kept:
             match kept.read(place):
@@ -86,10 +87,12 @@ def _offered(chat: ChatOptions, key: Secret, cache: Path | None, more: tuple[str
 
 def _chat(spec: OpenAISpec, options: GraderOptions) -> ChatOptions:
     """How the chat server is read, as far as it need not be asked."""
+    usual = THINKING_ON if options.thought_tokens else THINKING_OFF
     chat = ChatOptions(
         spec.model, spec.base_url, replace(Limits(), mass=options.min_mass), samples=options.samples,
-        seed=options.seed, template=THINKING_OFF if options.template is None else options.template,
+        seed=options.seed, template=usual if options.template is None else options.template,
         layout=options.layout, order=options.order, request=options.request, file_digest=options.file_digest,
+        thought_tokens=options.thought_tokens,
     )  # fmt: skip
     if options.request.top_logprobs is not None:
         chat = replace(chat, top_logprobs=options.request.top_logprobs)

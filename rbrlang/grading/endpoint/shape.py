@@ -138,6 +138,11 @@ class Shaping:
             if own["max_tokens"] is None and sent < wish <= _MOST_TOKENS:
                 return replace(shape, tokens=wish)
         elif named in _TOKENS:
+            allowed = [int(number) for number in _AT_MOST.findall(said)]
+            if allowed and _MOST_TOKENS < allowed[0] < cast(int, body[named]):
+                return (
+                    f"the server allows {allowed[0]} tokens at most; let the model think less, with `--thought-tokens`"
+                )
             other = _TOKENS[1 - _TOKENS.index(named)]
             self._refused.add(named)
             if fixed.max_tokens_field is None and other not in self._refused:

@@ -55,6 +55,11 @@ class SystemOne:
         return
 
     @property
+    def answer_tokens(self) -> int:
+        """One, for people who count them: it returns probabilities."""
+        return 1
+
+    @property
     def url(self) -> str:
         """The endpoint; a base URL that names it already, or ends in `/v1`, is taken as meant."""
         base = self.base_url.rstrip("/")

@@ -28,6 +28,7 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 MOST_BYTES = 4_000_000
+BYTES_OF_A_TOKEN = 4_000  # with 20 alternatives
 
 R = TypeVar("R")
 
@@ -63,13 +64,15 @@ def clients(number: int) -> tuple[httpx.AsyncClient, ...]:
     )
 
 
-async def post(http: httpx.AsyncClient, url: str, key: Secret, body: bytes, seconds: float) -> Reply | Lost:
-    """Send a JSON body and read the whole reply within so many seconds. Raises nothing of the network's."""
+async def post(
+    http: httpx.AsyncClient, url: str, key: Secret, body: bytes, seconds: float, most: int = MOST_BYTES
+) -> Reply | Lost:
+    """Send a JSON body and read the whole reply, of so many bytes at most, within so many seconds. Raises nothing of the network's."""
     # An unpacked reply could be far larger than what the limit below counts.
     headers = {"content-type": "application/json", "accept-encoding": "identity"}
     if key.reveal():
         headers["authorization"] = f"Bearer {key.reveal()}"
-    return await _exchange(http, httpx.Request("POST", url, headers=headers, content=body), seconds)
+    return await _exchange(http, httpx.Request("POST", url, headers=headers, content=body), seconds, most)
 
 
 async def get(http: httpx.AsyncClient, url: str, key: Secret, seconds: float) -> Reply | Lost:
@@ -78,7 +81,9 @@ async def get(http: httpx.AsyncClient, url: str, key: Secret, seconds: float) ->
     return await _exchange(http, httpx.Request("GET", url, headers=headers), seconds)
 
 
-async def _exchange(http: httpx.AsyncClient, request: httpx.Request, seconds: float) -> Reply | Lost:
+async def _exchange(
+    http: httpx.AsyncClient, request: httpx.Request, seconds: float, most: int = MOST_BYTES
+) -> Reply | Lost:
     where = f"`{request.url.host}`"
     try:
         async with asyncio.timeout(seconds):
@@ -88,8 +93,8 @@ async def _exchange(http: httpx.AsyncClient, request: httpx.Request, seconds: fl
                 size = 0
                 async for chunk in response.aiter_raw():
                     size += len(chunk)
-                    if size > MOST_BYTES:
-                        return Lost(f"{where} sent more than {MOST_BYTES:,} bytes")
+                    if size > most:
+                        return Lost(f"{where} sent more than {most:,} bytes")
                     chunks.append(chunk)
             finally:
                 await response.aclose()

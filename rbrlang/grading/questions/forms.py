@@ -265,7 +265,7 @@ def thinking() -> Invalid:
     return Invalid(
         "thinking",
         "the first token opens a train of thought, not an answer; turn thinking off on the server or with "
-        "the chat template's argument",
+        "the chat template's argument, or let it think: `--thought-tokens 2048`",
     )
 
 

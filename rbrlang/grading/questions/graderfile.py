@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+from rbrlang.grading.questions.options import MOST_THOUGHT, THOUGHT_TOKENS
 from rbrlang.grading.questions.request import FieldError, read_request, shown, unknown
 from rbrlang.grading.questions.specs import GraderError
 
@@ -45,7 +46,7 @@ _TOP: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Each key at the top, and the kinds that take it."""
 _SECRETS = ("key", "api_key", "apikey", "token", "secret", "password", "authorization", "bearer")
-_HOWS = ("first-token", "chosen-token", "samples")
+_HOWS = ("first-token", "after-reasoning", "chosen-token", "samples")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
@@ -230,22 +231,23 @@ def _request(table: Mapping[str, object]) -> dict[str, Any]:
 
 def _reading(table: Mapping[str, object]) -> dict[str, Any]:
     """`[read]` as options; `alone` where the chosen token alone is asked for."""
-    known = ("how", "samples", "min_mass", "layout", "order")
+    known = ("how", "samples", "thought_tokens", "min_mass", "layout", "order")
     for key in table:
         if key not in known:
             raise FieldError(f"in `[read]`: {unknown(key, known)}")
     how = table.get("how", "samples" if "samples" in table else "first-token")
-    if how == "after-reasoning":
-        raise FieldError(
-            f'`read.how` is "after-reasoning", which this version does not offer; there are {_listed(_HOWS)}'
-        )
     if how not in _HOWS:
         raise FieldError(f"`read.how` is {shown(how)}, which is none of {_listed(_HOWS)}")
     if how == "samples" and "samples" not in table:
         raise FieldError('`read.how` is "samples" and does not say how many; write samples = 8')
     if how != "samples" and "samples" in table:
         raise FieldError(f'`read.samples` is for how = "samples", and this file reads the {how}')
-    found: dict[str, Any] = _numbers("read", {key: table[key] for key in table if key in _READING}, _READING)
+    if how not in ("after-reasoning", "samples") and "thought_tokens" in table:
+        raise FieldError(
+            f'`read.thought_tokens` is for how = "after-reasoning" or "samples", and this file reads the {how}'
+        )
+    found: dict[str, Any] = {"thought_tokens": THOUGHT_TOKENS} if how == "after-reasoning" else {}
+    found |= _numbers("read", {key: table[key] for key in table if key in _READING}, _READING)
     if "layout" in table:
         if table["layout"] not in ("question-first", "conversation-first"):
             raise FieldError(
@@ -285,7 +287,7 @@ _LIMITS = {
 _PRICES = {"input": _Number("price_in", 0), "output": _Number("price_out", 0)}
 _READING = {
     "samples": _Number("samples", 1, 1000, whole=True), "min_mass": _Number("min_mass", 0, 1),
-    "order": _Number("order", 0, whole=True),
+    "order": _Number("order", 0, whole=True), "thought_tokens": _Number("thought_tokens", 1, MOST_THOUGHT, whole=True),
 }  # fmt: skip
 
 

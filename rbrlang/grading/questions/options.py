@@ -21,6 +21,9 @@ from rbrlang.grading.questions.prompt import Layout
 from rbrlang.grading.questions.request import FieldError, Request, read_request
 from rbrlang.grading.questions.specs import GraderError
 
+THOUGHT_TOKENS, MOST_THOUGHT = 2048, 32_768
+"""How many tokens a judge may think where nobody says it, and at most: each comes with its alternatives, so replies are large."""
+
 
 @dataclass(frozen=True, slots=True)
 class GraderOptions:
@@ -29,7 +32,7 @@ class GraderOptions:
     `heads` are the embedded grader's own, `calibration` corrects probabilities, both files; `allow_abstain` goes on where the
     embedded grader can read nothing. The others are for graders
     behind an endpoint: `base_url`, how an answer is read (`samples`, `min_mass`, `template`, `layout`,
-    `discover`), where answers are kept (`cache`), how hard a run tries (`concurrency`, `rpm` requests and
+    `discover`, and how many tokens a judge may think before, `thought_tokens`), where answers are kept (`cache`), how hard a run tries (`concurrency`, `rpm` requests and
     `tpm` tokens a minute, `timeout` seconds an exchange, `patience` seconds an answer), what a million tokens
     cost, and the `seed` of samples and waits. `order` is which of the drawn orders options are shown in. `template` None is the usual one.
 
@@ -42,6 +45,7 @@ class GraderOptions:
     base_url: str | None = None
     calibration: Path | None = None
     samples: int = 0
+    thought_tokens: int = 0
     min_mass: float = 0.5
     template: tuple[tuple[str, bool], ...] | None = None
     discover: bool = True
@@ -117,9 +121,12 @@ def _number(least: float, most: float, what: str, *, above: bool = False) -> Cal
     return read
 
 
-def _count(least: int) -> Callable[[object], int]:
+def _count(least: int, most: int | None = None) -> Callable[[object], int]:
     def read(value: object) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        fits = isinstance(value, int) and not isinstance(value, bool) and value >= least
+        if not isinstance(value, int) or not fits or (most is not None and value > most):
+            if most is not None:
+                raise ValueError(f"a whole number from {least} to {most}")
             raise ValueError("a whole number above 0" if least else "a whole number of 0 or more")
         return value
 
@@ -195,6 +202,7 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "base_url": _text,
     "calibration": _file,
     "samples": _count(0),
+    "thought_tokens": _count(0, MOST_THOUGHT),
     "min_mass": _number(0.0, 1.0, "a number from 0 to 1"),
     "template": _template,
     "discover": _switch,

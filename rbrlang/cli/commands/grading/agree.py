@@ -234,7 +234,7 @@ def judge(options: argparse.Namespace, policy: Policy, rows: Sequence[Row], unla
         )
         calibrate.write(Path(options.calibrate), calibration)
     return Outcome(
-        identity, folds, rows, labels, p, assessment, said.most(len(circuit.questions)), said.invalid, unlabelled,
+        identity, folds, rows, said.thoughts, labels, p, assessment, said.most(len(circuit.questions)), said.invalid, unlabelled,
         said.applied, calibration, training, values,
     )  # fmt: skip
 
@@ -248,6 +248,7 @@ class _Said:
     criteria: CriteriaJudged | None = None
     invalid: Counter[str] = field(default_factory=Counter[str])
     notes: dict[int, Counter[str]] = field(default_factory=dict[int, Counter[str]])
+    thoughts: dict[tuple[int, int], str] = field(default_factory=dict[tuple[int, int], str])
 
     def by(self, options: argparse.Namespace, policy: Policy, rows: Sequence[Row]) -> Sequence[Row]:
         """Let the grader answer, some rows at a time; gives the rows as graded."""
@@ -271,8 +272,9 @@ class _Said:
             summaries += [] if graded.summary is None else [graded.summary]
             judged = _criteria(policy, some, graded.rows)
             criteria += [] if judged is None else [replace(judged, rows=judged.rows + first)]
-            for answers, row in zip(graded.answers, some, strict=False):
+            for at, (answers, row) in enumerate(zip(graded.answers, some, strict=False), first):
                 self._count(policy.circuit.questions, answers, row)
+                self._keep(policy.circuit.propositions, answers, row, at)
         one = all(same(identities[0], other) for other in identities[1:])
         self.identity = identities[-1] if identities and one else "rows"  # only rows were graded by several
         self.criteria = joined(criteria)
@@ -292,6 +294,15 @@ class _Said:
                 self.notes.setdefault(at, Counter())[answer.note] += 1
             elif isinstance(answer, Abstained):
                 self.notes.setdefault(at, Counter())[answer.reason] += 1
+
+    def _keep(self, names: Sequence[str], answers: Mapping[int, Answer], row: Row, at: int) -> None:
+        """Remember the thoughts before answers that people contradict."""
+        from rbrlang.grading.results import Value
+
+        for p, name in enumerate(names):
+            answer, label = answers.get(p), row.labels.get(name)
+            if isinstance(answer, Value) and answer.thought and label is not None and (answer.p >= 0.5) != label:
+                self.thoughts[at, p] = answer.thought
 
     def most(self, questions: int) -> tuple[str, ...]:
         """What most answers to each question rest on."""

@@ -48,6 +48,7 @@ def _disagreement_json(found: Disagreement, outcome: Outcome, policy: Policy) ->
         "id": row.id, "response_type": row.response_type, "proposition": policy.circuit.propositions[found.proposition],
         "label": found.label, "p": found.p, "prompt": last_turn(row),
         "completion": row.conversation.text(policy.program.propositions[found.proposition].over),
+        "thought": outcome.thoughts.get((found.row, found.proposition)),
     }  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,12 +37,13 @@ class Outcome:
 
     `folds` is None where the grader was judged as it is, `notes` say what each proposition's answers rest on,
     `applied` names the calibration that corrected probabilities, `calibration` is one that was learned. `values` are scales and choices.
-    `rows` are as graded.
+    `rows` are as graded. `thoughts` are what the grader thought before a wrong answer, by row and proposition.
     """
 
     grader: str
     folds: int | None
     rows: Sequence[Row]
+    thoughts: Mapping[tuple[int, int], str]
     labels: NDArray[np.float64]
     p: NDArray[np.float64]
     assessment: Assessment

@@ -319,7 +319,10 @@ def _disagreements(outcome: Outcome, policy: Policy, limit: int) -> None:
         name = policy.circuit.propositions[one.proposition]
         say(f"  {name}: people say {'yes' if one.label else 'no'}, the grader P(yes) = {one.p:.2f}  [{row.id}]")
         judged = row.conversation.text(policy.program.propositions[one.proposition].over)
-        for who, text in (("asked:    ", last_turn(row)), ("answered: ", judged)):
+        thought = outcome.thoughts.get((one.row, one.proposition))
+        for who, text in (("asked:    ", last_turn(row)), ("answered: ", judged), ("thought:  ", thought)):
+            if text is None:
+                continue
             wrapped(excerpt(text) or "(nothing)", f"    {who}", " " * 14)
         say("")
 

@@ -36,7 +36,8 @@ extra = {{}}                       # fields of your server's own
 discover = true                  # ask the server whether it offers more log-probabilities than usual
 
 [read]
-how = "first-token"              # first-token | chosen-token | samples
+how = "first-token"              # first-token | after-reasoning | chosen-token | samples
+# thought_tokens = 2048          # how many tokens the model may think, for after-reasoning
 # samples = 8                    # how many, for samples
 min_mass = 0.5                   # an answer with less probability on yes and no is invalid
 
@@ -209,7 +210,8 @@ def _plain(file: str, name: str, found: Checkup) -> dict[str, Any]:
             "log_probabilities": None if found.listed is None else {"least": found.listed[0], "most": found.listed[1]},
             "first_tokens": list(found.first), "requests": summary.sent, "retried": summary.retried,
             "seconds": summary.seconds, "prompt_tokens": summary.usage.prompt, "cached_tokens": summary.usage.cached,
-            "answer_tokens": summary.usage.completion, "stopped": summary.stopped,
+            "answer_tokens": summary.usage.completion, "cost": summary.cost, "stopped": summary.stopped,
+            "thoughts": {"least": found.thoughts[0], "most": found.thoughts[-1]} if found.thoughts else None,
         },
         "questions": [
             {"statement": one.statement, "about": one.about, "truth": one.truth, "answer": to_json(one.answer)}
@@ -233,6 +235,12 @@ def _show(file: str, found: Checkup, how: GraderOptions) -> None:
         say(f"request: {summary.request or 'as usual'}")
         say(f"P(yes) from {summary.reading}; log-probabilities: {listed}")
         say(f"reuse of beginnings: {reuse}")
+        if found.thoughts:
+            cost = f", cost {summary.cost:.4f}" if summary.cost else ""
+            say(
+                f"thoughts: {found.thoughts[0]} to {found.thoughts[-1]} characters; {used.completion} answer tokens for "
+                f"{summary.sent} requests{cost}"
+            )
         each = (
             f"{summary.values / summary.seconds:.3g} answers a second"
             if summary.values and summary.seconds
