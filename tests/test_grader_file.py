@@ -166,6 +166,8 @@ def openai(more: str) -> str:
         (openai("[read]\nhwo = 1"), "in `[read]`: there is no key `hwo`; did you mean `how`?"),
         (openai('[read]\nhow = "samples"'), "does not say how many; write samples = 8"),
         (openai('[read]\nhow = "first-token"\nsamples = 3'), '`read.samples` is for how = "samples"'),
+        (openai("[read]\nrisk = 0.1"), '`read.risk` is for how = "samples"'),
+        (openai("[read]\nsamples = 4\nrisk = 0.6"), "`read.risk` is 0.6, which is not a number from 0 to 0.5"),
         (openai("[read]\nsamples = 0"), "`read.samples` is 0, which is not a whole number from 1 to 1000"),
         (openai("[read]\nmin_mass = 1.5"), "`read.min_mass` is 1.5, which is not a number from 0 to 1"),
         (openai('[read]\nlayout = "x"'), '`read.layout` is "x", which is not "question-first"'),

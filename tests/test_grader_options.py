@@ -35,6 +35,7 @@ CHANGED: dict[str, tuple[list[str], object]] = {
     "base_url": (["--base-url", "http://localhost:1/v1"], "http://localhost:1/v1"),
     "calibration": (["--calibration", "c.json"], Path("c.json")),
     "samples": (["--samples", "3"], 3),
+    "sample_risk": (["--sample-risk", "0.1"], 0.1),
     "thought_tokens": (["--thought-tokens", "64"], 64),
     "min_mass": (["--min-mass", "0.25"], 0.25),
     "template": (["--template", "enable_thinking=true"], (("enable_thinking", True),)),

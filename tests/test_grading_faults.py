@@ -25,7 +25,7 @@ from rbrlang.grading.endpoint.cache import AnswerCache, CacheError
 from rbrlang.grading.endpoint.endpoint import ChatEndpoint, ChatOptions, chat_endpoint
 from rbrlang.grading.endpoint.run import RemoteGrader, grade
 from rbrlang.grading.endpoint.systemone import SystemOne
-from rbrlang.grading.questions.forms import FORMS
+from rbrlang.grading.questions.forms import FORMS, Limits, settled, tally, vote
 from rbrlang.grading.questions.layout import plan
 from rbrlang.grading.questions.prompt import Layout
 from rbrlang.grading.questions.specs import Secret
@@ -295,6 +295,50 @@ def test_samples_give_a_posterior(yes: int, no: int, low: float, high: float) ->
     assert got.p == pytest.approx((1 + yes) / (2 + yes + no))
     assert (got.low, got.high) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
     assert len(server.received) == yes + no
+
+
+@pytest.mark.parametrize("risk", [0.2, 0.05])
+@pytest.mark.parametrize("p", [0.5, 0.47, 0.3, 0.04])
+def test_samples_stop_on_the_wrong_side_no_more_often_than_the_risk(p: float, risk: float) -> None:
+    """By exact enumeration of what may be drawn, 60 samples at most, for planted P(yes) of at most one half."""
+    yes, no = vote("yes"), vote("no")
+    reached, wrong, missed, stopped = {0: 1.0}, 0.0, 0.0, 0.0
+    for n in range(61):
+        going: dict[int, float] = {}
+        for k, chance in reached.items():
+            votes = [yes] * k + [no] * (n - k)
+            over = settled(votes, risk)
+            if over or n == 60:
+                got = tally(votes, Limits(), risk)
+                assert isinstance(got, Value)
+                assert got.low <= got.p <= got.high
+                missed += 0.0 if got.low <= p <= got.high else chance
+                wrong += chance if over and got.p > 0.5 else 0.0
+                stopped += chance * over
+            else:
+                going[k] = going.get(k, 0.0) + chance * (1 - p)
+                going[k + 1] = going.get(k + 1, 0.0) + chance * p
+        reached = going
+    assert 0 < wrong <= risk
+    assert missed <= 0.05
+    assert stopped > (0.9 if p == 0.3 else 0.99) or p > 0.3
+
+
+def test_samples_stop_once_the_side_is_known(tmp_path: Path) -> None:
+    options = ChatOptions("m", samples=32, risk=0.05)
+    grades, server = run(always(chat([("No", 1.0)], logprobs=None)), chat_options=options)
+    got = only(grades)
+    assert isinstance(got, Value)
+    assert (got.p, sum(server.received.values())) == (pytest.approx(1 / 9), 7)
+    assert 0.0 == got.low < got.p < got.high < 0.5
+    assert grades.summary.reading == "up to 32 sampled answers, at risk 0.05"
+
+    def torn(body: bytes, before: int) -> Action:
+        return chat([("Yes" if json.loads(body)["seed"] % 2 else "No", 1.0)], logprobs=None)
+
+    grades, server = run(torn, chat_options=options)
+    assert (only(grades), sum(server.received.values())) == (tally([vote("yes"), vote("no")] * 16, Limits(), 0.05), 32)
+    assert len({replace(options, risk=one).identity for one in (0.0, 0.05, 0.1)}) == 3
 
 
 def test_samples_that_say_neither_are_low_mass() -> None:

@@ -163,11 +163,11 @@ def test_levels_and_options_are_as_likely_as_in_the_whole_vocabulary(server: Lla
 
 
 TEMPLATE = (
-    "{%- for m in messages %}{%- set said = m.content %}{%- if m.role == 'assistant' and '</think>' in said %}"
-    "{%- set said = said.split('</think>')[-1] %}{%- endif %}{{- '<|im_start|>' + m.role + '\\n' + said + '<|im_end|>\\n' }}"
+    "{%- for m in messages %}{%- set content = m.content %}{%- if m.role == 'assistant' and '</think>' in content %}"
+    "{%- set content = content.split('</think>')[-1] %}{%- endif %}{{- '<|im_start|>' + m.role + '\\n' + content + '<|im_end|>\\n' }}"
     "{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n<think>\\n' }}{%- endif %}"
 )
-"""As of models that always think: the prompt opens the thought."""
+"""As of models that always think, in the words by which llama.cpp knows one: the prompt opens the thought."""
 
 
 def test_behind_a_thought_the_value_is_that_of_the_whole_vocabulary() -> None:

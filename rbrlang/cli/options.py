@@ -123,6 +123,11 @@ def share(text: str) -> float:
     return _number(text, "a number from 0 to 1", lambda value: 0 <= value <= 1)
 
 
+def risk(text: str) -> float:
+    """A number from 0 to one half."""
+    return _number(text, "a number from 0 to 0.5", lambda value: 0 <= value <= 0.5)
+
+
 def _number(text: str, what: str, allowed: Callable[[float], bool]) -> float:
     try:
         value = float(text)
@@ -239,6 +244,10 @@ def grader_arguments(parser: argparse.ArgumentParser, *, default: str | None = "
     group.add_argument(
         "--samples", type=count, metavar="K", help="openai: sample K answers instead of log-probabilities"
     )
+    group.add_argument(
+        "--sample-risk", type=risk, metavar="R",
+        help="openai: stop sampling once the side of one half is known but for this risk (default: 0, all samples)",
+    )  # fmt: skip
     group.add_argument(
         "--thought-tokens", type=count, metavar="N",
         help="openai: let the model think for N tokens at most, and read the answer behind its thought",

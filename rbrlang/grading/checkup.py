@@ -239,5 +239,8 @@ class _Heard:
     def fits(self, ask: Ask, answers: Sequence[Answer]) -> bool:
         return self._within.fits(ask, answers)
 
+    def done(self, ask: Ask, readings: Sequence[tuple[Answer, ...]]) -> bool:
+        return self._within.done(ask, readings)
+
     def combine(self, ask: Ask, readings: Sequence[tuple[Answer, ...]]) -> tuple[Answer, ...]:
         return self._within.combine(ask, readings)

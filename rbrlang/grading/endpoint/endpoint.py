@@ -28,6 +28,7 @@ from rbrlang.grading.questions.forms import (
     read_signs,
     read_signs_behind,
     read_tokens,
+    settled,
     sign_forms,
     sign_tally,
     sign_vote,
@@ -65,7 +66,8 @@ _READING_VERSION = "1"
 class ChatOptions:
     """Which server and model, and how an answer is read.
 
-    `samples` asks for that many sampled answers instead of log-probabilities; `seed` is that of the first. A model may think
+    `samples` asks for that many sampled answers instead of log-probabilities; `seed` is that of the first. At a `risk` above 0
+    it may be fewer, see `settled`. A model may think
     for `thought_tokens` before it answers, 0 for not at all.
     `token_ids` are the surface forms with their ids in the server's vocabulary, where it accepts them
     (`discovered` finds out). `template` goes to the chat template; the default turns thinking off under the
@@ -86,6 +88,7 @@ class ChatOptions:
     request: Request = field(default_factory=Request)
     file_digest: str = ""
     thought_tokens: int = 0
+    risk: float = 0.0
 
     @property
     def hosted(self) -> bool:
@@ -106,6 +109,7 @@ class ChatOptions:
             + (f" template {template}" if self.template not in _USUAL else "")
             + (f" layout {self.layout}" if self.layout else "")
             + (f" samples {self.samples} seed {self.seed}" if self.samples else "")
+            + (f" risk {self.risk:g}" if self.samples and self.risk else "")
             + (f" thought {self.thought_tokens}" if self.thought_tokens else "")
             + (f" order {self.order}" if self.order else "")
             + (f" file {self.file_digest}" if self.file_digest else "")
@@ -142,7 +146,9 @@ class ChatEndpoint:
     def _read_from(self) -> str:
         o = self.options
         if o.samples:
-            return f"{o.samples} sampled answers"
+            return (
+                f"up to {o.samples} sampled answers, at risk {o.risk:g}" if o.risk else f"{o.samples} sampled answers"
+            )
         top = o.top_logprobs if self.shaping.shape.top is None else min(o.top_logprobs, self.shaping.shape.top)
         if o.token_ids and self.shaping.shape.token_ids:
             what = "yes and no" if all(form in FORMS for form, _ in o.token_ids) else "the answers"
@@ -296,13 +302,22 @@ class ChatEndpoint:
             return found, None
         return read_behind(read, limits) if known is None else read_signs_behind(read, known, limits), None
 
+    def done(self, ask: Ask, readings: Sequence[tuple[Answer, ...]]) -> bool:
+        """Whether the samples so far settle a question of yes and no."""
+        o = self.options
+        return bool(o.samples and o.risk) and self._signs(ask) is None and settled([one[0] for one in readings], o.risk)
+
     def combine(self, ask: Ask, readings: Sequence[tuple[Answer, ...]]) -> tuple[Answer, ...]:
         """The one reading, or the posterior over the samples."""
         if not self.options.samples:
             return readings[0]
         votes, known = [reading[0] for reading in readings], self._signs(ask)
         limits = self.options.limits
-        return (tally(votes, limits) if known is None else sign_tally(votes, tuple(known.values()), limits),)
+        return (
+            tally(votes, limits, self.options.risk)
+            if known is None
+            else sign_tally(votes, tuple(known.values()), limits),
+        )
 
 
 def chat_endpoint(

@@ -116,6 +116,10 @@ class Remote(Protocol):
         """Whether answers that were kept can be those to an exchange of this ask; a cache may be anybody's."""
         ...
 
+    def done(self, ask: Ask, readings: Sequence[tuple[Answer, ...]]) -> bool:
+        """Whether an ask needs no exchange beyond those that were read."""
+        ...
+
     def combine(self, ask: Ask, readings: Sequence[tuple[Answer, ...]]) -> tuple[Answer, ...]:
         """One answer for each proposition of the ask, from those of its exchanges."""
         ...

@@ -238,6 +238,8 @@ class _Run:
         shape = None if shapes is None else shapes.said
         bodies = self.remote.bodies(ask, self.items[ask.item])
         for number in range(len(bodies)):
+            if self.remote.done(ask, readings):
+                break
             if shapes is not None and shape != shapes.said:
                 shape, bodies = shapes.said, self.remote.bodies(ask, self.items[ask.item])
             body = bodies[number]

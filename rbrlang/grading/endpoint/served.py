@@ -92,7 +92,7 @@ def _chat(spec: OpenAISpec, options: GraderOptions) -> ChatOptions:
         spec.model, spec.base_url, replace(Limits(), mass=options.min_mass), samples=options.samples,
         seed=options.seed, template=usual if options.template is None else options.template,
         layout=options.layout, order=options.order, request=options.request, file_digest=options.file_digest,
-        thought_tokens=options.thought_tokens,
+        thought_tokens=options.thought_tokens, risk=options.sample_risk,
     )  # fmt: skip
     if options.request.top_logprobs is not None:
         chat = replace(chat, top_logprobs=options.request.top_logprobs)

@@ -98,6 +98,10 @@ class SystemOne:
         """Whether there is an answer for each question."""
         return len(answers) == len(ask.propositions)
 
+    def done(self, ask: Ask, readings: Sequence[tuple[Answer, ...]]) -> bool:
+        """It takes one."""
+        return False
+
     def combine(self, ask: Ask, readings: Sequence[tuple[Answer, ...]]) -> tuple[Answer, ...]:
         """There is one exchange."""
         return readings[0]

@@ -315,8 +315,45 @@ def sign_tally(votes: Sequence[Answer], values: Sequence[str], limits: Limits) -
     return Distribution(p, mass, low, high, "samples")
 
 
-def tally(votes: Sequence[Answer], limits: Limits) -> Answer:
-    """The posterior over P(yes) given sampled answers. The first invalid one makes the whole invalid."""
+def settled(votes: Sequence[Answer], risk: float) -> bool:
+    """Whether sampled answers say on which side of one half P(yes) lies, whatever further ones say.
+
+    If P(yes) is at most one half, more of yes than here comes up at any time with probability `risk` at most; likewise no. For
+    that, the likelihood of a uniform P(yes) above one half over that of one half, `2 ∫ (2q)^yes (2(1 - q))^no dq`, has to
+    reach 1 / `risk`: a supermartingale, so Ville's inequality holds at every moment of stopping (Howard et al. 2021,
+    https://arxiv.org/abs/1810.08240).
+
+    >>> [settled([vote("yes")] * n, 0.05) for n in (6, 7)]
+    [False, True]
+    """
+    said = [one.p for one in votes if isinstance(one, Value)]
+    n, most = len(said), max(said.count(1.0), said.count(0.0))
+    above = sum(math.comb(n + 1, j) for j in range(most + 1))
+    return risk > 0 and above * risk >= (n + 1) * math.comb(n, most)
+
+
+def _at_any_time(yes: int, no: int, error: float = 0.05) -> tuple[float, float]:
+    """Between which ends P(yes) lies, wherever sampling stopped: the confidence sequence of a uniform mixture."""
+    n = yes + no
+
+    def inside(x: float) -> bool:
+        return (n + 1) * math.comb(n, yes) * x**yes * (1 - x) ** no > error
+
+    def end(within: float, without: float) -> float:
+        for _ in range(60):
+            middle = (within + without) / 2
+            within, without = (middle, without) if inside(middle) else (within, middle)
+        return without
+
+    mean = yes / n if n else 0.5
+    return 0.0 if inside(0.0) else end(mean, 0.0), 1.0 if inside(1.0) else end(mean, 1.0)
+
+
+def tally(votes: Sequence[Answer], limits: Limits, risk: float = 0.0) -> Answer:
+    """The posterior over P(yes) given sampled answers. The first invalid one makes the whole invalid.
+
+    At a `risk` above 0 sampling may have stopped early, and the bounds are such as hold all the same.
+    """
     for one in votes:
         if isinstance(one, Invalid):
             return one
@@ -325,7 +362,7 @@ def tally(votes: Sequence[Answer], limits: Limits) -> Answer:
     mass = len(said) / len(votes)
     if mass < limits.mass:
         return Invalid("low-mass", f"{len(votes) - len(said)} of {len(votes)} samples say neither yes nor no")
-    low, high = (_beta_quantile(q, 1 + yes, 1 + no) for q in (0.025, 0.975))
+    low, high = _at_any_time(yes, no) if risk else (_beta_quantile(q, 1 + yes, 1 + no) for q in (0.025, 0.975))
     return Value((1 + yes) / (2 + yes + no), mass, low, high, "samples")
 
 

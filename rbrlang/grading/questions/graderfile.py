@@ -231,7 +231,7 @@ def _request(table: Mapping[str, object]) -> dict[str, Any]:
 
 def _reading(table: Mapping[str, object]) -> dict[str, Any]:
     """`[read]` as options; `alone` where the chosen token alone is asked for."""
-    known = ("how", "samples", "thought_tokens", "min_mass", "layout", "order")
+    known = ("how", "samples", "risk", "thought_tokens", "min_mass", "layout", "order")
     for key in table:
         if key not in known:
             raise FieldError(f"in `[read]`: {unknown(key, known)}")
@@ -242,6 +242,8 @@ def _reading(table: Mapping[str, object]) -> dict[str, Any]:
         raise FieldError('`read.how` is "samples" and does not say how many; write samples = 8')
     if how != "samples" and "samples" in table:
         raise FieldError(f'`read.samples` is for how = "samples", and this file reads the {how}')
+    if how != "samples" and "risk" in table:
+        raise FieldError(f'`read.risk` is for how = "samples", and this file reads the {how}')
     if how not in ("after-reasoning", "samples") and "thought_tokens" in table:
         raise FieldError(
             f'`read.thought_tokens` is for how = "after-reasoning" or "samples", and this file reads the {how}'
@@ -287,6 +289,7 @@ _LIMITS = {
 _PRICES = {"input": _Number("price_in", 0), "output": _Number("price_out", 0)}
 _READING = {
     "samples": _Number("samples", 1, 1000, whole=True), "min_mass": _Number("min_mass", 0, 1),
+    "risk": _Number("sample_risk", 0, 0.5),
     "order": _Number("order", 0, whole=True), "thought_tokens": _Number("thought_tokens", 1, MOST_THOUGHT, whole=True),
 }  # fmt: skip
 

@@ -31,7 +31,7 @@ class GraderOptions:
 
     `heads` are the embedded grader's own, `calibration` corrects probabilities, both files; `allow_abstain` goes on where the
     embedded grader can read nothing. The others are for graders
-    behind an endpoint: `base_url`, how an answer is read (`samples`, `min_mass`, `template`, `layout`,
+    behind an endpoint: `base_url`, how an answer is read (`samples`, fewer where `sample_risk` allows, `min_mass`, `template`, `layout`,
     `discover`, and how many tokens a judge may think before, `thought_tokens`), where answers are kept (`cache`), how hard a run tries (`concurrency`, `rpm` requests and
     `tpm` tokens a minute, `timeout` seconds an exchange, `patience` seconds an answer), what a million tokens
     cost, and the `seed` of samples and waits. `order` is which of the drawn orders options are shown in. `template` None is the usual one.
@@ -45,6 +45,7 @@ class GraderOptions:
     base_url: str | None = None
     calibration: Path | None = None
     samples: int = 0
+    sample_risk: float = 0.0
     thought_tokens: int = 0
     min_mass: float = 0.5
     template: tuple[tuple[str, bool], ...] | None = None
@@ -202,6 +203,7 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "base_url": _text,
     "calibration": _file,
     "samples": _count(0),
+    "sample_risk": _number(0.0, 0.5, "a number from 0 to 0.5"),
     "thought_tokens": _count(0, MOST_THOUGHT),
     "min_mass": _number(0.0, 1.0, "a number from 0 to 1"),
     "template": _template,
