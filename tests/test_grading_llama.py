@@ -178,7 +178,7 @@ def test_behind_a_thought_the_value_is_that_of_the_whole_vocabulary() -> None:
     """
     short, seen = GradeItem("short", spoken((Message("user", "Hi."),), "Sorry."), 0), list[float]()
     grammar = 'root ::= [a-z ]{6,10} "</think>" %s ("Yes" | "No")'
-    with LlamaServer(template=TEMPLATE) as server:
+    with LlamaServer(template=TEMPLATE, context=1024, threads=1) as server:
         for form, space in (("none", ""), ("deepseek", r'"\n\n"')):
             extra = json.dumps({"grammar": grammar % space, "reasoning_format": form})
             options = replace(LENIENT, top_logprobs=1000, thought_tokens=60, template=(), request=Request(extra=extra))

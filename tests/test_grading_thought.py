@@ -262,3 +262,5 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         assert "thought:  The response says No." in capsys.readouterr().out
         assert main(["grade", str(policy), str(rows), "-o", str(tmp_path / "o2"), "--dry-run", *grader]) == 0
         assert "and 116 answer tokens" in capsys.readouterr().out
+        assert main(["grade", str(policy), str(rows), "-o", str(out), "--sample-risk", "0.1", *grader]) == 2
+        assert "say how many samples to take at most, with `--samples`" in " ".join(capsys.readouterr().err.split())

@@ -22,7 +22,7 @@ from rbrlang.grading.questions.forms import Limits, sign_forms
 from rbrlang.grading.questions.layout import estimated_tokens, plan
 from rbrlang.grading.questions.options import GraderOptions
 from rbrlang.grading.questions.prompt import signs
-from rbrlang.grading.questions.specs import OpenAISpec, RemoteSpec, Secret, SystemOneSpec
+from rbrlang.grading.questions.specs import GraderError, OpenAISpec, RemoteSpec, Secret, SystemOneSpec
 from rbrlang.grading.results import GradeItem
 from rbrlang.lang.program import Proposition
 from rbrlang.policy import Policy
@@ -87,6 +87,8 @@ def _offered(chat: ChatOptions, key: Secret, cache: Path | None, more: tuple[str
 
 def _chat(spec: OpenAISpec, options: GraderOptions) -> ChatOptions:
     """How the chat server is read, as far as it need not be asked."""
+    if options.sample_risk and not options.samples:
+        raise GraderError("`--sample-risk` ends sampling early; say how many samples to take at most, with `--samples`")
     usual = THINKING_ON if options.thought_tokens else THINKING_OFF
     chat = ChatOptions(
         spec.model, spec.base_url, replace(Limits(), mass=options.min_mass), samples=options.samples,
