@@ -312,9 +312,11 @@ def test_only_the_page_of_the_desk_may_ask_and_nobody_is_told_before_having_answ
 
 def test_rows_are_drawn_once_and_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
     monkeypatch.chdir(folder(tmp_path, 40, probs=True))
-    with start(tmp_path, "--seed", "7") as served:
+    with start(tmp_path, "--seed", "7") as served, start(tmp_path, "--pick", "random") as other:
         for key, *_ in served.ask("queue", question=0)["units"]:
             served.ask("label", unit=key, value="no")
+        other.ask("label", "bob", unit=key, value="yes")  # two desks on one file
+        assert served.ask("status")["questions"][0]["annotators"] == {"ann": 40, "bob": 1}
         served.end()
     samples = [(row["id"], row["sample"]) for row in read(tmp_path / "labels.jsonl")]
     assert {sample for _, sample in samples} == {"random", "picked"}

@@ -5,7 +5,7 @@ const token = new URLSearchParams(location.hash.slice(1)).get("token") ?? sessio
 sessionStorage.setItem("token", token);
 history.replaceState(null, "", location.pathname);  // the token stays out of the history
 
-const state = { who: "", info: null, queue: [], place: 0, unit: null, last: null, busy: 0, chain: Promise.resolve() };
+const state = { who: "", info: null, queue: [], place: 0, unit: null, row: null, last: null, busy: 0, chain: Promise.resolve() };
 const adjudicating = () => at("what").value === "adjudicate";
 const question = () => state.info.questions.find(one => one.at === state.queue[state.place][2]);
 
@@ -103,6 +103,8 @@ async function show() {
   if (empty) { at("progress").textContent = adjudicating() ? "nobody disagrees" : "there is nothing to ask"; return; }
   const key = state.queue[state.place][0], asked = question();
   const unit = await ask("unit", { unit: key });
+  if (state.queue[state.place][1] !== state.row) scrollTo(0, 0);
+  state.row = state.queue[state.place][1];
   state.unit = key;
   at("name-of").textContent = `${asked.name} · ${judged[asked.over]} is judged, highlighted below`;
   at("asked").textContent = unit.asked;
@@ -177,7 +179,7 @@ async function status() {
       ["n", `${p.done} of ${p.units}`],
       ["", Object.entries(one.annotators).map(([who, count]) => `${who} ${count}`).join(", ")],
       ["", one.kappa.map(pair => `${pair.annotators.join(" and ")} ${number(pair.kappa)}`).join(", ")],
-      ["n", number(one.alpha)], ["n", String(one.disagreements)], ["", interval(p)], ["n", p.more === null ? "all, and not enough" : String(p.more)],
+      ["n", number(one.alpha)], ["n", String(one.disagreements)], ["", interval(p)], ["n", p.more === null ? "too few rows" : String(p.more)],
     ];
     return element("tr", {}, element("th", { scope: "row", textContent: one.question }),
       ...cells.map(([className, textContent]) => element("td", { className, textContent })));
@@ -207,7 +209,8 @@ function pressed(event) {
   if (!state.info || at("desk").hidden && at("status").hidden) return;
   const asking = !at("desk").hidden && state.queue.length > 0;
   const value = asking ? [...question().values, "?"][[...question().keys, "?"].indexOf(event.key)] : undefined;
-  const others = { u: undo, g: grader, ArrowRight: () => move(1), ArrowLeft: () => move(-1), h: () => { at("help").open = !at("help").open; } };
+  const others = { u: undo, g: grader, ArrowRight: () => move(1), ArrowLeft: () => move(-1), h: () => { at("help").open = !at("help").open; },
+    j: () => document.querySelector(".judged")?.scrollIntoView({ block: "center" }) };
   const what = value !== undefined ? () => save(value) : event.key === "s" ? status : asking ? others[event.key] : event.key === "u" ? undo : undefined;
   if (!what) return;
   event.preventDefault();

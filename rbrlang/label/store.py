@@ -51,12 +51,13 @@ class Store:
         self._desk = desk
         try:
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
-            os.chmod(path, 0o600)
             (own,) = self._db.execute("pragma application_id").fetchone()
             (version,) = self._db.execute("pragma user_version").fetchone()
             (tables,) = self._db.execute("select count(*) from sqlite_master").fetchone()
             if tables and (own, version) != (_APPLICATION, _VERSION):
                 raise StoreError(f"`{path}` is a database of something else; name another file with `--db`")
+            if not tables:
+                os.chmod(path, 0o600)
             self._db.execute("pragma journal_mode = wal")
             self._db.execute("pragma synchronous = full")
             self._db.executescript(_SCHEMA)

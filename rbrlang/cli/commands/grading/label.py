@@ -282,7 +282,7 @@ def _status(options: argparse.Namespace, order: Order, grader: Grader | None, st
         }
         sys.stdout.write(dump(facts))
         return
-    head = ("", "labelled", "annotators", "kappa", "alpha", "differ", "share, 95 % interval", "more")
+    head = ("", "settled", "annotators", "kappa", "alpha", "differ", "share, 95 % interval", "more")
     show(
         f"Labels, {order.share:.0%} of prompts at random, seed {order.seed}"
         if order.picked
