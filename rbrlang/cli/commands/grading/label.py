@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rbrlang.cli import guide
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.listening import hosts, listen, missing, port, serve, url
@@ -265,6 +266,8 @@ def _export(options: argparse.Namespace, order: Order, store: Store) -> None:
             f"{len(found.open)} more are left out because annotators differ; adjudicate them at the desk"
             + ("" if options.majority else ", or take the majority with `--majority`")
         )
+    if any(row.get("labels") for row in rows) and not guide.unread(order.desk.policy.program):
+        guide.suggest(options, "agree", options.file, options.output)
 
 
 def _status(options: argparse.Namespace, order: Order, grader: Grader | None, store: Store) -> None:
