@@ -135,6 +135,12 @@ def test_uncertain_and_influential_come_first() -> None:
             every = [row_from({**plain, "probs": said | answer}) for answer in answers]
             worth = reward(reward.encode(every), reward.response_ids(every))
             assert promise[unit.key] == pytest.approx(float(worth.max() - worth.min()), abs=1e-5)
+    some = rows(2, probs=True)
+    del some[1]["probs"], some[1]["rubric_probs"]
+    paired = grader_of(desk(loads(POLICY), [row_from(row) for row in some], every=False, only=(BETTER,), pairs=True))
+    (pair,) = paired.desk.units
+    assert "unknown" in paired.told(pair)  # and no number
+    assert paired.likeliest(pair) is None
     criteria = [promise[u.key] for u in found.of_question[numbers["quality"]]]
     assert criteria[0] == pytest.approx(3 * criteria[1])
 

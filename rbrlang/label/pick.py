@@ -79,8 +79,9 @@ class Grader:
     def told(self, unit: Unit) -> str:
         """The grader's answer in words."""
         if self.desk.questions[unit.question].kind == "better":
-            first, second = self.rewards[unit.row], self.rewards[unit.place]
-            return f"rewards of the rules: first {first:.2f}, second {second:.2f}"
+            both = [float(self.rewards[row]) for row in (unit.row, unit.place)]
+            first, second = (f"{one:.2f}" if np.isfinite(one) else "unknown" for one in both)
+            return f"rewards of the rules: first {first}, second {second}"
         chances = self.chances(unit)
         return "no answer" if chances is None else ", ".join(f"{value} {p:.2f}" for value, p in chances.items())
 
