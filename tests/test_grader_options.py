@@ -53,7 +53,7 @@ CHANGED: dict[str, tuple[list[str], object]] = {
     "order": (["--order", "2"], 2),
 }
 OF_SERVE = {"patience"}
-OF_A_FILE = {"request", "file_digest", "key_env", "retries"}
+OF_A_FILE = {"request", "file_digest", "key_env", "retries", "context", "threads"}
 
 
 def parser() -> argparse.ArgumentParser:

@@ -216,6 +216,8 @@ def test_lazy_grading_is_told_where_something_answers_and_only_there(
     assert found["lazy"]["answers_from"] == {"labels": 8}
     assert 3 <= ways["lazy"]["requests"] < ways["planned"]["requests"] == ways["pruned"]["requests"] == 8
     assert ways["naive"]["requests"] == 12
+    assert (ways["batch"]["requests"], ways["batch"]["cached_tokens"], ways["batch"]["seconds"]) == (8, 0, None)
+    assert ways["planned"]["prompt_tokens"] == ways["batch"]["prompt_tokens"]
     assert ways["naive"]["seconds"] is None
 
 
@@ -288,7 +290,7 @@ def test_the_bill_is_within_five_percent_of_the_servers_own_counters(
         prices.write_text(f'[models.smollm2]\ninput = 1\noutput = 1\ncache_tokens = 1\ntokens = "{server.url}"\n')
         arguments = ("--data", str(rows), "--simulate", str(prices), "--lazy", "0.4")
         found = run_json(capsys, str(tmp_path / "p.rbr"), *arguments)["models"][0]["ways"]
-    assert requests == {way: bill["requests"] for way, bill in found.items()}
+    assert requests | {"batch": requests["planned"]} == {way: bill["requests"] for way, bill in found.items()}
     assert 0 < requests["lazy"] < requests["planned"] < requests["naive"]
     for way, used in real.items():
         bill = found[way]

@@ -162,6 +162,11 @@ _ELSEWHERE = {
 }
 
 
+def _digest(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _identity(options: argparse.Namespace, job: Job) -> str:
     """What a block's result depends on besides its rows: the version, the options, and the files that these name."""
     from rbrlang import __version__
@@ -171,7 +176,7 @@ def _identity(options: argparse.Namespace, job: Job) -> str:
     for name, value in said.items():
         for path in (value, value.partition(":")[2]) if isinstance(value, str) else ():  # `table:FILE` names one too
             if os.path.isfile(path):
-                files[name] = value.removesuffix(path) + hashlib.sha256(Path(path).read_bytes()).hexdigest()
+                files[name] = value.removesuffix(path) + _digest(path)
     kind = output_format(options.output).kind
     return repr(
         (__version__, job.about, kind, sorted((k, v) for k, v in said.items() if k not in files), sorted(files.items()))

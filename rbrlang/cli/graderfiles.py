@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from typing import cast
 
 from rbrlang.cli.errors import UsageError
@@ -12,9 +13,9 @@ from rbrlang.grading.questions.members import leaves, members_of
 from rbrlang.grading.questions.specs import (
     GraderError,
     GraderSpec,
-    OpenAISpec,
+    LocalSpec,
+    RemoteSpec,
     SeveralSpec,
-    SystemOneSpec,
     parse_grader,
 )
 
@@ -31,6 +32,21 @@ def take_file(options: argparse.Namespace) -> None:
     for option, value in found.items():
         if getattr(options, option, None) is None:
             setattr(options, option, _switches(value) if option == "template" else value)
+
+
+def read_weights(spec: GraderSpec) -> None:
+    """Read a local model's bytes, which are its identity, with a bar: a large file takes its time. Raises `GraderError`."""
+    if not isinstance(spec, LocalSpec):
+        return
+    from rich.progress import Progress
+
+    from rbrlang.cli.terminal import console
+    from rbrlang.grading.endpoint.llama import check, digest
+
+    check(spec.path)
+    with Progress(console=console(sys.stderr), disable=not sys.stderr.isatty(), transient=True) as bar:
+        task = bar.add_task(f"reading {spec.path.name}", total=None)
+        digest(spec.path, lambda read, size: bar.update(task, completed=read, total=size))
 
 
 def _switches(template: object) -> list[tuple[str, bool] | None]:
@@ -56,7 +72,7 @@ def leaves_of(options: argparse.Namespace) -> tuple[GraderSpec, ...]:
 
 def asks_server(options: argparse.Namespace) -> bool:
     """Whether a server answers, or one among others. Raises `UsageError`."""
-    return any(isinstance(one, OpenAISpec | SystemOneSpec) for one in leaves_of(options))
+    return any(isinstance(one, RemoteSpec) for one in leaves_of(options))
 
 
 def each(options: argparse.Namespace) -> list[argparse.Namespace]:

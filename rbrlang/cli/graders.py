@@ -19,7 +19,7 @@ from rbrlang.cli.bar import Bar
 from rbrlang.cli.calibration import calibration_of
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.graded import GradedRows, Lazily, filled, with_rubrics
-from rbrlang.cli.graderfiles import asks_server, leaves_of, member, spec_of
+from rbrlang.cli.graderfiles import asks_server, leaves_of, member, read_weights, spec_of
 from rbrlang.cli.options import policy_of
 from rbrlang.cli.terminal import warn
 from rbrlang.policy import Policy
@@ -254,6 +254,8 @@ def standing(options: argparse.Namespace, artefact: Artefact) -> Grader:
     if any(isinstance(one, PythonSpec) for one in leaves_of(options)):
         sys.path.insert(0, os.getcwd())
     try:
+        for one in leaves_of(options):
+            read_weights(one)
         return grader_of(options.grader, artefact, chosen(options), items=())
     except GraderError as error:
         raise UsageError(str(error)) from error
@@ -315,7 +317,7 @@ def _opened(
                     sys.path.insert(0, os.getcwd())
                 heads = Path(options.heads) if options.heads else None
                 return reading_grader(spec, _whole(policy).program.questions, heads), ()
-            case specs.OpenAISpec() | specs.SystemOneSpec():
+            case specs.OpenAISpec() | specs.SystemOneSpec() | specs.LocalSpec():
                 return _remote_grader(options, spec, _whole(policy), items, on_progress)
             case specs.SeveralSpec():
                 return _several(options, spec, policy, items, on_progress)
@@ -354,7 +356,8 @@ def _remote_grader(
     from rbrlang.grading.endpoint.run import RemoteGrader
 
     how = chosen(options)
-    grader = RemoteGrader(found, how.cache, run_options(how), price_of(how), on_progress)
+    batch = vars(options).get("batch")  # of `rbrc grade --engine batch`
+    grader = RemoteGrader(found, how.cache, run_options(how), price_of(how), on_progress, batch=batch)
     return grader, (grader.summaries,)
 
 
@@ -398,6 +401,7 @@ def remote_of(options: argparse.Namespace, spec: RemoteSpec, policy: Policy, ite
     try:
         from rbrlang.grading.endpoint.served import remote
 
+        read_weights(spec)
         return remote(spec, policy, items, api_key(os.environ, how.key_env), how)
     except (ModuleNotFoundError, GraderError) as error:
         raise UsageError(str(error)) from error

@@ -225,7 +225,7 @@ def grader_arguments(parser: argparse.ArgumentParser, *, default: str | None = "
     """
     group = parser.add_argument_group("grader")
     words = (
-        "rows, labels, table:FILE, embedded, openai:MODEL, systemone:URL, python:MODULE.FUNCTION or a grader file, "
+        "rows, labels, table:FILE, embedded, openai:MODEL, local:FILE.gguf, systemone:URL, python:MODULE.FUNCTION or a grader file, "
         "FILE.toml, of which every option here that is given overrides its own"
     )
     if several:
@@ -293,21 +293,28 @@ def row_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--all-messages", action="store_true", help="name every row that cannot be used, not only ten")
 
 
-def engine_arguments(parser: argparse.ArgumentParser) -> None:
-    """`--workers` and `--engine`, of the commands that write a row for each that they read."""
+def engine_arguments(parser: argparse.ArgumentParser, *, batch: bool = False) -> None:
+    """`--workers` and `--engine`, of the commands that write a row for each that they read; `batch` where requests may be batches."""
     group = parser.add_argument_group("where the work is done")
     group.add_argument(
         "--workers", type=count, default=1, metavar="N",
         help="that many processes, or actors of Ray; the same output with any number (default: 1)",
     )  # fmt: skip
     group.add_argument(
-        "--engine", choices=("local", "ray"), default="local",
-        help="ray: on the cluster of RAY_ADDRESS, else on one that is started here (extra `ray`; default: local)",
+        "--engine", choices=("local", "ray", *(("batch",) if batch else ())), default="local",
+        help="ray: on the cluster of RAY_ADDRESS, else on one that is started here (extra `ray`; default: local)"
+        + ("; batch: as files of requests, which hosts answer within a day at half price" if batch else ""),
     )  # fmt: skip
     group.add_argument(
         "--checkpoint", metavar="FOLDER",
-        help="ray: where blocks are kept until the output is written, seen by all machines (default: OUT.blocks)",
+        help="ray: where blocks are kept until the output is written, seen by all machines (default: OUT.blocks)"
+        + ("; batch: where requests and results are (default: OUT.batch)" if batch else ""),
     )  # fmt: skip
+    if batch:
+        group.add_argument(
+            "--batch-by-hand", action="store_true",
+            help="batch: write the files and submit none; results are taken from files put beside them",
+        )  # fmt: skip
 
 
 def marks_argument(group: argparse._ActionsContainer) -> None:  # pyright: ignore[reportPrivateUsage]

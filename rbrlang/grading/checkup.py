@@ -13,6 +13,7 @@ from functools import cache
 
 from rbrlang.grading.endpoint.account import Summary, identified, price_of, run_options
 from rbrlang.grading.endpoint.cache import AnswerCache
+from rbrlang.grading.endpoint.llama import LocalModel
 from rbrlang.grading.endpoint.logprobs import pieces_of, steps_of
 from rbrlang.grading.endpoint.remote import Garbled, Reading, Remote, Shapes, Short, at, mapping, parsed
 from rbrlang.grading.endpoint.run import grade
@@ -210,6 +211,10 @@ class _Heard:
     @property
     def answer_tokens(self) -> int:
         return self._within.answer_tokens
+
+    @property
+    def process(self) -> LocalModel | None:
+        return self._within.process
 
     @property
     def shaping(self) -> Shapes | None:

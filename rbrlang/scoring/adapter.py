@@ -31,7 +31,7 @@ class Adapter:
     | argument | is |
     | --- | --- |
     | `artefact` | a file of `rbrc fit` or `rbrc compile`, or what was read of one |
-    | `grader` | `embedded`, `openai:MODEL`, `systemone:URL`, `python:module.function`, a grader file (`grader.toml`, which `options` override), or a `Judge` |
+    | `grader` | `embedded`, `openai:MODEL`, `local:FILE.gguf`, `systemone:URL`, `python:module.function`, a grader file (`grader.toml`, which `options` override), or a `Judge` |
     | `columns` | which columns of the data say what |
     | `on_invalid` | what a completion without a reward gets: a word of `trainer`, or a number; None: its first word |
     | `require_key` | the file of the public key that has to have signed the artefact's file |

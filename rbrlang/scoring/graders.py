@@ -1,6 +1,6 @@
 """Which grader answers while a model trains?
 
-The grader is named as on the command line (`embedded`, `openai:MODEL`, `systemone:URL`,
+The grader is named as on the command line (`embedded`, `openai:MODEL`, `local:FILE.gguf`, `systemone:URL`,
 `python:module.function`, or as a jury's or a cascade's file has it) and made where it is used, since connections and compiled patterns do not cross
 into a worker process. Labels and tables are no graders here: they know rows by id, and a rollout is new.
 """
@@ -24,6 +24,7 @@ from rbrlang.grading.questions.specs import (
     GraderError,
     GraderSpec,
     LabelsSpec,
+    LocalSpec,
     OpenAISpec,
     PythonSpec,
     RemoteSpec,
@@ -95,7 +96,7 @@ def _opened(
                 return reading_grader(spec, policy.program.questions, options.heads)
             except OSError as error:
                 raise _unreadable(options.heads, error) from error
-        case OpenAISpec() | SystemOneSpec():
+        case OpenAISpec() | SystemOneSpec() | LocalSpec():
             return _endpoint(name, spec, policy, options, items)
         case SeveralSpec():
             return opened(spec, policy, circuit, lambda one: _member(one, policy, circuit, options, items))

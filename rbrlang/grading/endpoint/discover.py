@@ -21,7 +21,7 @@ from rbrlang.grading.endpoint.wire import Reply, clients, get, post, waited
 from rbrlang.grading.questions.forms import FORMS
 from rbrlang.grading.questions.specs import Secret
 
-_LLAMA_TOP = 200
+LLAMA_TOP = 200
 _SECONDS = 10.0
 
 
@@ -53,7 +53,7 @@ async def _discovered(options: ChatOptions, key: Secret, more: Sequence[str]) ->
         settings = _field(await get(http, f"{root}/props", key, _SECONDS), "default_generation_settings")
         if not settings or options.thought_tokens:  # so many of each token of a thought would be megabytes
             return options
-        return replace(options, top_logprobs=max(options.top_logprobs, _LLAMA_TOP))
+        return replace(options, top_logprobs=max(options.top_logprobs, LLAMA_TOP))
 
 
 def _field(reply: object, name: str) -> object:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, cast
 from urllib.parse import urlsplit
 
+from rbrlang.grading.endpoint.llama import LocalModel
 from rbrlang.grading.endpoint.logprobs import numbered, pieces_of, steps_of
 from rbrlang.grading.endpoint.remote import Answered, Garbled, Reading, Short, at, encoded, mapping, parsed, whole
 from rbrlang.grading.endpoint.shape import Shaping
@@ -73,6 +74,7 @@ class ChatOptions:
     (`discovered` finds out). `template` goes to the chat template; the default turns thinking off under the
     two names in use. OpenAI's own servers refuse the field: see `for_host`. `layout` is the one of every
     prompt, None the cheaper one for each proposition. `order` is that in which options are shown, see `prompt.signs`.
+    `weights` are the digest of a local model, which has no server's name and address.
     """
 
     model: str
@@ -89,6 +91,7 @@ class ChatOptions:
     file_digest: str = ""
     thought_tokens: int = 0
     risk: float = 0.0
+    weights: str = ""
 
     @property
     def hosted(self) -> bool:
@@ -104,7 +107,7 @@ class ChatOptions:
         """
         template = ",".join(f"{name}={str(value).lower()}" for name, value in self.template) or "none"
         return (
-            f"openai:{self.model} {self.base_url} mass {self.limits.mass:g} width {self.limits.width:g} "
+            f"{f'local:{self.weights}' if self.weights else f'openai:{self.model} {self.base_url}'} mass {self.limits.mass:g} width {self.limits.width:g} "
             f"prompt {PROMPT_VERSION} reading {_READING_VERSION}"
             + (f" template {template}" if self.template not in _USUAL else "")
             + (f" layout {self.layout}" if self.layout else "")
@@ -130,6 +133,7 @@ class ChatEndpoint:
     propositions: tuple[Proposition | Variable, ...]
     questions: tuple[Question | None, ...]
     shaping: Shaping
+    process: LocalModel | None = None
 
     @property
     def identity(self) -> str:
@@ -321,14 +325,18 @@ class ChatEndpoint:
 
 
 def chat_endpoint(
-    propositions: Sequence[Proposition | Variable], plan: Plan, options: ChatOptions, key: Secret
+    propositions: Sequence[Proposition | Variable],
+    plan: Plan,
+    options: ChatOptions,
+    key: Secret,
+    process: LocalModel | None = None,
 ) -> ChatEndpoint:
     """A grader over the questions of a program, in the layouts of a plan for them."""
     every = tuple(propositions)
     # Those that are the same for every row are put in words once.
     worded = tuple(None if p.columns else question(p, order=options.order) for p in every)
     shaping = Shaping(options.request, own_template=options.template not in _USUAL)
-    return ChatEndpoint(options, key, plan, every, worded, shaping)
+    return ChatEndpoint(options, key, plan, every, worded, shaping, process)
 
 
 # --- reading ----------------------------------------------------------------------------------

@@ -10,22 +10,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
 from rbrlang.grading.endpoint.account import RunOptions, body_tokens
+from rbrlang.grading.endpoint.llama import LocalModel
 from rbrlang.grading.endpoint.pace import Breaker, Pace, Patience, RetryBudget, backoff
 from rbrlang.grading.endpoint.remote import Garbled
-from rbrlang.grading.endpoint.wire import BYTES_OF_A_TOKEN, MOST_BYTES, Lost, Reply, complaint, exhausted, post
+from rbrlang.grading.endpoint.wire import (
+    BYTES_OF_A_TOKEN,
+    MOST_BYTES,
+    MOST_OF_OURS,
+    Lost,
+    Reply,
+    complaint,
+    exhausted,
+    post,
+)
 from rbrlang.grading.questions.specs import Secret
 from rbrlang.grading.results import Invalid
 
 if TYPE_CHECKING:
     import httpx
 
-_TRY_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
-_OF_THE_SHAPE = frozenset({400, 422})
+TRY_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
+OF_THE_SHAPE = frozenset({400, 422})
 _HOPELESS = frozenset({401, 402, 403, 404, 405, 501})  # no other request would fare better
 
 R = TypeVar("R")
@@ -34,14 +44,17 @@ R = TypeVar("R")
 class Sender:
     """Sends bodies to one address. One thread, so no locks. Made inside the event loop that uses it.
 
-    `stopped` is why the run ended early, None while it goes on. `pace` is that of several runs, None of this one.
+    `stopped` is why the run ended early, None while it goes on. `pace` is that of several runs, None of this one. A
+    `process` that answers is started here, also when it has died.
     """
 
-    def __init__(self, url: str, key: Secret, options: RunOptions, pace: Pace | None = None) -> None:
+    def __init__(
+        self, url: str, key: Secret, options: RunOptions, pace: Pace | None = None, process: LocalModel | None = None
+    ) -> None:
         self.stopped: str | None = None
         self.sent = 0
         self.retried = 0
-        self._url, self._key, self._options = url, key, options
+        self._url, self._key, self._options, self._process = url, key, options, process
         self._stopping = asyncio.Event()
         self._pace = Pace(options.requests_per_minute, options.tokens_per_minute) if pace is None else pace
         self._budget = RetryBudget(options.retries, at_once=2 * options.concurrency + 10)
@@ -62,6 +75,9 @@ class Sender:
         """No usable answer came after all retries; one too many of these in a row stops the run."""
         if self._breaker.failed():
             self.stop(f"{self._options.stop_after} requests in a row failed, the last because {reason}")
+
+    def foresee(self, bodies: Sequence[bytes]) -> None:
+        """All that an ask will send and the cache does not have; who waits for nothing need not know."""
 
     def patience(self) -> Patience:
         """The patience of an ask that begins now."""
@@ -93,11 +109,14 @@ class Sender:
             await self._turn(body_tokens(body) + options.thought_tokens, patience)
             if self.stopped is not None:
                 return failure
+            if self._process is not None and (why := await asyncio.to_thread(self._process.ready)) is not None:
+                self.stop(why)
+                return Invalid("grader", why)
             left = patience.left(_now())
             if left <= 0:
                 return _late(failure, attempt)
             self.sent += 1
-            most = MOST_BYTES + options.thought_tokens * BYTES_OF_A_TOKEN
+            most = (MOST_BYTES if self._process is None else MOST_OF_OURS) + options.thought_tokens * BYTES_OF_A_TOKEN
             reply = await post(http, self._url, self._key, body, min(options.timeout, left), most)
             if isinstance(reply, Reply) and reply.status == 200:
                 reading = read(reply.body)
@@ -106,7 +125,7 @@ class Sender:
                 failure, again = Invalid("malformed", reading.reason), True
             else:
                 failure, again = self._failure(reply)
-                if reshaped is not None and isinstance(reply, Reply) and reply.status in _OF_THE_SHAPE:
+                if reshaped is not None and isinstance(reply, Reply) and reply.status in OF_THE_SHAPE:
                     other = reshaped(body, reply.body)
                     if isinstance(other, bytes):
                         body = other
@@ -135,7 +154,7 @@ class Sender:
         if reply.status in _HOPELESS or exhausted(reply):
             self.stop(f"the server at `{self._url}` answers every request with {said}")
             return Invalid("refused", said), False
-        if reply.status in _TRY_AGAIN:
+        if reply.status in TRY_AGAIN:
             return Invalid("transport", said), True
         return Invalid("refused", said), False
 

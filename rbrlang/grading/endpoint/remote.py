@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, cast
 
+from rbrlang.grading.endpoint.llama import LocalModel
 from rbrlang.grading.questions.layout import Ask
 from rbrlang.grading.questions.specs import Secret
 from rbrlang.grading.results import Answer, GradeItem, Json, Usage
@@ -93,6 +94,11 @@ class Remote(Protocol):
     @property
     def key(self) -> Secret:
         """The bearer token; empty for none."""
+        ...
+
+    @property
+    def process(self) -> LocalModel | None:
+        """The process of ours that answers; None for a server of somebody's."""
         ...
 
     @property

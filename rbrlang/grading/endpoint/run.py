@@ -32,6 +32,7 @@ from rbrlang.grading.endpoint.account import (
     recalled,
     shape_key,
 )
+from rbrlang.grading.endpoint.batchfiles import BatchFolder, Replay
 from rbrlang.grading.endpoint.cache import AnswerCache, cache_key
 from rbrlang.grading.endpoint.exchange import Sender
 from rbrlang.grading.endpoint.pace import Pace, Patience
@@ -60,13 +61,15 @@ def grade(
     price: Price,
     on_progress: Callable[[Progress], None] | None = None,
     pace: Pace | None = None,
+    batch: BatchFolder | None = None,
 ) -> Grades:
-    """Ask `wanted[i]` about `items[i]`, for all items. `pace` is that of several runs together, None of this one.
+    """Ask `wanted[i]` about `items[i]`, for all items. `pace` is that of several runs together, None of this one. With a
+    `batch` nothing is sent: its folder has the replies, and is told what it lacks.
 
     Raises `CacheError` where the cache cannot be used; everything that goes wrong with the server becomes
     an answer.
     """
-    return waited(partial(grade_async, remote, items, wanted, cache, options, price, on_progress, pace))
+    return waited(partial(grade_async, remote, items, wanted, cache, options, price, on_progress, pace, batch))
 
 
 async def grade_async(
@@ -78,12 +81,15 @@ async def grade_async(
     price: Price,
     on_progress: Callable[[Progress], None] | None = None,
     pace: Pace | None = None,
+    batch: BatchFolder | None = None,
 ) -> Grades:
     """`grade`, for callers with an event loop of their own."""
-    run = _Run(remote, items, limited(wanted, options.limit), cache, options, price, on_progress, pace)
+    run = _Run(remote, items, limited(wanted, options.limit), cache, options, price, on_progress, pace, batch)
     try:
         async with contextlib.AsyncExitStack() as opened, asyncio.TaskGroup() as workers:
-            for http in clients(options.concurrency):
+            process = remote.process
+            # One model computes one answer after the other: two in turn would lose each other's beginnings.
+            for http in clients(options.concurrency) if process is None else clients(1, process.socket):
                 workers.create_task(run.work(await opened.enter_async_context(http)))
     except* Exception as errors:
         raise errors.exceptions[0] from None  # the workers fail alike: a cache or a caller's callback
@@ -95,7 +101,7 @@ class RemoteGrader:
 
     Each call is a run of its own; `summaries` has one for each. After a run that stopped nothing more is
     sent: every further answer is invalid, with the reason. `cache` is the file of answers, None for none;
-    `pace` that of other graders too, None of this one's runs each.
+    `pace` that of other graders too, None of this one's runs each; `batch` see `grade`.
     """
 
     def __init__(
@@ -106,10 +112,11 @@ class RemoteGrader:
         price: Price,
         on_progress: Callable[[Progress], None] | None = None,
         pace: Pace | None = None,
+        batch: BatchFolder | None = None,
     ) -> None:
         self.summaries: list[Summary] = []
         self._remote, self._cache, self._options, self._price = remote, cache, options, price
-        self._on_progress, self._pace = on_progress, pace
+        self._on_progress, self._pace, self._batch = on_progress, pace, batch
 
     @property
     def identity(self) -> str:
@@ -124,8 +131,9 @@ class RemoteGrader:
             return tuple(dict.fromkeys(asked, missing) for asked in wanted)
         with AnswerCache(self._cache) as cache:
             grades = grade(
-                self._remote, items, wanted, cache, self._options, self._price, self._on_progress, self._pace
-            )
+                self._remote, items, wanted, cache, self._options, self._price, self._on_progress, self._pace,
+                self._batch,
+            )  # fmt: skip
         self.summaries.append(grades.summary)
         return grades.answers
 
@@ -182,6 +190,7 @@ class _Run:
         price: Price,
         on_progress: Callable[[Progress], None] | None,
         pace: Pace | None,
+        batch: BatchFolder | None,
     ) -> None:
         recalled(remote, cache)
         self.remote, self.items, self.cache, self.options = remote, items, cache, options
@@ -194,7 +203,11 @@ class _Run:
         self.following: dict[Ask, tuple[Ask, ...]] = {}
         self.waited: dict[Ask, Patience] = {}  # those that waited in vain for the first of their group
         self.changed = asyncio.Condition()
-        self.sender = Sender(remote.url, remote.key, options, pace)
+        self.sender = (
+            Sender(remote.url, remote.key, options, pace, remote.process)
+            if batch is None
+            else Replay(remote.url, remote.key, options, batch)
+        )
         self.counts = _Counts()
         self.started = time.monotonic()
 
@@ -237,6 +250,10 @@ class _Run:
         shapes = self.remote.shaping
         shape = None if shapes is None else shapes.said
         bodies = self.remote.bodies(ask, self.items[ask.item])
+        if len(bodies) > 1:
+            self.sender.foresee(
+                [body for body in bodies if self.cache.get(cache_key(self.remote.identity, body)) is None]
+            )
         for number in range(len(bodies)):
             if self.remote.done(ask, readings):
                 break

@@ -1,5 +1,7 @@
 """Which `Remote` does a `--grader` word stand for, once its server has said what it offers?
 
+A local model is asked like the server of llama.cpp, which it is, and need not be asked what it offers.
+
     spec ─ask the server, not the model→ ChatOptions ─plan for the items→ Remote
 
 Needs the extra `endpoint`.
@@ -14,15 +16,16 @@ from pathlib import Path
 from typing import assert_never, cast
 
 from rbrlang.grading.endpoint.cache import AnswerCache, CacheError, cache_key
-from rbrlang.grading.endpoint.discover import discovered
+from rbrlang.grading.endpoint.discover import LLAMA_TOP, discovered
 from rbrlang.grading.endpoint.endpoint import THINKING_OFF, THINKING_ON, ChatOptions, chat_endpoint
+from rbrlang.grading.endpoint.llama import check, digest, local_model
 from rbrlang.grading.endpoint.remote import Remote
 from rbrlang.grading.endpoint.systemone import SystemOne
 from rbrlang.grading.questions.forms import Limits, sign_forms
 from rbrlang.grading.questions.layout import estimated_tokens, plan
 from rbrlang.grading.questions.options import GraderOptions
 from rbrlang.grading.questions.prompt import signs
-from rbrlang.grading.questions.specs import GraderError, OpenAISpec, RemoteSpec, Secret, SystemOneSpec
+from rbrlang.grading.questions.specs import GraderError, LocalSpec, OpenAISpec, RemoteSpec, Secret, SystemOneSpec
 from rbrlang.grading.results import GradeItem
 from rbrlang.lang.program import Proposition
 from rbrlang.policy import Policy
@@ -32,8 +35,14 @@ def remote(spec: RemoteSpec, policy: Policy, items: Sequence[GradeItem], key: Se
     """The grader behind an endpoint, its layouts the cheapest for these items. No model is asked anything."""
     propositions = policy.program.questions
     match spec:
+        case LocalSpec(path):
+            chat = _local(path, options)
+            made = plan(propositions, policy.circuit, items, estimated_tokens, chat.layout)
+            return chat_endpoint(
+                propositions, made, chat, Secret(""), local_model(path, options.context, options.threads)
+            )
         case OpenAISpec():
-            chat = _chat(spec, options)
+            chat = _chat(spec.model, spec.base_url, options)
             signed = {sign: None for variable in policy.program.variables for sign in signs(variable)}
             chat = (
                 _offered(chat, key, options.cache, sign_forms(signed))
@@ -53,8 +62,10 @@ def remote(spec: RemoteSpec, policy: Policy, items: Sequence[GradeItem], key: Se
 def identity(spec: RemoteSpec, options: GraderOptions) -> str:
     """The identity that `remote` has, whatever the server will say."""
     match spec:
+        case LocalSpec(path):
+            return _local(path, options).identity
         case OpenAISpec():
-            return _chat(spec, options).identity
+            return _chat(spec.model, spec.base_url, options).identity
         case SystemOneSpec(base_url, model):
             return SystemOne(base_url, model, Secret(""), ()).identity
         case _:
@@ -85,13 +96,21 @@ def _offered(chat: ChatOptions, key: Secret, cache: Path | None, more: tuple[str
         return discovered(chat, key, more)
 
 
-def _chat(spec: OpenAISpec, options: GraderOptions) -> ChatOptions:
+def _local(path: Path, options: GraderOptions) -> ChatOptions:
+    """How a local model is read: by its own bytes, wherever they lie. Raises `GraderError`."""
+    check(path)
+    chat = replace(_chat("local", "http://local/v1", options), weights=digest(path))
+    fixed = options.request.top_logprobs is not None or options.thought_tokens  # see `discover`
+    return chat if fixed else replace(chat, top_logprobs=LLAMA_TOP)
+
+
+def _chat(model: str, base_url: str, options: GraderOptions) -> ChatOptions:
     """How the chat server is read, as far as it need not be asked."""
     if options.sample_risk and not options.samples:
         raise GraderError("`--sample-risk` ends sampling early; say how many samples to take at most, with `--samples`")
     usual = THINKING_ON if options.thought_tokens else THINKING_OFF
     chat = ChatOptions(
-        spec.model, spec.base_url, replace(Limits(), mass=options.min_mass), samples=options.samples,
+        model, base_url, replace(Limits(), mass=options.min_mass), samples=options.samples,
         seed=options.seed, template=usual if options.template is None else options.template,
         layout=options.layout, order=options.order, request=options.request, file_digest=options.file_digest,
         thought_tokens=options.thought_tokens, risk=options.sample_risk,

@@ -60,6 +60,11 @@ class SystemOne:
         return 1
 
     @property
+    def process(self) -> None:
+        """A server answers."""
+        return
+
+    @property
     def url(self) -> str:
         """The endpoint; a base URL that names it already, or ends in `/v1`, is taken as meant."""
         base = self.base_url.rstrip("/")

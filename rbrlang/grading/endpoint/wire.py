@@ -29,6 +29,8 @@ except ModuleNotFoundError as missing:
 
 MOST_BYTES = 4_000_000
 BYTES_OF_A_TOKEN = 4_000  # with 20 alternatives
+MOST_OF_OURS = 128_000_000
+"""Of a process that we started: the probabilities of a whole vocabulary."""
 
 R = TypeVar("R")
 
@@ -49,8 +51,8 @@ class Lost:
     reason: str
 
 
-def clients(number: int) -> tuple[httpx.AsyncClient, ...]:
-    """Clients of one connection each. Close them.
+def clients(number: int, socket: str | None = None) -> tuple[httpx.AsyncClient, ...]:
+    """Clients of one connection each, over a Unix `socket` where one is given. Close them.
 
     httpcore's pool looks at every connection for every request: sixteen clients of one connection took
     two fifths of the processor time that one client of sixteen did.
@@ -59,7 +61,15 @@ def clients(number: int) -> tuple[httpx.AsyncClient, ...]:
     limits = httpx.Limits(max_connections=1, max_keepalive_connections=1)
     # `post` limits the time of each exchange as a whole.
     return tuple(
-        httpx.AsyncClient(verify=certificates, timeout=None, limits=limits, follow_redirects=False)
+        httpx.AsyncClient(
+            verify=certificates,
+            timeout=None,
+            limits=limits,
+            follow_redirects=False,
+            transport=None
+            if socket is None
+            else httpx.AsyncHTTPTransport(verify=certificates, limits=limits, uds=socket),
+        )
         for _ in range(number)
     )
 
@@ -69,16 +79,25 @@ async def post(
 ) -> Reply | Lost:
     """Send a JSON body and read the whole reply, of so many bytes at most, within so many seconds. Raises nothing of the network's."""
     # An unpacked reply could be far larger than what the limit below counts.
-    headers = {"content-type": "application/json", "accept-encoding": "identity"}
-    if key.reveal():
-        headers["authorization"] = f"Bearer {key.reveal()}"
+    headers = {"content-type": "application/json", "accept-encoding": "identity", **_bearer(key)}
     return await _exchange(http, httpx.Request("POST", url, headers=headers, content=body), seconds, most)
 
 
-async def get(http: httpx.AsyncClient, url: str, key: Secret, seconds: float) -> Reply | Lost:
-    """Read a small resource within so many seconds."""
-    headers = {"authorization": f"Bearer {key.reveal()}"} if key.reveal() else {}
-    return await _exchange(http, httpx.Request("GET", url, headers=headers), seconds)
+async def get(http: httpx.AsyncClient, url: str, key: Secret, seconds: float, most: int = MOST_BYTES) -> Reply | Lost:
+    """Read a resource of at most `most` bytes within so many seconds."""
+    return await _exchange(http, httpx.Request("GET", url, headers=_bearer(key)), seconds, most)
+
+
+async def upload(
+    http: httpx.AsyncClient, url: str, key: Secret, name: str, data: bytes, seconds: float
+) -> Reply | Lost:
+    """Send a file of requests, as a form of the kind that OpenAI's `/files` takes."""
+    form: dict[str, Any] = {"data": {"purpose": "batch"}, "files": {"file": (name, data, "application/jsonl")}}
+    return await _exchange(http, httpx.Request("POST", url, headers=_bearer(key), **form), seconds)
+
+
+def _bearer(key: Secret) -> dict[str, str]:
+    return {"authorization": f"Bearer {key.reveal()}"} if key.reveal() else {}
 
 
 async def _exchange(

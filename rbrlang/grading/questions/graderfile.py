@@ -27,20 +27,21 @@ from rbrlang.grading.questions.options import MOST_THOUGHT, THOUGHT_TOKENS
 from rbrlang.grading.questions.request import FieldError, read_request, shown, unknown
 from rbrlang.grading.questions.specs import GraderError
 
-KINDS = ("openai", "systemone", "embedded", "python", "table", "jury", "cascade")
-_NOT_OFFERED = ("distilled", "local")
+KINDS = ("openai", "local", "systemone", "embedded", "python", "table", "jury", "cascade")
+_NOT_OFFERED = ("distilled",)
 _NEEDS = {
-    "openai": ("model",), "systemone": ("base_url",), "embedded": (), "python": ("function",), "table": ("file",),
+    "openai": ("model",), "local": ("model",), "systemone": ("base_url",), "embedded": (), "python": ("function",), "table": ("file",),
     "jury": ("members",), "cascade": ("first", "then", "thresholds"),
 }  # fmt: skip
 _OF_SERVERS = ("openai", "systemone")
+_OF_CHATS = ("openai", "local")
 _TEXTS = (
     "model", "base_url", "function", "file", "heads", "calibration", "weights", "first", "then", "thresholds"
 )  # fmt: skip
 _TOP: Mapping[str, tuple[str, ...]] = {
-    "kind": KINDS, "model": _OF_SERVERS, "base_url": _OF_SERVERS, "key_env": _OF_SERVERS, "function": ("python",),
-    "file": ("table",), "heads": ("embedded",), "calibration": tuple(kind for kind in KINDS if kind != "cascade"), "request": ("openai",), "read": ("openai",),
-    "limits": _OF_SERVERS, "price": _OF_SERVERS,
+    "kind": KINDS, "model": (*_OF_SERVERS, "local"), "base_url": _OF_SERVERS, "key_env": _OF_SERVERS, "function": ("python",),
+    "file": ("table",), "heads": ("embedded",), "calibration": tuple(kind for kind in KINDS if kind != "cascade"), "request": _OF_CHATS, "read": _OF_CHATS,
+    "limits": (*_OF_SERVERS, "local"), "price": _OF_SERVERS,
     "members": ("jury",), "combine": ("jury",), "weights": ("jury",),
     "first": ("cascade",), "then": ("cascade",), "thresholds": ("cascade",),
 }  # fmt: skip
@@ -130,7 +131,9 @@ def _grader(plain: Mapping[str, object], path: Path) -> GraderFile:
         "kind": kind,
         **{key: texts[key] for key in texts if key not in ("heads", "calibration")},
     }
-    if kind == "openai":
+    if kind == "local":  # it goes by its own bytes, wherever they lie
+        del meaning["model"]
+    if kind in _OF_CHATS:
         of_request, of_reading = _request(_table(plain, "request")), _reading(_table(plain, "read"))
         request = of_request.pop("request")
         if of_reading.pop("alone", False):
@@ -141,11 +144,14 @@ def _grader(plain: Mapping[str, object], path: Path) -> GraderFile:
             request = replace(request, top_logprobs=0)
         meaning |= {"request": asdict(request), **of_request, **of_reading}
         options |= {**of_request, **of_reading, "request": request}
-    options |= _numbers("limits", _table(plain, "limits"), _LIMITS) | _numbers("price", _table(plain, "price"), _PRICES)
+    options |= _numbers("limits", _table(plain, "limits"), _OF_LOCAL if kind == "local" else _LIMITS) | _numbers(
+        "price", _table(plain, "price"), _PRICES
+    )
     several = _several(plain, texts, folder) if kind in ("jury", "cascade") else None
     digest = hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()[:12]
     name = {
         "openai": lambda: f"openai:{texts['model']}",
+        "local": lambda: f"local:{folder / texts['model']}",
         "systemone": lambda: f"systemone:{texts['base_url']}" + (f"#{texts['model']}" if "model" in texts else ""),
         "embedded": lambda: "embedded",
         "python": lambda: f"python:{texts['function']}",
@@ -153,7 +159,7 @@ def _grader(plain: Mapping[str, object], path: Path) -> GraderFile:
         "jury": lambda: f"several:{path.absolute()}",
         "cascade": lambda: f"several:{path.absolute()}",
     }[kind]()
-    if kind == "openai":
+    if kind in _OF_CHATS:
         options["file_digest"] = digest
     return GraderFile(name, options, digest, several)
 
@@ -285,6 +291,9 @@ _LIMITS = {
     "concurrency": _Number("concurrency", 1, 10_000, whole=True), "rpm": _Number("rpm", 0, none=True),
     "tpm": _Number("tpm", 0, none=True), "timeout": _Number("timeout", 0, above=True),
     "patience": _Number("patience", 0, above=True), "retries": _Number("retries", 0, 10),
+}  # fmt: skip
+_OF_LOCAL = {key: _LIMITS[key] for key in ("timeout", "patience", "retries")} | {
+    "context": _Number("context", 256, 10_000_000, whole=True), "threads": _Number("threads", 0, 1024, whole=True),
 }  # fmt: skip
 _PRICES = {"input": _Number("price_in", 0), "output": _Number("price_out", 0)}
 _READING = {

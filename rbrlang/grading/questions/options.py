@@ -36,8 +36,9 @@ class GraderOptions:
     `tpm` tokens a minute, `timeout` seconds an exchange, `patience` seconds an answer), what a million tokens
     cost, and the `seed` of samples and waits. `order` is which of the drawn orders options are shown in. `template` None is the usual one.
 
-    The last four only a grader file says (`graderfile`): what of a `request` is fixed, the `file_digest`, the
-    variable that holds the server's key, and how many `retries` a run may spend for each request.
+    The last six only a grader file says (`graderfile`): what of a `request` is fixed, the `file_digest`, the
+    variable that holds the server's key, how many `retries` a run may spend for each request, and of a model without a server
+    how many tokens its `context` has and how many `threads` compute, 0 for as many as there are processors.
     """
 
     heads: Path | None = None
@@ -65,6 +66,8 @@ class GraderOptions:
     file_digest: str = ""
     key_env: str | None = None
     retries: float = 1.0
+    context: int = 8192
+    threads: int = 0
 
     @staticmethod
     def read(given: Mapping[str, object], beside: Sequence[str] = ()) -> GraderOptions:
@@ -224,4 +227,6 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "file_digest": _digest,
     "key_env": _text,
     "retries": _PRICE,
+    "context": _count(1),
+    "threads": _count(0),
 }

@@ -120,7 +120,7 @@ def _extra(value: object) -> str:
 _READERS: Mapping[str, Callable[[object], object]] = {
     "max_tokens_field": _field,
     "max_tokens": _whole(1, 256),
-    "top_logprobs": _whole(0, 100_000),
+    "top_logprobs": _whole(0, 1_000_000),
     "temperature": _temperature,
     "extra": _extra,
 }

@@ -18,7 +18,8 @@ from rbrlang.diagnostics import suggest
 
 OPENAI_URL = "https://api.openai.com/v1"
 KINDS = (
-    "rows", "labels", "table:FILE", "embedded", "openai:MODEL", "systemone:URL", "python:module.function", "FILE.toml"
+    "rows", "labels", "table:FILE", "embedded", "openai:MODEL", "local:FILE.gguf", "systemone:URL", "python:module.function",
+    "FILE.toml",
 )  # fmt: skip
 
 
@@ -76,6 +77,13 @@ class SystemOneSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalSpec:
+    """A language model without a server: a GGUF file."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
 class LabelsSpec:
     """Human labels of the rows."""
 
@@ -101,7 +109,9 @@ class SeveralSpec:
     path: Path
 
 
-RemoteSpec = OpenAISpec | SystemOneSpec
+RemoteSpec = OpenAISpec | SystemOneSpec | LocalSpec
+"""Graders that are asked by requests: of a server, or of a process that is started here."""
+
 TextSpec = EmbeddedSpec | RemoteSpec | PythonSpec | SeveralSpec
 """Graders that read the text, whatever it is."""
 
@@ -123,7 +133,7 @@ def parse_grader(text: str, environment: Mapping[str, str], base_url: str | None
         return _BARE[kind]()
     if kind == "several":  # what `graderfile` makes of a jury or a cascade
         return SeveralSpec(Path(rest))
-    if kind not in ("openai", "systemone", "table", "python"):
+    if kind not in ("openai", "local", "systemone", "table", "python"):
         near = suggest(kind, [k.partition(":")[0] for k in KINDS])
         hint = f"did you mean `{near}`? " if near else ""
         raise GraderError(f"no grader `{text}`; {hint}there are " + ", ".join(f"`{k}`" for k in KINDS))
@@ -137,6 +147,8 @@ def parse_grader(text: str, environment: Mapping[str, str], base_url: str | None
         case "systemone":
             url, _, model = rest.partition("#")
             return SystemOneSpec(_checked(url), model)
+        case "local":
+            return LocalSpec(Path(rest))
         case "table":
             return TableSpec(Path(rest))
         case _:

@@ -70,11 +70,11 @@ def fit(policy: Policy, rows: Sequence[Row], prompts: NDArray[np.int64], seed: i
 def check(options: argparse.Namespace, policy: Policy) -> None:
     """Whether the order of options can be changed at all. Raises `UsageError`."""
     from rbrlang.cli.graders import spec_of
-    from rbrlang.grading.questions.specs import OpenAISpec
+    from rbrlang.grading.questions.specs import LocalSpec, OpenAISpec
 
     if not options.order_effect:
         return
-    if not isinstance(spec_of(options), OpenAISpec):
+    if not isinstance(spec_of(options), OpenAISpec | LocalSpec):
         raise UsageError(
             f"`--order-effect` asks in another order, and `--grader {options.grader}` is shown none; use `openai:MODEL`"
         )

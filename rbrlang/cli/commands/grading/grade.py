@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shared.policy_arguments(parser)
     python_argument(parser)
     shared.row_arguments(parser)
-    shared.engine_arguments(parser)
+    shared.engine_arguments(parser, batch=True)
     shared.run_with(parser, run)
 
 
@@ -65,10 +65,16 @@ def run(options: argparse.Namespace) -> int:
     data.check_output(options.output)
     if options.dry_run:
         return _dry_run(options, policy)
+    job = Grade(options, policy, data.names(options, policy.circuit))
+    if options.engine == "batch":
+        from rbrlang.cli.commands.grading.grade_batch import gather
+
+        if not gather(options, job):
+            return data.EXIT_SOME_INVALID
+    elif options.batch_by_hand:
+        raise UsageError("`--batch-by-hand` is for `--engine batch`")
     tally = Graded()
-    rows, bad = data.through(
-        options, Grade(options, policy, data.names(options, policy.circuit)), tally, limit=options.limit
-    )
+    rows, bad = data.through(options, job, tally, limit=options.limit)
     tally.unknown.tell(options.rows, policy.circuit.response_names)
     told, reasons = tally.told, tally.reasons
     warn(f"{', '.join(told.identities)}: {told.answers} answers for {rows} rows, {reasons.total()} invalid")
@@ -207,16 +213,17 @@ def _bill(
 ) -> None:
     """What one grader would take; of a cascade's second one at most."""
     from rbrlang.cli import graders
+    from rbrlang.cli.commands.grading.grade_batch import HALF
     from rbrlang.grading.endpoint.account import estimate, price_of
     from rbrlang.grading.endpoint.cache import AnswerCache
-    from rbrlang.grading.questions.specs import OpenAISpec, SystemOneSpec
+    from rbrlang.grading.questions.specs import RemoteSpec
     from rbrlang.grading.sight import yes_no
 
     spec = graders.spec_of(grader)
     who = "" if grader is options else f"{grader.grader}: "
     if yes_no(spec):
         asked = [tuple(p for p in each if p < policy.circuit.first_variable) for each in asked]
-    if not isinstance(spec, OpenAISpec | SystemOneSpec):
+    if not isinstance(spec, RemoteSpec):
         say(f"{who}{sum(len(w) for w in asked)} answers for {len(items)} rows, nothing to pay")
         return
     remote = graders.remote_of(grader, spec, policy, items)
@@ -225,5 +232,6 @@ def _bill(
         found = estimate(remote, shown, asked, cache, price_of(graders.chosen(grader)))
     say(
         f"{who}{found.requests} requests, {found.from_cache} of them answered already; at most about "
-        f"{found.usage.prompt} prompt tokens and {found.usage.completion} answer tokens, cost {found.cost:.4f}"
+        f"{found.usage.prompt} prompt tokens and {found.usage.completion} answer tokens, cost "
+        + (f"{HALF * found.cost:.4f} at half price" if options.engine == "batch" else f"{found.cost:.4f}")
     )

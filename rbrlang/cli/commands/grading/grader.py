@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TEMPLATE = """\
 # A grader, as `--grader FILE` takes it. Options of a command override what stands here. Files are named from this folder.
-kind = "openai"                  # openai | systemone | embedded | python | table | jury | cascade
+kind = "openai"                  # openai | local | systemone | embedded | python | table | jury | cascade
 model = {model}
 base_url = {base_url}
 # key_env = "OPENAI_API_KEY"     # the variable that holds the key; the key itself has no place here
@@ -175,10 +175,10 @@ def _checked(name: str, file: str) -> list[tuple[str, str, Checkup, GraderOption
 def _checkup(spec: GraderSpec, how: GraderOptions, file: str) -> Checkup:
     from rbrlang.grading import checkup
     from rbrlang.grading.local import reading_grader
-    from rbrlang.grading.questions.specs import EmbeddedSpec, OpenAISpec, PythonSpec, SystemOneSpec, api_key
+    from rbrlang.grading.questions.specs import EmbeddedSpec, LocalSpec, OpenAISpec, PythonSpec, SystemOneSpec, api_key
 
     match spec:
-        case OpenAISpec() | SystemOneSpec():
+        case OpenAISpec() | SystemOneSpec() | LocalSpec():
             return checkup.check(spec, api_key(os.environ, how.key_env), how)
         case EmbeddedSpec() | PythonSpec():
             sys.path.insert(0, os.getcwd())

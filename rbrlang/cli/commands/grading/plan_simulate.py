@@ -1,4 +1,4 @@
-"""`rbrc plan --simulate PRICES`: what grading these rows takes, by four ways of asking."""
+"""`rbrc plan --simulate PRICES`: what grading these rows takes, by five ways of asking."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import argparse
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from rbrlang.cli.commands.grading.grade_batch import HALF
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.tables import show
 from rbrlang.cli.terminal import say
@@ -31,6 +32,7 @@ _WAYS = {
     "naive": "naive: every question, nothing reused",
     "pruned": "pruned: what the response type needs",
     "planned": "planned: `rbrc grade`",
+    "batch": "batch: `rbrc grade --engine batch`, where it is sold at half price",
     "lazy": "lazy: `rbrc grade --lazy {eps:g}`",
 }
 
@@ -59,10 +61,12 @@ def simulation(
             simulator = Simulator(model, count, policy.program.questions, items)
         except (PriceError, ModuleNotFoundError) as error:
             raise UsageError(f"`{options.simulate}`, model `{model.name}`: {error}") from error
+        batch = simulator.bill(asked.planned, remembering=False)
         bills: dict[str, Bill | None] = {
             "naive": simulator.bill(asked.naive, remembering=False),
             "pruned": simulator.bill(asked.pruned, remembering=False),
             "planned": simulator.bill(asked.planned, remembering=True),
+            "batch": replace(batch, cost=HALF * batch.cost, seconds=None),
             "lazy": None if asked.lazy is None else simulator.bill(asked.lazy, remembering=True),
         }
         models.append({
