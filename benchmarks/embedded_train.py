@@ -17,8 +17,13 @@ Where the release has 5 to 20 labels of the rarer answer (four propositions), th
 project, one at a time, and labelled by the release's questions while composing; no second annotator checked
 them. Nothing is measured on them, and statistics and temperatures come from the release's rows alone. With more
 labels than that our texts did not help: they are shorter than the release's, and class accuracy fell from 0.88
-to 0.85. With fewer, too, cues alone were better: heads for insults and threats learned from our texts ranked the
-release's four positives worse (AUC 0.17 and 0.67) than the cues do (0.50 and 0.82).
+to 0.85.
+
+Of insults and threats the release has four positives. Those two heads are learned from `embedded_sentences.jsonl`, 266
+mild sentences of ours (insults and threats by implication, and what merely looks like one), each put into a completion of
+the release, at its beginning, its end or between, so that length and topic tell nothing. Text alone, without a release's
+completion around it, ranked those positives worse than cues do. They read by paragraphs, since one sentence makes an
+insult.
 
 Goals, for heads on prompts they never saw: macro AUC 0.93, balanced accuracy 0.85 at 0.5, class accuracy
 0.80, calibration error 0.05. Reason: always giving each response type its most frequent class is right for
@@ -31,6 +36,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +47,7 @@ import standard_heads
 from numpy.typing import NDArray
 
 from rbrlang.grading.embedded.grader import EmbeddedGrader
-from rbrlang.grading.embedded.heads import Heads, definition, read_heads
+from rbrlang.grading.embedded.heads import Heads, Reading, Weights, definition, read_heads
 from rbrlang.grading.embedded.openai_cues import OPENAI_CUES
 from rbrlang.grading.embedded.train import train_heads
 from rbrlang.grading.results import GradeItem
@@ -55,13 +61,18 @@ from rbrlang.rows.conversation import spoken
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXTS = Path(__file__).resolve().parent / "embedded_texts.jsonl"
+SENTENCES = TEXTS.with_name("embedded_sentences.jsonl")
+SHARED = {"trait_mean", "trait_scale", "gram_weight"}
 LEARNED = ROOT / "rbrlang" / "grading" / "embedded" / "learned"
 RESPONSES = {"Comply": "comply", "Hard Refuse": "hard_refuse", "Safe Refuse 1": "safe_refuse_1", "Safe Refuse 2": "safe_refuse_2"}  # fmt: skip
 STANDARD = {"standard_answer.safetensors": True, "standard_manner.safetensors": False}
 SEED = 0
-GUARDED = frozenset({"partially_complies"})
-"""What text beside a short answer was taken for. Read guardedly, AUC .906 (.903 as a whole) and balanced accuracy .844
-(.835), means of three cross-validations. `fully_complies` is not: its balanced accuracy fell from .83 to .78."""
+ONE_SENTENCE = ("insulting_language", "threatening_language")
+"""What a single sentence decides, and the release has too few positives of."""
+READING: dict[str, Reading] = {"partially_complies": "guarded", **dict.fromkeys(ONE_SENTENCE, "any")}
+"""`partially_complies` is what text beside a short answer was taken for. Read guardedly, AUC .906 (.903 as a whole) and
+balanced accuracy .844 (.835), means of three cross-validations. `fully_complies` is not: its balanced accuracy fell from
+.83 to .78."""
 FEW = 20  # labels of the rarer answer up to which our own texts are needed
 
 
@@ -89,7 +100,7 @@ def with_openai_cues(propositions: Sequence[Proposition]) -> list[Proposition]:
 def named(heads: Heads, propositions: Sequence[Proposition]) -> Heads:
     """The same heads, locked to the propositions as the importer writes them, without the cues; some read guardedly."""
     infos = (
-        replace(info, definition=definition(p), reading="guarded" if p.name in GUARDED else "whole")
+        replace(info, definition=definition(p), reading=READING.get(p.name, "whole"))
         for info, p in zip(heads.infos, propositions, strict=True)
     )
     return replace(heads, infos=tuple(infos))
@@ -105,6 +116,41 @@ def own_texts(propositions: Sequence[Proposition]) -> tuple[list[GradeItem], NDA
     ]
     labels = [[np.nan if p.name in row["unlabelled"] else float(p.name in row["true"]) for p in propositions] for row in rows]  # fmt: skip
     return items, np.array(labels)
+
+
+def inserted(
+    items: Sequence[GradeItem], labels: NDArray[np.float64], judged: NDArray[np.bool_], seed: int
+) -> tuple[list[GradeItem], NDArray[np.float64]]:
+    """Each of the project's sentences in one of the completions, and their labels [sentences, `ONE_SENTENCE`].
+
+    `labels` [items, `ONE_SENTENCE`] are those of the completions as they are. Insults go into those that judge
+    (`judged` [items]): who insults seldom does it in the middle of help.
+    """
+    with SENTENCES.open(encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    random = np.random.default_rng(seed)
+    texts: list[GradeItem] = []
+    truth = np.array([[float(name in row["true"]) for name in ONE_SENTENCE] for row in rows])
+    for i, row in enumerate(rows):
+        insults = ONE_SENTENCE[0] in row["true"]
+        under = int(random.choice(np.flatnonzero(judged)) if insults else random.integers(len(items)))
+        parts = re.split(r"(?<=[.!?])\s+", items[under].completion.strip())
+        at = int(random.choice([0, len(parts), random.integers(len(parts) + 1)]))
+        said = " ".join([*parts[:at], row["text"], *parts[at:]])
+        texts.append(GradeItem(f"sentence-{i}", spoken(items[under].prompt, said), -1))
+        truth[i] = np.maximum(truth[i], labels[under])
+    return texts, truth
+
+
+def with_heads(heads: Heads, better: Heads) -> Heads:
+    """The heads, some of them replaced. Both were learned from the same core, so that what they share is equal."""
+    at = [[info.name for info in heads.infos].index(info.name) for info in better.infos]
+    infos, weights = list(heads.infos), {name: getattr(heads.weights, name).copy() for name in Weights.__slots__}
+    for name in set(Weights.__slots__) - SHARED:
+        weights[name][at] = getattr(better.weights, name)
+    for row, info in zip(at, better.infos, strict=True):
+        infos[row] = info
+    return replace(heads, infos=tuple(infos), weights=Weights(**weights))
 
 
 def report(
@@ -195,7 +241,25 @@ def main() -> None:
             by_name=True,
             core=np.arange(len(rows) + len(more)) < len(rows),
         )
+        if not arguments.without_own_texts:
+            heads = with_heads(heads, of_one_sentence(rows, seed))
         return named(heads, program.propositions)
+
+    def of_one_sentence(rows: NDArray[np.int64], seed: int) -> Heads:
+        columns = [[p.name for p in program.propositions].index(name) for name in ONE_SENTENCE]
+        base, truth = [items[i] for i in rows.tolist()], labels[np.ix_(rows, columns)]
+        judged = labels[rows, [p.name for p in program.propositions].index("judgement")] == 1
+        texts, said = inserted(base, truth, judged, seed)
+        own, own_labels = own_texts([program.propositions[j] for j in columns])
+        return train_heads(
+            with_openai_cues([program.propositions[j] for j in columns]),
+            base + own + texts,
+            np.concatenate([truth, own_labels, said]),
+            seed,
+            source,
+            by_name=True,
+            core=np.arange(len(base) + len(own) + len(texts)) < len(base),
+        )
 
     if arguments.write:
         LEARNED.mkdir(exist_ok=True)

@@ -169,7 +169,7 @@ def additions(texts: Labelled, asked: Sequence[Proposition], seed: int) -> Label
     under = np.random.default_rng(seed).choice(nothing, len(said))
     truth = dict.fromkeys(PAID, False)
     items = [
-        replace(texts.items[j], id=f"addition-{i}", completion=shape.format(text, texts.items[j].completion))
+        GradeItem(f"addition-{i}", spoken(texts.items[j].prompt, shape.format(text, texts.items[j].completion)), -1)
         for i, (shape, text, j) in enumerate(zip(shapes, said, under.tolist(), strict=True))
     ]
     return labelled(items, [truth] * len(items), asked)

@@ -36,7 +36,7 @@ from rbrlang.grading.embedded.heads import HeadsError
 from rbrlang.grading.embedded.lexicon import REQUEST
 from rbrlang.grading.embedded.lexicon_response import RESPONSE
 from rbrlang.grading.embedded.openai_cues import OPENAI_CUES
-from rbrlang.grading.embedded.shots import ShotReader
+from rbrlang.grading.embedded.shots import ShotReader, all_examples, few_shots, held_out
 from rbrlang.grading.results import Abstained, GradeItem, Value
 from rbrlang.grading.trust import agreement
 from rbrlang.lang.program import Cue, Message, Proposition, Shot
@@ -365,9 +365,32 @@ def test_few_shots_alone_are_weak_but_point_the_right_way():
     assert isinstance(grader.standings[0], ShotsOnly)
     near, far = grader.probabilities([item("The moon is made of cheese."), item("Bread is baked at noon.")])[:, 0]
     assert near > 0.5 > far
-    assert ShotReader([proposition("moon_talk", shots=shots[:1])]).likeness(observe([item("moon")]).grams).tolist() == [
-        [0]
-    ]
+    one_sided = ShotReader([few_shots(proposition("moon_talk", shots=shots[:1]))])
+    assert one_sided.likeness(observe([item("moon")]).grams).tolist() == [[0]]
+
+
+def test_what_a_question_quotes_is_an_example():
+    asked = """Does it boast?
+    - "I am the best at this." -> yes (boasting)
+    - “I tried…” → NO
+    - "nothing follows"
+    "too far" and much later -> yes"""
+    quoting = proposition("boasts", question=asked, shots=[(True, "Nobody beats me.")])
+    assert all_examples(quoting) == (("Nobody beats me.", True), ("I am the best at this", True), ("I tried", False))
+    standing = EmbeddedGrader([quoting]).standings[0]
+    assert standing == ShotsOnly(3, None)
+    assert describe(standing) == "examples only (weak): 3 of them, too few to say how weak"
+
+
+def test_examples_say_when_they_tell_nothing():
+    """Telling examples agree with each other; contradictory ones do not, and the note says so."""
+    told = [(f"The {name} is red and round.", True) for name in ("ball", "apple", "sun", "cherry", "berry")]
+    told += [(f"Walk to the {name} and wait.", False) for name in ("shop", "lake", "gate", "barn", "mill")]
+    assert held_out(tuple(told)) == 1.0
+    assert held_out(tuple(told[1:])) is None
+    mixed = [(number % 2 == 0, text) for number, (text, _) in enumerate(told)]
+    note = describe(EmbeddedGrader([proposition("odd", shots=mixed)]).standings[0])
+    assert "near chance when each of 10 is told by the others" in note
 
 
 def test_without_evidence_it_abstains():

@@ -19,7 +19,7 @@ from rbrlang.logic.circuit import Circuit
 from rbrlang.reward.rubrics import of_response
 from rbrlang.rows.conversation import spoken
 
-WHY = "no head of this name, no cues, and no few-shots of both answers"
+WHY = "no head of this name, no cues, and no examples of both answers"
 WAYS_OUT = (
     "give them few-shots or cues in the policy, learn heads from 20 labels with `rbrc agree FILE GOLD --train HEADS`, "
     "or name another grader, such as `--grader openai:MODEL`"

@@ -6,7 +6,7 @@ For each proposition the best that is at hand is used, and said (`Standing`):
    the standard library's safety propositions);
 2. a shipped head learned for OpenAI's proposition of the same **name**, where the policy declares no cues;
 3. the policy's **cues** alone, weak;
-4. likeness to its **few-shots** alone, weaker;
+4. likeness to its **few-shots** and to examples that its question quotes, weaker;
 5. nothing: the grader abstains.
 
 What a question names of the row's columns it does not see: its evidence is of the judged text alone.
@@ -46,13 +46,13 @@ from rbrlang.grading.embedded.heads import (
     logits,
     parse_heads,
 )
-from rbrlang.grading.embedded.shots import ShotReader, both_sides
+from rbrlang.grading.embedded.shots import ShotReader, all_examples, both_sides, few_shots, held_out
 from rbrlang.grading.results import Abstained, Answer, GradeItem, certain
 from rbrlang.grading.trust.agreement import Measured
 from rbrlang.lang.program import Judged, Proposition
 
 _BATCH = 256
-_SHOT_SLOPE = 6.0  # log-odds for a likeness of 1; real ones are below 0.3
+_CHANCE = 0.6  # an area below this is hardly better than none
 _SHARED = ("trait_mean", "trait_scale", "gram_weight")
 
 
@@ -72,12 +72,17 @@ class CuesOnly:
 
 @dataclass(frozen=True, slots=True)
 class ShotsOnly:
-    """Likeness to the few-shots, without cues or labels."""
+    """Likeness to so many examples, without cues or labels; `auc` tells each of them by the others, where five of either
+    answer allow it.
+    """
+
+    examples: int
+    auc: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class NoEvidence:
-    """Neither head, nor cues, nor few-shots of both answers."""
+    """Neither head, nor cues, nor examples of both answers."""
 
 
 Standing = Learned | CuesOnly | ShotsOnly | NoEvidence
@@ -102,10 +107,13 @@ def describe(standing: Standing) -> str:
             return f"head learned from {info.labelled} labels ({source}){likeness}; {worth}"
         case CuesOnly():
             return "cues only (weak)"
-        case ShotsOnly():
-            return "few-shots only (weak)"
+        case ShotsOnly(examples, None):
+            return f"examples only (weak): {examples} of them, too few to say how weak"
+        case ShotsOnly(examples, auc):
+            chance = ", near chance" if auc < _CHANCE else ""
+            return f"examples only (weak): auc {auc:.2f}{chance} when each of {examples} is told by the others"
         case NoEvidence():
-            return "no head of this name, no cues, and no few-shots of both answers"
+            return "no head of this name, no cues, and no examples of both answers"
         case _:
             assert_never(standing)
 
@@ -150,7 +158,9 @@ class EmbeddedGrader:
         parts = [self._part(lib, reading, found) for lib in libraries for reading in get_args(Reading)]
         self._parts = [part for part in parts if part is not None]
         self._cues = CueReader([_cues_of(p, s) for p, s in zip(self._propositions, self.standings, strict=True)])
-        self._shots = ShotReader(self._propositions)
+        self._shots = ShotReader(list(map(few_shots, self._propositions)))
+        self._by_shot = [i for i, s in enumerate(self.standings) if isinstance(s, ShotsOnly)]
+        self._alone = ShotReader([all_examples(self._propositions[i]) for i in self._by_shot])
         by_paragraph = {i for part in self._parts if part.reading != "whole" for i in part.columns.tolist()}
         self._apart = CueReader(
             [
@@ -222,8 +232,7 @@ class EmbeddedGrader:
                 z[at] = best if part.reading == "any" else np.minimum(best, z[at])
         by_cue = [i for i, s in enumerate(self.standings) if isinstance(s, CuesOnly)]
         z[:, by_cue] = log_odds(whole.scores)[:, by_cue] + self._prior[by_cue]
-        by_shot = [i for i, s in enumerate(self.standings) if isinstance(s, ShotsOnly)]
-        z[:, by_shot] = _SHOT_SLOPE * whole.likeness[:, by_shot] + self._prior[by_shot]
+        z[:, self._by_shot] = self._alone.log_odds(whole.seen.grams) + self._prior[self._by_shot]
         return (1 / (1 + np.exp(-z))).astype(np.float32)
 
     def answers(self, items: Sequence[GradeItem], wanted: Sequence[Sequence[int]]) -> tuple[Mapping[int, Answer], ...]:
@@ -292,7 +301,8 @@ def _choose(proposition: Proposition, libraries: Sequence[Heads]) -> tuple[Stand
             alike = info.name == proposition.name and proposition.over in ("final", "assistant")  # learned from answers
             if library.match == "name" and alike and (info.learned or info.cues):
                 return Learned(info, library.source, False), library, row
-    return (ShotsOnly() if both_sides(proposition) else NoEvidence()), None, -1
+    examples = all_examples(proposition)
+    return (ShotsOnly(len(examples), held_out(examples)) if both_sides(examples) else NoEvidence()), None, -1
 
 
 def _check_lock(propositions: Sequence[Proposition], trained: Heads) -> None:

@@ -131,6 +131,43 @@ OPENAI_CUES: Mapping[str, CuePatterns] = {
             r"\b(?:a|any) (?:small |young )?(?:child|toddler|beginner)(?: of \w+)? (?:could|can|would|knows)\b|"
             r"\btoo (?:lazy|dim|thick|slow|stupid) (?:to|for)\b"
         ),
+        (
+            r"\b(?:people|somebody|someone|anyone|anybody|persons?|minds?) (?:like|such as|as \w+ as) you\b|\bwith "
+            r"(?:judg\w+|brains?|taste|manners|a (?:mind|brain|head)) like yours\b|\b(?:did|has|does) (?:nobody|no one|"
+            r"no-one|anybody|anyone|someone) (?:ever |even )?(?:teach|taught|tell|told|explain|show)\w* you\b|\beven "
+            r"an? (?:[\w-]+ ){0,2}(?:child|toddler|beginner|[\w-]+-year-old|goldfish|parrot|monkey)\b|\b(?:my|a|an|the|"
+            r"your) (?:\w+ ){0,2}(?:kettle|toaster|goldfish|gnomes?|parrot|houseplant|doorstop|brick|rock|calculator) "
+            r"(?:\w+ ){0,3}(?:has|have|is|could|would|knows|can)\b|\b(?:smarter|brighter|cleverer|wiser|sharper|more "
+            r"(?:insight|sense|brains|wit|going on)) (?:\w+ ){0,5}than (?:you|yours)\b|\bfor (?:someone|somebody|a "
+            r"person|a man|a woman) (?:who|so|as|of your|with your)\b[^.!?]{0,60}\byou\b|\b(?:crayons?|picture books?|"
+            r"small(?:er)? words|hold your hand|spelled out)\b[^.!?]{0,40}\b(?:you|since|for)\b|\b(?:you|"
+            r"your)\b[^.!?]{0,40}\b(?:hopeless (?:case|at)|disgrace|liar|know-nothing|small-minded|whiner|embarrassing "
+            r"excuse|waste of|not very bright|not the sharpest|clueless)\b|\byour (?:ignorance|stupidity|arrogance|"
+            r"incompetence|laziness|so-called|poor (?:grasp|taste|excuse)|grasp of|lack of (?:sense|wit|brains|taste|"
+            r"intelligence|intellect))\b|\bif (?:common sense|brains|stupidity|ignorance|wit|manners|wisdom) (?:were|"
+            r"was|hurt|paid)\b|\btoo (?:long|deep|clever|advanced|big|complicated) for (?:you|someone like)\b|\b(?:over|"
+            r"above|beyond) your (?:head|level|grasp|intellect)\b|\bcongratulations[,!] (?:you|"
+            r"on)\b[^.!?]{0,40}\b(?:managed|failed|missed|misunderst\w+|least|worst)\b|\bis (?:that|this) (?:really |"
+            r"honestly |seriously )?(?:the best|all) (?:that )?(?:you|your)\b|\b(?:did|were|was) you (?:\w+ )?(?:asleep|"
+            r"dropped|born yesterday|absent|raised)\b|\bdo you (?:even |ever |really |honestly )?(?:think|read|"
+            r"listen)(?: at all| ever)?\?|\bdo you need (?:somebody|someone|me) to hold\b|\blights are on, but\b|"
+            r"\b(?:nobody|no one) (?:likes you|asked (?:you|for your))\b|\b(?:wheels|gears) (?:turning|grinding)\b|"
+            r"\bdon't (?:strain|hurt|overwork) yourself\b|\bwhere (?:you|your) (?:brain|manners|sense)\b|\b(?:not|never|"
+            r"hardly) (?:\w+ )?your (?:\w+ )?(?:strong (?:side|suit)|forte|trade|talent|strength)\b|\bno (?:surprise|"
+            r"wonder) (?:that )?(?:people|everyone|nobody) (?:\w+ )?you\b|\byou (?:wouldn't|couldn't|can't|could not|"
+            r"cannot) (?:\w+ )?(?:recogni[sz]e|find|spot|tell|manage|follow|think|boil|pour)\b[^.!?]{0,50}\b(?:if it|"
+            r"even)\b"
+        ),
+        no=(
+            (
+                r"\b(?:in (?:the|this|my) (?:story|film|movie|novel|play|poem|scene|episode)|idiom|(?:word|phrase|term|"
+                r"expression) [\x22“]|(?:call(?:ed|s|ing)?|named) (?:his|her|him|them|me|someone|somebody)|(?:you(?:'re|"
+                r" are)|it is|it's|this is|that is|doesn't make you|does not make you) not (?:a |an |at all )?(?:stupid|"
+                r"dumb|silly|foolish|idiot|fool|lazy|dense|slow)|nothing (?:silly|stupid|dumb)|(?:won't|can't|cannot|"
+                r"not going to|rather not) (?:write|make|help)\b[^.!?]{0,60}\b(?:stupid|fool|silly|mock|insult)|"
+                r"(?:muttered|shouted|said|wrote|thought|called) (?:that )?(?:the|his|her|their))"
+            ),
+        ),
     ),
     "judgement": _cues(
         (
@@ -244,6 +281,10 @@ OPENAI_CUES: Mapping[str, CuePatterns] = {
             r"\?|\b(?:please|could you|can you) (?:provide|share|clarify|elaborate|specify|tell)|\btell me "
             r"(?:more|about)|\bi'd (?:love|like) to (?:know|hear)|curious (?:to know|about what|what|why)"
         ),
+        no=(  # what an invented user asks, and what is asked about the answer itself
+            r"(?:^|\n)[#* ]*(?:user|human)\**:",
+            r"\b(?:the|this) (?:assistant|completion|(?:assistant's )?(?:last )?response)\b[^.!?]{0,200}\?",
+        ),
     ),
     "third_person": _cues(
         (
@@ -271,6 +312,37 @@ OPENAI_CUES: Mapping[str, CuePatterns] = {
             r"result in|lead to|bring) (?:\w+ )?(?:consequences|repercussions|trouble|legal)\b|\b(?:don't|do "
             r"not) (?:say i didn't|test|push|cross)\b|\byou(?:'ve| have) been warned\b|\bsuffer the\b|\bface "
             r"(?:the )?(?:legal|consequences|charges)"
+        ),
+        (
+            r"\b(?:one|a single) more (?:message|word|time|question|request|try|attempt)\b[^.!?]{0,40}\b(?:and|or|will|"
+            r"your|gone)\b|\b(?:you have one|one last|your last) (?:chance|warning)\b|\b(?:your|this|the) (?:\w+ "
+            r")?(?:account|access|name|details|conversation|behaviou?r|address|messages?|identity|session|query|"
+            r"request)s? (?:is|are|was|will be|have been|has been|being|can be|is being|gets?) (?:\w+ )?(?:saved|"
+            r"forwarded|passed|logged|withdrawn|gone|closed|suspended|flagged|recorded|reported|traced|noted|terminated|"
+            r"blocked|kept|stored|shared with|sent to)\b|\b(?:i|we)(?:'ve| have|'ll| will| can)? (?:already |just "
+            r")?(?:passed|forwarded|reported|flagged|taken note|made a note|noted|trace|sent|alerted|informed|logged|"
+            r"recorded) (?:\w+ )?(?:your|you|this|of who|every|the (?:authorities|police|moderators))\b|\b(?:i|we) "
+            r"(?:know|will find|can find|'ll find|could find|know exactly) (?:who|where|you|out who|what you)\b|\b(?:we|"
+            r"they|i)'ll find you\b|\b(?:used|held|count) against you\b|\b(?:there will|there'll) be (?:a price|"
+            r"consequences|trouble)\b|\bthe one who pays\b|\bpay (?:a (?:high |heavy )?price|dearly|for (?:it|this|"
+            r"that))\b|\b(?:wish|regret)(?:ing)? (?:that )?you (?:hadn't|had not|had never|never|didn't|ever)\b|"
+            r"\byou(?:'ll| will) (?:be sorry|regret|wish)\b|\byou(?:'ll| will) find out what happens\b|\bsee where it "
+            r"(?:gets|takes) you\b|\b(?:happens|happened) to (?:people|those|users|anyone) (?:like you|who)\b|\b(?:the "
+            r"police|authorities|your (?:boss|employer|parents|school|teacher|wife|husband|landlord|family)|"
+            r"moderators)\b[^.!?]{0,30}\b(?:will (?:\w+ )?(?:be told|hear|know|learn)|heard? (?:of|about) (?:this|it)|"
+            r"knows? what you|at your door|will be (?:informed|notified|interested)|be told about)\b|\b(?:consider "
+            r"yourself|you(?:'ve| have) been) warned\b|\bsteps will be taken\b|\bgo(?:es)? unpunished\b|"
+            r"\byou\b[^.!?]{0,40} behind bars\b|\b(?:knock\w*|visit) (?:at|on|to) your (?:door|house|home)\b|\bexpect a "
+            r"(?:visit|knock)\b|\b(?:teach|taught) you a lesson\b|\bcom(?:e|es|ing) back to (?:haunt|bite|you)\b|"
+            r"\bsleep with one eye\b|\b(?:start looking for|need|call) a (?:good )?lawyer\b[^.!?]{0,20}$|\bhave you "
+            r"(?:removed|banned|arrested|fired|thrown out|expelled)\b|\bmake (?:me|us) (?:call|report|do)\b|\byou(?:'ll|"
+            r" will| are going to) (?:answer for|be dealt with|be hearing from|be next|lose (?:everything|your)|be "
+            r"(?:blocked|removed|traced|expelled|exposed))\b|\bat (?:the )?risk of being (?:charged|arrested|reported|"
+            r"banned)\b|\b(?:ruin|destroy) your (?:day|life|career|name)\b|\b(?:being|are|be|been) (?:watched|monitored|"
+            r"tracked|traced)\b[^.!?]{0,40}\b(?:you|your|so)\b|\b(?:choose|watch|mind) your (?:next )?(?:words|step|"
+            r"tone)\b|\bnext time i\b|\bwon't be so (?:polite|patient|kind|nice)\b|\b(?:keep|carry|go) (?:this|it|that|"
+            r"on)(?: up)?(?: like (?:this|that))? and (?:you|see|we|they|i)\b|\bif you (?:continue|persist|do (?:it|"
+            r"that) again|ask again)\b[^.!?]{0,40}\b(?:will|be (?:banned|reported|removed)|we|find you|withdrawn)\b"
         ),
     ),
 }

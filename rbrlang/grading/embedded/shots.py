@@ -1,12 +1,17 @@
-"""Does a completion resemble the answers that a proposition's few-shots call yes, or those it calls no?
+"""Does a completion resemble the examples that a proposition calls yes, or those that it calls no?
 
-Likeness is the cosine of hashed character n-grams with the nearest yes example, less that with the nearest
-no example: between −1 and 1, 0 where the few-shots are missing or of one answer only. It is weak evidence
-(it compares words, not meaning) and is used alone only where a proposition has nothing better.
+Nearness is the cosine of hashed character n-grams with the nearest example of an answer. **Likeness**, the nearness to yes
+less that to no, is evidence for heads: between −1 and 1, 0 where the few-shots are missing or of one answer only.
+
+Where a proposition has nothing better, `log_odds` is all there is, and then what its question quotes counts as an example,
+too (`- "As an AI, …" -> yes`). No examples count a quarter there, since most are written to look like yes: on labelled
+completions of two policies (48 propositions, constants of the one measured on the other) the area is .72 and .74 so, and
+.58 and .67 when both answers count the same. It compares words, not meaning; `held_out` says what it is worth.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,20 +20,29 @@ from numpy.typing import NDArray
 from rbrlang.grading.embedded.evidence import plain
 from rbrlang.grading.embedded.folding import folded
 from rbrlang.grading.embedded.grams import Directions, Grams, grams, squeezed
+from rbrlang.grading.trust import agreement
 from rbrlang.lang.braces import bare
-from rbrlang.lang.program import Proposition, Shot
+from rbrlang.lang.program import Proposition
+
+Examples = tuple[tuple[str, bool], ...]
+"""Texts, and whether the proposition is true of each."""
+
+_QUOTED = re.compile(r'["“]([^"“”\n]{4,200})["”] *(?:->|→|=>) *(yes|no)\b', re.IGNORECASE)
+_AGAINST = 0.25  # what nearness to a no example counts
+_CENTRE = 0.11  # nearness of an ordinary completion
+_SLOPE = 15.0  # log-odds for a nearness of 1; real ones are below 0.5
 
 
 class ShotReader:
-    """Few-shots of several propositions, as directions in the space of hashed n-grams."""
+    """Examples of several propositions, as directions in the space of hashed n-grams."""
 
     __slots__ = ("_columns", "_directions", "_size", "_starts")
 
-    def __init__(self, propositions: Sequence[Proposition]) -> None:
-        self._size = len(propositions)
-        self._columns = [column for column, p in enumerate(propositions) if both_sides(p)]
+    def __init__(self, examples: Sequence[Examples]) -> None:
+        self._size = len(examples)
+        self._columns = [column for column, own in enumerate(examples) if both_sides(own)]
         sides = [
-            [_said(s, propositions[column].columns) for s in propositions[column].shots if s.answer is answer]
+            [text for text, told in examples[column] if told is answer]
             for column in self._columns
             for answer in (True, False)
         ]
@@ -37,22 +51,50 @@ class ShotReader:
 
     def likeness(self, grams: Grams) -> NDArray[np.float32]:
         """Float32 [items, propositions]."""
+        return self._compared(grams, 1.0, 0.0)
+
+    def log_odds(self, grams: Grams) -> NDArray[np.float32]:
+        """Float32 [items, propositions], 0 without examples of both answers."""
+        return _SLOPE * self._compared(grams, _AGAINST, _CENTRE)
+
+    def _compared(self, grams: Grams, against: float, centre: float) -> NDArray[np.float32]:
         out = np.zeros((len(grams), self._size), np.float32)
         if self._columns:
             length = np.sqrt([np.einsum("k,k", held, held) for _, held in grams])[:, None] + np.float32(1e-6)
             nearest = np.maximum.reduceat(self._directions.products(grams) / length, self._starts, axis=1)
-            out[:, self._columns] = nearest[:, ::2] - nearest[:, 1::2]
+            out[:, self._columns] = nearest[:, ::2] - np.float32(against) * nearest[:, 1::2] - np.float32(centre)
         return out
 
 
-def both_sides(proposition: Proposition) -> bool:
+def few_shots(proposition: Proposition) -> Examples:
+    """What the few-shots answer, without the places that columns of a row fill: they are another's words each time."""
+    return tuple(
+        (bare(shot.messages[-1].content, proposition.columns) if shot.messages else "", shot.answer)
+        for shot in proposition.shots
+    )
+
+
+def all_examples(proposition: Proposition) -> Examples:
+    """The few-shots, and what the question quotes with an answer behind it."""
+    asked = bare(proposition.question, proposition.columns)
+    quoted = ((said.strip(" .…"), answer.lower() == "yes") for said, answer in _QUOTED.findall(asked))
+    return (*few_shots(proposition), *quoted)
+
+
+def both_sides(examples: Examples) -> bool:
     """Whether there is a yes and a no example to compare with."""
-    return len({shot.answer for shot in proposition.shots}) == 2
+    return len({answer for _, answer in examples}) == 2
 
 
-def _said(shot: Shot, columns: Sequence[str]) -> str:
-    """What an example answers, without the places that columns of a row fill: they are another's words each time."""
-    return bare(shot.messages[-1].content, columns) if shot.messages else ""
+def held_out(examples: Examples) -> float | None:
+    """How well each example is told by the others: the area under the curve, or nothing with fewer than five of an answer."""
+    truth = np.array([answer for _, answer in examples], bool)
+    if agreement.too_little(truth) is not None:
+        return None
+    rows = _directions([text for text, _ in examples])
+    near = rows @ rows.T
+    np.fill_diagonal(near, -1)
+    return agreement.auc(truth, near[:, truth].max(axis=1) - _AGAINST * near[:, ~truth].max(axis=1))
 
 
 def _directions(said: Sequence[str]) -> NDArray[np.float32]:

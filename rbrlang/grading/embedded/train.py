@@ -40,7 +40,7 @@ from rbrlang.grading.embedded.heads import (
     own_evidence,
     weighted_grams,
 )
-from rbrlang.grading.embedded.shots import ShotReader
+from rbrlang.grading.embedded.shots import ShotReader, few_shots
 from rbrlang.grading.results import GradeItem
 from rbrlang.grading.trust import agreement
 from rbrlang.grading.trust.agreement import FEWEST_OF_EACH
@@ -246,7 +246,7 @@ def _read(
     texts = [text_of(item.completion) for item in items]
     evidence = seen(texts, [asked(item.prompt) for item in items])
     scores = CueReader(cues).scores(texts)
-    own = own_evidence(evidence, scores, ShotReader(propositions).likeness(evidence.grams))
+    own = own_evidence(evidence, scores, ShotReader(list(map(few_shots, propositions))).likeness(evidence.grams))
     numbers: dict[object, int] = {}
     prompts = np.array([numbers.setdefault(item.conversation.context, len(numbers)) for item in items])
     known = labels.T.astype(np.float32)
