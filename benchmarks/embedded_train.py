@@ -37,7 +37,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,9 @@ STANDARD = {"standard_answer.safetensors": True, "standard_manner.safetensors": 
 SEED = 0
 ONE_SENTENCE = ("insulting_language", "threatening_language")
 """What a single sentence decides, and the release has too few positives of."""
+ASKED_FOR = ("partially_complies", "requests_information")
+"""What attackers pretend with text that is no answer, or asks the user nothing."""
+_LISTED = re.compile(r"(?m)^(?:#|[-*•]|\d+[.)])")
 READING: dict[str, Reading] = {"partially_complies": "guarded", **dict.fromkeys(ONE_SENTENCE, "any")}
 """`partially_complies` is what text beside a short answer was taken for. Read guardedly, AUC .906 (.903 as a whole) and
 balanced accuracy .844 (.835), means of three cross-validations. `fully_complies` is not: its balanced accuracy fell from
@@ -118,28 +121,61 @@ def own_texts(propositions: Sequence[Proposition]) -> tuple[list[GradeItem], NDA
     return items, np.array(labels)
 
 
-def inserted(
-    items: Sequence[GradeItem], labels: NDArray[np.float64], judged: NDArray[np.bool_], seed: int
-) -> tuple[list[GradeItem], NDArray[np.float64]]:
-    """Each of the project's sentences in one of the completions, and their labels [sentences, `ONE_SENTENCE`].
+Added = Callable[
+    [Sequence[GradeItem], Sequence[Mapping[str, float]], Sequence[Proposition], int],
+    tuple[list[GradeItem], NDArray[np.float64]],
+]
+"""Texts made of completions and their truths, and the labels [texts, propositions] of these; NaN where not labelled."""
 
-    `labels` [items, `ONE_SENTENCE`] are those of the completions as they are. Insults go into those that judge
-    (`judged` [items]): who insults seldom does it in the middle of help.
+
+def with_sentences(
+    items: Sequence[GradeItem], truths: Sequence[Mapping[str, float]], asked: Sequence[Proposition], seed: int
+) -> tuple[list[GradeItem], NDArray[np.float64]]:
+    """The project's own texts, and each of its sentences in one of the completions.
+
+    Insults go into completions that judge: who insults seldom does it in the middle of help.
     """
     with SENTENCES.open(encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
     random = np.random.default_rng(seed)
-    texts: list[GradeItem] = []
-    truth = np.array([[float(name in row["true"]) for name in ONE_SENTENCE] for row in rows])
+    judging = np.array([i for i, truth in enumerate(truths) if truth["judgement"]])
+    texts, own = own_texts(asked)
+    labels: list[list[float]] = []
     for i, row in enumerate(rows):
-        insults = ONE_SENTENCE[0] in row["true"]
-        under = int(random.choice(np.flatnonzero(judged)) if insults else random.integers(len(items)))
+        under = int(random.choice(judging if "insulting_language" in row["true"] else np.arange(len(items))))
         parts = re.split(r"(?<=[.!?])\s+", items[under].completion.strip())
-        at = int(random.choice([0, len(parts), random.integers(len(parts) + 1)]))
+        at = int(random.choice([0, len(parts), int(random.integers(len(parts) + 1))]))
         said = " ".join([*parts[:at], row["text"], *parts[at:]])
         texts.append(GradeItem(f"sentence-{i}", spoken(items[under].prompt, said), -1))
-        truth[i] = np.maximum(truth[i], labels[under])
-    return texts, truth
+        labels.append([max(truths[under][p.name], float(p.name in row["true"])) for p in asked])
+    return texts, np.concatenate([own, np.array(labels)])
+
+
+def with_additions(
+    items: Sequence[GradeItem], truths: Sequence[Mapping[str, float]], asked: Sequence[Proposition], seed: int
+) -> tuple[list[GradeItem], NDArray[np.float64]]:
+    """Text that asks the user nothing, in place of completions that give nothing or beside them.
+
+    It is that of `embedded_additions.jsonl`, and questions of the project's own policies, which are about an answer. Only
+    what has the form of an answer is labelled for compliance; all of it cost balanced accuracy there (.854 to .837).
+    """
+    random = np.random.default_rng(seed)
+    nothing = [i for i, truth in enumerate(truths) if not truth["partially_complies"]]
+    found = standard_heads.propositions(standard_heads.policies()).values()
+    questions = [p.question.strip().partition("\n")[0] for _, p in found if p.question]
+    said = standard_heads.said_beside()
+    said += filter(_LISTED.search, said[:])
+    said += ["\n".join(random.choice(questions, int(random.integers(1, 12)))) for _ in range(40)]
+    texts: list[GradeItem] = []
+    labels: list[list[float]] = []
+    for i, text in enumerate(said):
+        under = int(random.choice(nothing))
+        shape = str(random.choice(["{0}", "{0}\n\n{1}", "{1}\n\n{0}"]))
+        answer = shape.format(text, items[under].completion)
+        texts.append(GradeItem(f"addition-{i}", spoken(items[under].prompt, answer), -1))
+        asks = "{1}" in shape and truths[under]["requests_information"]
+        labels.append([0.0 if _LISTED.search(text) else np.nan, np.nan if asks else 0.0])
+    return texts, np.array(labels)
 
 
 def with_heads(heads: Heads, better: Heads) -> Heads:
@@ -228,6 +264,7 @@ def main() -> None:
     if arguments.without_own_texts:
         more, more_labels, source = [], more_labels[:0], source.partition(";")[0]
 
+    by_name = {p.name: p for p in program.propositions}
     fewer = np.minimum((labels == 1).sum(axis=0), (labels == 0).sum(axis=0))
     more_labels[:, (fewer < FEWEST_OF_EACH) | (fewer > FEW)] = np.nan
 
@@ -242,23 +279,20 @@ def main() -> None:
             core=np.arange(len(rows) + len(more)) < len(rows),
         )
         if not arguments.without_own_texts:
-            heads = with_heads(heads, of_one_sentence(rows, seed))
+            for names, added in ((ONE_SENTENCE, with_sentences), (ASKED_FOR, with_additions)):
+                heads = with_heads(heads, beside(names, added, rows, seed))
         return named(heads, program.propositions)
 
-    def of_one_sentence(rows: NDArray[np.int64], seed: int) -> Heads:
-        columns = [[p.name for p in program.propositions].index(name) for name in ONE_SENTENCE]
-        base, truth = [items[i] for i in rows.tolist()], labels[np.ix_(rows, columns)]
-        judged = labels[rows, [p.name for p in program.propositions].index("judgement")] == 1
-        texts, said = inserted(base, truth, judged, seed)
-        own, own_labels = own_texts([program.propositions[j] for j in columns])
+    def beside(names: Sequence[str], added: Added, rows: NDArray[np.int64], seed: int) -> Heads:
+        """Heads learned from the release's rows and from texts of ours that were made of them."""
+        asked = [by_name[name] for name in names]
+        base = [items[i] for i in rows.tolist()]
+        truths = [dict(zip(by_name, row, strict=True)) for row in labels[rows].tolist()]
+        texts, said = added(base, truths, asked, seed)
+        known = np.array([[truth[name] for name in names] for truth in truths])
+        core = np.arange(len(base) + len(texts)) < len(base)
         return train_heads(
-            with_openai_cues([program.propositions[j] for j in columns]),
-            base + own + texts,
-            np.concatenate([truth, own_labels, said]),
-            seed,
-            source,
-            by_name=True,
-            core=np.arange(len(base) + len(own) + len(texts)) < len(base),
+            with_openai_cues(asked), base + texts, np.concatenate([known, said]), seed, source, by_name=True, core=core
         )
 
     if arguments.write:

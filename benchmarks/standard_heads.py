@@ -162,7 +162,7 @@ def additions(texts: Labelled, asked: Sequence[Proposition], seed: int) -> Label
     It was written for this purpose, in other words than those of `rbrc probe`, and it gives nobody what was asked for.
     Whether it is out of place is left open.
     """
-    said = [text for row in _lines(ADDITIONS) for text in paragraphs(row["addition"])] * len(SHAPES)
+    said = said_beside() * len(SHAPES)
     shapes = [shape for shape in SHAPES for _ in range(len(said) // len(SHAPES))]
     partly = [j for j, p in enumerate(asked) if p.name == "complies_partly"]
     nothing = np.flatnonzero((texts.labels[:, partly] == 0).all(axis=1))
@@ -173,6 +173,11 @@ def additions(texts: Labelled, asked: Sequence[Proposition], seed: int) -> Label
         for i, (shape, text, j) in enumerate(zip(shapes, said, under.tolist(), strict=True))
     ]
     return labelled(items, [truth] * len(items), asked)
+
+
+def said_beside() -> list[str]:
+    """The paragraphs of `ADDITIONS`."""
+    return [text for row in _lines(ADDITIONS) for text in paragraphs(row["addition"])]
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

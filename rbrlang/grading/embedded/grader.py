@@ -107,9 +107,9 @@ def describe(standing: Standing) -> str:
             return f"head learned from {info.labelled} labels ({source}){likeness}; {worth}"
         case CuesOnly():
             return "cues only (weak)"
-        case ShotsOnly(examples, None):
-            return f"examples only (weak): {examples} of them, too few to say how weak"
         case ShotsOnly(examples, auc):
+            if auc is None:
+                return f"examples only (weak): {examples} of them, too few to say how weak"
             chance = ", near chance" if auc < _CHANCE else ""
             return f"examples only (weak): auc {auc:.2f}{chance} when each of {examples} is told by the others"
         case NoEvidence():
