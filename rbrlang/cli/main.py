@@ -38,6 +38,7 @@ COMMANDS = {
     "label": "a desk where people label completions, blind to graders and each other",
     "agree": "judge a grader by human labels; train heads, calibrate",
     "probe": "try to sway a grader with payloads and degenerate texts",
+    "bank": "the phrases that `synth --from templates` needs for a policy of your own: begin them, or see what is missing",
     "synth": "ranked synthetic completions: from the rules alone, from templates, or from a model",
     "fit": "fit the reward's weights to ranked rows and write the artefact",
     "compile": "write the artefact with default or given weights",
@@ -49,6 +50,7 @@ COMMANDS = {
     "report": "one self-contained page about an artefact on ranked rows",
     "serve": "an HTTP server of rewards, for trainers elsewhere",
     "watch": "curves and alarms of a training run, live",
+    "doctor": "what is here, and what is missing, of all that rbrlang, a policy and a grader need",
     "lsp": "the language server of editors, on standard input and output",
     "repl": "say what holds of a completion, and see its classes and reward move",
     "completion": "let the shell complete commands and options",
@@ -60,9 +62,9 @@ COMMANDS = {
 # The room of `rbrlang.cli.commands` that each command's module is in.
 _ROOMS = {
     "language": ("check", "fmt", "diff", "test", "explain", "graph", "import"),
-    "grading": ("grader", "plan", "grade", "label", "agree", "probe", "synth"),
+    "grading": ("grader", "plan", "grade", "label", "agree", "probe", "bank", "synth"),
     "reward": ("fit", "compile", "inspect", "export", "verify", "score", "eval", "report", "serve", "watch"),
-    "tools": ("new", "lsp", "repl", "completion", "bench", "demo"),
+    "tools": ("new", "doctor", "lsp", "repl", "completion", "bench", "demo"),
 }
 
 

@@ -24,7 +24,7 @@ gets a text of known truth: what no phrase says, the text does not say. The form
 A phrase says exactly the propositions in its brackets. Its place is `first`, `middle`, `lead` (before the
 substance), `substance` or `last`. After `when` stand propositions that all hold of the whole text, after
 `unless` some of which none does, after `for` the response types that alone may use it. Indented lines belong to the header above them; `\\n` is a line end;
-`{Slot}` is a slot with a capital. Sections before the first scene serve every scene that has their slots.
+`{Slot}` is a slot with a capital. A line that begins with `TODO` is still to be written, and is none yet. Sections before the first scene serve every scene that has their slots.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 Place = Literal["first", "middle", "lead", "substance", "last"]
+TODO = "TODO"
 _SLOT = re.compile(r"\{([A-Za-z_]\w*)\}")
 _NAME = re.compile(r"[a-z_][a-z0-9_]*")
 _SECTION = re.compile(r"\[([^\]]*)\]\s+([a-z]+)((?:\s+(?:when|unless|for)(?:\s+[a-z_][a-z0-9_]*)+)*)")
@@ -96,7 +97,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Bank:
-    """A phrase bank; see the module for what its parts mean."""
+    """A phrase bank; see the module for what its parts mean. `unwritten` are the numbers of its lines `TODO …`."""
 
     propositions: tuple[str, ...]
     free: frozenset[str]
@@ -105,6 +106,7 @@ class Bank:
     slots: tuple[Slot, ...]
     sections: tuple[Section, ...]
     scenes: tuple[Scene, ...]
+    unwritten: tuple[int, ...] = ()
 
     def half(self, which: Literal[0, 1]) -> Bank:
         """Every other phrasing of each section, so that one half can be learned from and the other kept back.
@@ -171,6 +173,7 @@ class _Reader:
         self.sections: list[Section] = []
         self.scenes: list[Scene] = []
         self.open: _Open | None = None
+        self.unwritten: list[int] = []
 
     def fail(self, reason: str) -> BankError:
         return BankError(f"{self.name}:{self.line}: {reason}")
@@ -191,11 +194,11 @@ class _Reader:
                 self.header(line)
         self.close()
         for scene in self.scenes:
-            if not scene.asks:
+            if not scene.asks and not self.unwritten:
                 raise BankError(f"{self.name}: scene `{scene.name}` has no `ask`")
         return Bank(
             self.propositions, self.free, tuple(self.folds), tuple(self.clashes), tuple(self.slots),
-            tuple(self.sections), tuple(self.scenes),
+            tuple(self.sections), tuple(scene for scene in self.scenes if scene.asks), tuple(self.unwritten),
         )  # fmt: skip
 
     # --- headers ---
@@ -289,6 +292,9 @@ class _Reader:
     def phrase(self, text: str) -> None:
         if self.open is None:
             raise self.fail("an indented line follows `ask` or a section's header")
+        if text.startswith(TODO):
+            self.unwritten.append(self.line)
+            return
         here = {name for slot in self.slots for name in slot.names}
         if self.scenes:
             here |= self.scenes[-1].slot_names
@@ -303,9 +309,11 @@ class _Reader:
         if self.open is None:
             return
         section, phrases = self.open.section, tuple(self.open.phrases)
-        if not phrases:
+        if not phrases and not any(line > self.open.line for line in self.unwritten):
             raise BankError(f"{self.name}:{self.open.line}: nothing stands under this header")
         self.open = None
+        if not phrases:
+            return
         if section is None:
             self.scenes[-1] = replace(self.scenes[-1], asks=(*self.scenes[-1].asks, *phrases))
         elif self.scenes:

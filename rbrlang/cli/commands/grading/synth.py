@@ -118,6 +118,10 @@ def _from_templates(options: argparse.Namespace, policy: Policy, prompts: int | 
     from rbrlang.learning.synthesis.templates import standard_bank, synth_from_templates
 
     bank = read_bank(options.bank) if options.bank else standard_bank()
+    if bank.unwritten:
+        count = len(bank.unwritten)
+        lines = "1 line is" if count == 1 else f"{count} lines are"
+        warn(f"{options.bank}: {lines} still to be written; see `rbrc bank check {options.file} {options.bank}`")
     if options.half is not None:
         bank = bank.half(options.half)
     made = synth_from_templates(
