@@ -95,6 +95,17 @@ def test_what_a_command_suggests(
     assert said(capsys, *shlex.split(command)) == ([] if suggested is None else [suggested])
 
 
+def test_rows_without_labels_that_nothing_here_reads_are_labelled_first(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("p.rbr").write_text(POLICY.replace(' { cue yes "(?i)shame" }', ""))
+    rows("rows.jsonl")
+    (suggested,) = said(capsys, "test", "p.rbr", "--coverage")
+    assert suggested == "rbrc label p.rbr rows.jsonl -o labels.jsonl"
+    assert main(["fit", "p.rbr", "rows.jsonl", "-o", "p.rbrc"]) == 2
+    assert "no row carries `probs`: grade them first, or name a grader with `--grader`" in capsys.readouterr().err
+    assert main(["synth", "p.rbr", "--from", "templates", "-o", "t.jsonl"]) == 2
+    assert "`rbrc bank new p.rbr` begins a bank for this policy" in capsys.readouterr().err
+
+
 def test_nothing_is_suggested_after_findings_or_where_it_is_turned_off(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

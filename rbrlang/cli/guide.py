@@ -110,9 +110,12 @@ def after_test(options: argparse.Namespace, program: Program, share: float | Non
     elif any(_labelled(row) for row in rows):
         learn = ("--train", str(beside.with_name(HEADS)), "-o", str(beside.with_name(JUDGED)))
         suggest(options, "agree", file, str(beside), *given, *(learn if unread(program) else ()))
-    elif rows and not unread(program):
+    elif rows and unread(program):
+        if find_spec("uvicorn"):
+            suggest(options, "label", file, str(beside), *given, "-o", str(beside.with_name("labels.jsonl")))
+    elif rows:
         suggest(options, "grade", file, str(beside), *given, "-o", str(beside.with_name(GRADED)))
-    elif not rows:
+    else:
         suggest(options, "synth", file, *given, "-o", str(beside.with_name("synthetic.jsonl")))
 
 
@@ -128,6 +131,20 @@ def after_grade(options: argparse.Namespace) -> None:
         suggest(options, "agree", options.file, options.output, *given, "--grader", "rows")
     else:
         suggest(options, "fit", options.file, options.output, *given, "-o", _artefact(options.file))
+
+
+def after_label(options: argparse.Namespace, program: Program, labelled: int) -> None:
+    """How far a grader agrees, or heads that learn to, from labels enough."""
+    from rbrlang.grading.embedded.train import FEWEST_LABELS
+
+    given, beside = _given(options, "params", "roots", "columns"), Path(options.output)
+    if not labelled:
+        return
+    if not unread(program):
+        suggest(options, "agree", options.file, options.output, *given)
+    elif labelled >= FEWEST_LABELS:
+        learn = ("--train", str(beside.with_name(HEADS)), "-o", str(beside.with_name(JUDGED)))
+        suggest(options, "agree", options.file, options.output, *given, *learn)
 
 
 def after_agree(options: argparse.Namespace, labelled: int, *, values: bool) -> None:

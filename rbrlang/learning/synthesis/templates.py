@@ -171,7 +171,7 @@ class _Writer:
         if unknown:
             raise ValueError(
                 f"the phrase bank says nothing of {', '.join(f'`{name}`' for name in unknown)}, on which the classes of "
-                f"`{response.name}` depend; it knows {', '.join(self.bank.propositions)}; `rbrc bank new FILE` begins one of your own"
+                f"`{response.name}` depend; it knows {', '.join(self.bank.propositions)}"
             )
 
     # --- prompts ---

@@ -266,8 +266,7 @@ def _export(options: argparse.Namespace, order: Order, store: Store) -> None:
             f"{len(found.open)} more are left out because annotators differ; adjudicate them at the desk"
             + ("" if options.majority else ", or take the majority with `--majority`")
         )
-    if any(row.get("labels") for row in rows) and not guide.unread(order.desk.policy.program):
-        guide.suggest(options, "agree", options.file, options.output)
+    guide.after_label(options, order.desk.policy.program, sum(bool(row.get("labels")) for row in rows))
 
 
 def _status(options: argparse.Namespace, order: Order, grader: Grader | None, store: Store) -> None:

@@ -79,7 +79,9 @@ def run(options: argparse.Namespace) -> int:
             case _:
                 code = _from_templates(options, policy, prompts)
     except ValueError as error:
-        raise UsageError(str(error)) from error
+        own = options.origin == "templates" and not options.bank
+        more = f"; `rbrc bank new {options.file}` begins a bank for this policy" if own else ""
+        raise UsageError(f"{error}{more}") from error
     if not code:
         guide.after_synth(options, policy.program)
     return code or invalid

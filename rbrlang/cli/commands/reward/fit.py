@@ -129,7 +129,9 @@ def run(options: argparse.Namespace) -> int:
             whiten=options.whiten, ties=[_tie(text) for text in options.tie], folds=options.folds,
         )  # fmt: skip
     except (FitError, SampleError, TooManyComparisons) as error:
-        raise UsageError(str(error)) from error
+        bare = options.grader == "rows" and not any(row.probs for row in rows)
+        ways = "; no row carries `probs`: grade them first, or name a grader with `--grader`, of which `labels` takes labels for the truth"
+        raise UsageError(f"{error}{ways if bare else ''}") from error
     if not options.no_base_reward:
         reward = NumpyReward(circuit, result.weights)
         data.note_hidden_rules(reward, reward.response_ids(rows), base_rewards(rows, options.base_reward))
