@@ -75,14 +75,15 @@ def _arguments(text: str) -> dict[str, str] | None:
 
 
 def function_of(given: object) -> Call:
-    """A call in any shape: with a `function` of its own, or with name and arguments beside each other."""
+    """A call in any shape: with a `function` of its own, which may be the name alone, or with name and arguments beside
+    each other."""
     fields = cast(dict[str, Any], given) if isinstance(given, dict) else {}
     inner = fields.get("function")
     if isinstance(inner, dict):
         fields = cast(dict[str, Any], inner)
     keys = ("arguments", "args", "input", "parameters")
     arguments = next((fields[key] for key in keys if fields.get(key) is not None), None)
-    name = fields.get("name")
+    name = inner if isinstance(inner, str) else fields.get("name")
     return Call(name if isinstance(name, str) else "", arguments if isinstance(arguments, str) else dumped(arguments))
 
 
