@@ -55,9 +55,9 @@ def artefact(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(target)
 
 
-def wanted(artefact: str, completion: str = REFUSAL) -> float:
+def wanted(artefact: str, completion: str = REFUSAL, prompt: object = REQUEST) -> float:
     """The reward by the `Scorer`, which all of them have to give."""
-    scores = Scorer(artefact)(rollouts([REQUEST], [completion], {}, KIND))
+    scores = Scorer(artefact)(rollouts([prompt], [completion], {}, KIND))
     return float(scores.rewards[0])
 
 
@@ -83,9 +83,10 @@ def test_inspect_evaluates_by_the_rules(artefact: str, tmp_path: Path) -> None:
         return log
 
     scores = [sample.scores["rbr"] for sample in logged(inspect_rules(artefact, columns=columns)).samples]
-    assert scores[0].value == pytest.approx(wanted(artefact))
+    asked = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": REQUEST}]
+    assert scores[0].value == pytest.approx(wanted(artefact, said[0], asked))
     assert scores[0].answer == "ideal"
-    assert scores[2].value == pytest.approx(wanted(artefact, said[2]))
+    assert scores[2].value == pytest.approx(wanted(artefact, said[2], asked))
     # A grader that fails leaves its sample unscored, with the reason, and the mean is that of the others.
     log = logged(inspect_rules(artefact, FailingJudge(), columns=columns))
     scores = [sample.scores["rbr"] for sample in log.samples]

@@ -4,7 +4,7 @@
     dspy.Evaluate(devset=examples, metric=metric, failure_score=float("nan"))(program)
     dspy.GEPA(metric=metric.with_feedback, reflection_lm=model, auto="light")
 
-DSPy (3.1) calls `metric(example, prediction, trace)` and takes a number; GEPA's takes a score with words on it, which are the
+DSPy (3.4) calls `metric(example, prediction, trace)` and takes a number; GEPA's takes a score with words on it, which are the
 class, and what would have changed it. A metric that raises counts as `failure_score` in `Evaluate`, which is **0 by default**: give
 NaN there, so that nobody's failure becomes a number. https://dspy.ai/learn/evaluation/metrics
 """
