@@ -84,7 +84,7 @@ def rules(
     made = InspectRules(artefact, grader, columns=columns, on_invalid=on_invalid, name=name, **options)
 
     @scorer(metrics=[mean(), stderr()], name=name)
-    def of_rules() -> Callable[[Any, Any], Awaitable[Any]]:
+    def of_rules() -> Any:
         async def score(state: Any, target: Any) -> Any:
             return await made(state, target)
 
