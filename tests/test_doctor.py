@@ -104,10 +104,12 @@ def test_asked_to_it_asks(capsys: pytest.CaptureFixture[str]) -> None:
 
 NEEDS = [
     ("a", (), 0, "reads none"),
-    ("a", ("--grader", "embedded"), 1, "reads nothing of what is asked (`a`)"),
+    ("a", ("--grader", "embedded"), 1, "it reads nothing of what is asked; give them few-shots"),
     ("a", ("--grader", "table:none.jsonl"), 1, "`none.jsonl` is not there"),
     ("a", ("--grader", "opnai:m"), 1, "did you mean `openai`?"),
-    ("a", ("--grader", "labels"), 0, "is in the rows"),
+    ("a", ("--grader", "labels"), 0, "its answers are in the rows"),
+    ("a", ("--grader", "local:none.gguf"), 1, "`none.gguf` is not there"),
+    ("a", ("--grader", "jury.toml"), 1, "none.jsonl` is not there"),
     ('json_schema("{}")', (), 1, "pip install 'rbrlang[schema]'"),
 ]
 
@@ -121,6 +123,7 @@ def test_what_a_policy_or_its_grader_lacks_ends_with_1(
     monkeypatch.setattr(doctor, "_installed", lambda name: None if name == "jsonschema" else present(name))
     monkeypatch.chdir(tmp_path)
     Path("p.rbr").write_text(POLICY.replace("RULE", rule))
+    Path("jury.toml").write_text('kind = "jury"\nmembers = ["table:p.rbr", "table:none.jsonl"]\n')
     ended, found = told(capsys, "p.rbr", *more)
     assert ended == code
     assert any(words in need["said"] for need in found["needs"])

@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from rbrlang import __version__
@@ -19,7 +20,8 @@ from rbrlang.cli.render import dump
 from rbrlang.cli.terminal import say, wrapped
 
 if TYPE_CHECKING:
-    from rbrlang.grading.questions.specs import RemoteSpec, Secret
+    from rbrlang.grading.questions.options import GraderOptions
+    from rbrlang.grading.questions.specs import EmbeddedSpec, GraderSpec, PythonSpec, RemoteSpec, Secret, SeveralSpec
     from rbrlang.policy import Policy
 
 _FOR_WORK = ("dev", "test", "trainers")  # extras of those who change rbrlang
@@ -180,50 +182,89 @@ def _of_policy(options: argparse.Namespace, policy: Policy | None) -> Iterator[N
 def _of_grader(options: argparse.Namespace, policy: Policy | None) -> Iterator[Need]:
     if options.grader is None:
         return
-    from rbrlang.cli.graders import chosen, make, spec_of
-    from rbrlang.grading.questions.specs import (
-        EmbeddedSpec,
-        GraderError,
-        LabelsSpec,
-        OpenAISpec,
-        PythonSpec,
-        RowsSpec,
-        SystemOneSpec,
-        TableSpec,
-        api_key,
-    )
+    from rbrlang.cli.graders import chosen, spec_of
+    from rbrlang.grading.questions.specs import GraderError
 
     try:
-        spec = spec_of(options)
-        match spec:
-            case RowsSpec() | LabelsSpec():
-                yield Need("grader", True, f"`{options.grader}` is in the rows")
-            case TableSpec(path):
-                yield Need("grader", path.is_file(), f"`{path}` {'is there' if path.is_file() else 'is not there'}")
-            case EmbeddedSpec() | PythonSpec():
-                if policy is not None:
-                    yield Need("grader", True, make(options, policy, ()).identity)
-                else:
-                    yield Need("grader", True, "runs in this process; with FILE it is tried on what that asks")
-            case OpenAISpec() | SystemOneSpec():
-                key = api_key(os.environ, chosen(options).key_env)
-                yield _reached(spec, key)
-                if options.ask:
-                    yield _answers(options, spec, key)
-            case _:
-                assert_never(spec)
+        yield from _of_spec(options, policy, spec_of(options), chosen(options))
     except (GraderError, UsageError) as error:
         yield Need("grader", False, str(error))
     except ModuleNotFoundError as error:
         yield Need("grader", False, f"it needs {error.name}: pip install 'rbrlang[endpoint]'")
 
 
-def _reached(spec: RemoteSpec, key: Secret) -> Need:
+def _of_spec(
+    options: argparse.Namespace, policy: Policy | None, spec: GraderSpec, how: GraderOptions
+) -> Iterator[Need]:
+    """What a grader needs. Raises `GraderError`, ModuleNotFoundError."""
+    from rbrlang.grading.questions import specs
+
+    match spec:
+        case specs.RowsSpec() | specs.LabelsSpec():
+            yield Need("grader", True, "its answers are in the rows")
+        case specs.TableSpec(path):
+            yield _file(path)
+        case specs.EmbeddedSpec() | specs.PythonSpec():
+            yield _read_here(spec, policy, how)
+        case specs.OpenAISpec() | specs.SystemOneSpec():
+            key = specs.api_key(os.environ, how.key_env)
+            yield _reached(spec.base_url, spec.model, key)
+            if options.ask:
+                yield _answers(spec, key, how)
+        case specs.LocalSpec(path):
+            yield _file(path)
+            here = _installed("xllamacpp")
+            yield Need("llama.cpp", here is not None, f"xllamacpp {here}" if here else "pip install 'rbrlang[local]'")
+            if options.ask and here and path.is_file():
+                yield _answers(spec, specs.Secret(""), how)
+        case specs.SeveralSpec():
+            yield from _of_members(options, policy, spec)
+        case _:
+            assert_never(spec)
+
+
+def _of_members(options: argparse.Namespace, policy: Policy | None, spec: SeveralSpec) -> Iterator[Need]:
+    from rbrlang.grading.questions.graderfile import applied
+    from rbrlang.grading.questions.members import leaves, members_of
+    from rbrlang.grading.questions.options import GraderOptions
+    from rbrlang.grading.questions.specs import parse_grader
+
+    leaves(spec)  # a file that is a member of itself would never end
+    for member in members_of(spec).members:
+        name, given = applied(member, {})
+        how = GraderOptions.read(given)
+        yield from _of_spec(options, policy, parse_grader(name, os.environ, how.base_url), how)
+
+
+def _file(path: Path) -> Need:
+    return Need("file", path.is_file(), f"`{path}` {'is there' if path.is_file() else 'is not there'}")
+
+
+def _read_here(spec: EmbeddedSpec | PythonSpec, policy: Policy | None, how: GraderOptions) -> Need:
+    """Whether a grader in this process can read what the policy asks."""
+    if policy is None:
+        return Need("grader", True, "it runs in this process; with FILE it is seen whether it reads what that asks")
+    from rbrlang.grading.local import reading_grader
+    from rbrlang.grading.sight import OTHERS, WAYS_OUT, asked_of_types, beyond, named, sight
+
+    sys.path.insert(0, os.getcwd())
+    asked = asked_of_types(policy.circuit)
+    if unknown := beyond(spec, policy.circuit, asked):
+        return Need("grader", False, f"{unknown}; {OTHERS}")
+    grader = reading_grader(spec, policy.program.questions, how.heads)
+    found = sight(grader, asked)
+    if found.blind:
+        return Need("grader", False, f"it reads nothing of what is asked; {WAYS_OUT}")
+    unread = f"; it cannot read {named(policy.circuit, found.unread)}" if found.unread else ""
+    return Need("grader", True, grader.identity + unread)
+
+
+def _reached(base_url: str, model: str, key: Secret) -> Need:
     """Whether the server answers a list of its models, which costs nothing."""
     from rbrlang.grading.endpoint.remote import Garbled, at, listed, parsed
     from rbrlang.grading.endpoint.wire import Lost, clients, get, waited
 
-    url = f"{spec.base_url.rstrip('/')}/models"
+    url = f"{base_url.rstrip('/')}/models"
 
     async def asked() -> Any:
         (http,) = clients(1)
@@ -232,7 +273,7 @@ def _reached(spec: RemoteSpec, key: Secret) -> Need:
 
     reply = waited(asked)
     if isinstance(reply, Lost):
-        return Need("server", False, f"{reply.reason}; see whether it runs at `{spec.base_url}`")
+        return Need("server", False, f"{reply.reason}; see whether it runs at `{base_url}`")
     if reply.status in (401, 403):
         why = (
             "it refuses the key"
@@ -241,18 +282,17 @@ def _reached(spec: RemoteSpec, key: Secret) -> Need:
         )
         return Need("server", False, f"{why} (status {reply.status})")
     plain = parsed(reply.body)
-    models = [] if isinstance(plain, Garbled) else [at(one, "id") for one in listed(at(plain, "data"))]
-    if reply.status == 200 and models and spec.model and spec.model not in models:
-        some = ", ".join(str(model) for model in models[:5])
-        return Need("server", True, f"it answers, and lists other models than `{spec.model}`: {some}")
-    return Need("server", True, f"it answers at `{spec.base_url}`" + (f" with `{spec.model}`" if models else ""))
+    models = () if isinstance(plain, Garbled) else [str(at(one, "id")) for one in listed(at(plain, "data"))]
+    if reply.status == 200 and models and model and model not in models:
+        some = ", ".join(models[:5])
+        return Need("server", True, f"it answers, and lists other models than `{model}`: {some}")
+    return Need("server", True, f"it answers at `{base_url}`" + (f" with `{model}`" if models else ""))
 
 
-def _answers(options: argparse.Namespace, spec: RemoteSpec, key: Secret) -> Need:
-    from rbrlang.cli.graders import chosen
+def _answers(spec: RemoteSpec, key: Secret, how: GraderOptions) -> Need:
     from rbrlang.grading import checkup
 
-    found = checkup.check(spec, key, chosen(options))
+    found = checkup.check(spec, key, how)
     right = sum((value.p > 0.5) == one.truth for one, value in found.values)
     said = "; ".join(found.faults) or f"{right} of {len(found.questions)} answers are right"
     return Need("answers", not found.faults, said)
