@@ -75,6 +75,37 @@ def respelled(span: Span, near: str | None) -> tuple[Fix, ...]:
     return (Fix(f"write `{near}`", span, near, "maybe-incorrect"),) if near else ()
 
 
+def witness_text(witness: Iterable[tuple[str, bool]]) -> str:
+    """A partial assignment as one writes it: `a, !b`."""
+    return ", ".join(name if value else f"!{name}" for name, value in witness)
+
+
+def mass_text(mass: float) -> str:
+    """A probability as people read it."""
+    if mass == 0:
+        return "0 %"
+    return f"{100 * mass:.3g} %" if mass >= 1e-5 else f"{mass:.1e}"
+
+
+def fix_text(fix: Fix) -> str:
+    """What a fix does: its title, and its text where the title does not already say it."""
+    said = not fix.text.strip() or f"`{fix.text.strip()}`" in fix.title
+    text = "" if said else f": `{fix.text}`" if len(fix.text) <= 70 and "\n" not in fix.text else ": `…`"
+    return fix.title + text + ("" if fix.applicability == "machine-applicable" else " (maybe)")
+
+
+def notes(diagnostic: Diagnostic) -> list[tuple[str, str]]:
+    """What is said below a finding's message, each line under its name; fixes apart."""
+    found: list[tuple[str, str]] = []
+    if diagnostic.witness is not None:
+        found.append(("witness", witness_text(diagnostic.witness) or "every completion"))
+    if diagnostic.mass is not None:
+        found.append(("mass", f"{mass_text(diagnostic.mass)} of completions under the declared priors"))
+    if diagnostic.help:
+        found.append(("help", diagnostic.help))
+    return found
+
+
 MOST = 200  # findings that are shown unless all are asked for
 
 

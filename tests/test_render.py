@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from rbrlang import codes
-from rbrlang.cli.render import dump, mass_text, pretty, to_json, witness_text
-from rbrlang.diagnostics import Diagnostic, Fix
+from rbrlang.cli.render import dump, pretty, to_json
+from rbrlang.diagnostics import Diagnostic, Fix, mass_text, witness_text
 from rbrlang.policy import check
 from rbrlang.source import Source, Span
 

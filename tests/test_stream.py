@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rbrlang.cli.main import main
-from rbrlang.jsontext import NotFastError, dumped, fast, parse_with_constants
+from rbrlang.jsonfast import NotFastError, dumped, fast
+from rbrlang.jsontext import parse_with_constants
 from rbrlang.rows import ids as ids_module
 from rbrlang.rows import pieces, plain, write
 from rbrlang.rows.columns import Names

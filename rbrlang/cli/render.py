@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 import os
 import unicodedata
-from collections.abc import Iterable
 from typing import Any, TextIO
 
 from rbrlang.cli.terminal import painted, shown
-from rbrlang.diagnostics import Diagnostic, Fix
+from rbrlang.diagnostics import Diagnostic, Fix, fix_text, notes
 from rbrlang.source import Source, Span
 
 _COLOURS = {"error": "1;31", "warning": "1;33", "note": "1;36", "frame": "1;34", "bold": "1", "help": "1;32"}
@@ -59,18 +58,6 @@ def _excerpt(source: Source, span: Span) -> tuple[int, str, str]:
     return line, lead + _visible(seen) + ("…" if cut + _MAX_LINE < len(text) else ""), " " * before + "^" * marked
 
 
-def witness_text(witness: Iterable[tuple[str, bool]]) -> str:
-    """A partial assignment as one writes it: `a, !b`."""
-    return ", ".join(name if value else f"!{name}" for name, value in witness)
-
-
-def mass_text(mass: float) -> str:
-    """A probability as people read it."""
-    if mass == 0:
-        return "0 %"
-    return f"{100 * mass:.3g} %" if mass >= 1e-5 else f"{mass:.1e}"
-
-
 def show(diagnostic: Diagnostic, stream: TextIO) -> None:
     """Write a finding, in colours where the stream is a terminal."""
     painted(stream, pretty(diagnostic, colour=use_colour(stream)))
@@ -101,27 +88,12 @@ def pretty(diagnostic: Diagnostic, *, colour: bool = False) -> str:
             )
         out.append(f"{paint('frame', str(number).rjust(gutter))} {bar} {text}")
         out.append(f"{blank} {bar} {paint('frame', under.replace('^', '-'))} {paint('frame', shown(message))}")
-    notes: list[tuple[str, str]] = []
-    if diagnostic.witness is not None:
-        notes.append(("witness", witness_text(diagnostic.witness) or "every completion"))
-    if diagnostic.mass is not None:
-        notes.append(("mass", f"{mass_text(diagnostic.mass)} of completions under the declared priors"))
-    if diagnostic.help:
-        notes.append(("help", diagnostic.help))
-    for fix in diagnostic.fixes:
-        notes.append(("fix", _fix_text(fix)))
-    for name, text in notes:
+    below = [*notes(diagnostic), *(("fix", fix_text(fix)) for fix in diagnostic.fixes)]
+    for name, text in below:
         out.append(
             f"{blank} {paint('frame', '=')} {paint('help' if name in ('help', 'fix') else 'bold', name + ':')} {shown(text)}"
         )
     return "\n".join(out) + "\n"
-
-
-def _fix_text(fix: Fix) -> str:
-    """What a fix does: its title, and its text where the title does not already say it."""
-    said = not fix.text.strip() or f"`{fix.text.strip()}`" in fix.title
-    text = "" if said else f": `{fix.text}`" if len(fix.text) <= 70 and "\n" not in fix.text else ": `…`"
-    return fix.title + text + ("" if fix.applicability == "machine-applicable" else " (maybe)")
 
 
 def rest_text(count: int) -> str:

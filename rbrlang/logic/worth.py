@@ -14,6 +14,7 @@ from typing import Literal
 
 from rbrlang.lang.program import ResponseType
 from rbrlang.logic.bdd import Bdd
+from rbrlang.logic.circuit import Circuit, ResponseCircuit
 from rbrlang.logic.compile import CompiledResponse
 
 
@@ -32,6 +33,15 @@ def default_weights(response: ResponseType) -> tuple[float, ...]:
     bounds = [(-math.inf, math.inf)] * len(response.features)
     for bound in response.bounds:
         bounds[bound.feature] = (bound.low, bound.high)
+    return _weights(response, bounds)
+
+
+def circuit_weights(circuit: Circuit) -> list[tuple[float, ...]]:
+    """The weights of each response type's features, in their order."""
+    return [_weights(response, response.bounds) for response in circuit.responses]
+
+
+def _weights(response: ResponseType | ResponseCircuit, bounds: Sequence[tuple[float, float]]) -> tuple[float, ...]:
     ranks = response.rank_of
     return tuple(
         default_weight(

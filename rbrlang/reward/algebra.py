@@ -18,8 +18,6 @@ from functools import reduce
 from operator import add
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-import numpy as np
-
 Column = Any
 """A numpy or JAX array [batch], or a scalar that stands for a constant column."""
 
@@ -114,13 +112,8 @@ class Plain(ABC):
     def top(self, stack: Stack) -> Column: ...
 
 
-class NumpyEngine(Plain):
-    """`Engine` on the host."""
-
-    xp: Any = np
-
-    def top(self, stack: Stack) -> Column:
-        return reduce(np.maximum, stack)
+class Host(Plain):
+    """`Engine` where values are at hand: a condition is looked at, and nothing is differentiated."""
 
     def each(self, size: int, term: Callable[[Stack], Column]) -> Stack:
         return [term([1.0 if i == j else 0.0 for j in range(size)]) for i in range(size)]
@@ -142,7 +135,7 @@ class NumpyEngine(Plain):
 
 def told(xp: Any, mass: Column) -> Column:
     """Whether a mass can be told from 0, Boolean [batch]: below 2·10⁻³³ in 32 bits, parts of it may have been lost."""
-    return mass > float(xp.finfo(mass.dtype).tiny) * MARGIN
+    return mass > float(xp.finfo(xp.result_type(mass)).tiny) * MARGIN
 
 
 def make_atom(xp: Any, probability: Column) -> Atom:

@@ -135,7 +135,7 @@ def _excluding(part: Part, values: Stack, *, search: bool) -> Survey:
     n0, m0, n1, m1, excess, plain = part.fold(start, nothing, together(*at_ends, interval_node(xp), interval_node(xp)))
     hull = _hull(part, values)
     first, last = (_quotient(xp, n + zero, m + zero) for n, m in ((n0, m0), (n1, m1)))
-    lost = ((m0 > 0.0) & ~first.defined) | ((m1 > 0.0) & ~last.defined)
+    lost = ((m0 > 0.0) & xp.logical_not(first.defined)) | ((m1 > 0.0) & xp.logical_not(last.defined))
     first, last = (xp.where(end.defined, end.value, middle.value) for end in (first, last))
     ends = where(xp, lost, hull, Interval(xp.minimum(first, last), xp.maximum(first, last)))
     unknowns = part.class_unknowns
@@ -189,11 +189,11 @@ def _best(part: Part, values: Stack, middle: Expectation, wanted: Column) -> Int
             xp.where(under, xp.maximum(low_next, hull.lower), low),
             xp.where(over, xp.minimum(high_next, hull.upper), high),
             xp.where(stuck, 2.0 * stride, stride),
-            ((under & (low > hull.lower)) | (over & (high < hull.upper))).any(),
+            xp.any((under & (low > hull.lower)) | (over & (high < hull.upper))),
         )
 
-    some = (zero == 0.0).any()
-    low, high, _, _ = engine.until(lambda state: ~state[3], step, (start_at, start_at, least, some))
+    some = xp.any(zero == 0.0)
+    low, high, _, _ = engine.until(lambda state: xp.logical_not(state[3]), step, (start_at, start_at, least, some))
     lower, upper = extremes(part, values, low, high)
     return Interval(engine.as_if(low, _ratio(xp, lower)), engine.as_if(high, _ratio(xp, upper)))
 

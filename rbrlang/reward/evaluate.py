@@ -50,7 +50,7 @@ def consistent(batch: Batch) -> Column:
     those that were not given leave their atom open.
     """
     never = batch.zero != 0.0
-    return ~never if batch.axioms is None else batch.axioms((False, True), possible_node) | never
+    return batch.zero == 0.0 if batch.axioms is None else batch.axioms((False, True), possible_node) | never
 
 
 def rewards(batch: Batch, base_reward: Column) -> Column:
@@ -69,9 +69,9 @@ def rewards(batch: Batch, base_reward: Column) -> Column:
         found = [_survey(part, search=False) for part in rows.parts]
         bounds = _held(rows, [f.bounds for f in found], base_reward)
         depends = _select(rows, [f.depends for f in found], False)
-        return depends & (bounds.lower.astype(xp.float32) != bounds.upper.astype(xp.float32))
+        return depends & (xp.asarray(bounds.lower, xp.float32) != xp.asarray(bounds.upper, xp.float32))
 
-    missing = _if_unknown(batch, unsettled) | ~consistent(batch)
+    missing = _if_unknown(batch, unsettled) | xp.logical_not(consistent(batch))
     total = xp.where(missing, xp.nan, _select(batch, [value(part) for part in batch.parts])) + base_reward
     return xp.where(xp.abs(total) <= LARGEST, total, xp.nan)
 
@@ -79,7 +79,7 @@ def rewards(batch: Batch, base_reward: Column) -> Column:
 def class_probabilities(batch: Batch) -> Stack:
     """P(class), one column [batch] for each class position; 0 where the row's type has fewer classes."""
     xp = batch.engine.xp
-    excluded = ~consistent(batch)
+    excluded = xp.logical_not(consistent(batch))
 
     def one(unit: Stack) -> Column:
         value = _class_part(batch, unit)
@@ -110,7 +110,7 @@ def contributions(batch: Batch, base_reward: Column) -> tuple[Column, Stack]:
     """
     xp, per = batch.engine.xp, batch.engine.per
     classes = batch.engine.each(batch.classes, lambda unit: _class_part(batch, unit))
-    known = ~xp.isnan(rewards(batch, base_reward))
+    known = xp.logical_not(xp.isnan(rewards(batch, base_reward)))
     features = _by_feature(batch, classes, filled=True)
     weights = _stacks(batch, [part.weights() for part in batch.parts])
     addends = per(lambda weight, phi: xp.where(known, weight * phi, xp.nan), weights, features)
@@ -170,7 +170,7 @@ def _if_unknown(batch: Batch, column: Callable[[Batch], Column]) -> Column:
 
 def _lacking(batch: Batch) -> Column:
     """Whether any row has an unknown that its type reads, a scalar."""
-    return _select(batch, [part.lacks for part in batch.parts], False).any()
+    return batch.engine.xp.any(_select(batch, [part.lacks for part in batch.parts], False))
 
 
 def _by_feature(batch: Batch, classes: Stack, *, filled: bool) -> Stack:
@@ -206,7 +206,10 @@ def _rules(part: Part) -> Expectation:
     value, defined, values = zero, zero == 0.0, part.values
     if values is not None:
         found = class_value(part, values)
-        value, defined = xp.where(part.classed, found.value, 0.0), found.defined | ~(part.classed & defined)
+        value, defined = (
+            xp.where(part.classed, found.value, 0.0),
+            found.defined | xp.logical_not(part.classed & defined),
+        )
     weights, atoms = part.terms
     return Expectation(part.engine.add(value, part.engine.per(lambda w, a: w * a.p, weights, atoms)), defined)
 
@@ -220,14 +223,15 @@ def _survey(part: Part, *, search: bool) -> _Surveyed:
     xp, zero, per, values = part.engine.xp, part.zero, part.engine.per, part.values
     always = zero == 0.0
     middle, first, last, lower, upper = zero, zero, zero, zero, zero
-    defined, depends, linear = always, ~always, always
+    defined, depends, linear = always, zero != 0.0, always
     if values is not None:
         classed = part.classed & always
         found = class_survey(part, values, search=search)
         sums = found.middle.value, found.first, found.last, *found.bounds
         middle, first, last, lower, upper = (xp.where(classed, x, 0.0) for x in sums)
-        defined, depends = found.middle.defined | ~classed, found.depends & classed
-        linear = ~classed | (part.free & always) if part.kind == "exact" else ~classed
+        classless = xp.logical_not(classed)
+        defined, depends = found.middle.defined | classless, found.depends & classed
+        linear = classless | (part.free & always) if part.kind == "exact" else classless
     weights, atoms = part.terms
     middle = part.engine.add(middle, per(lambda w, a: w * a.p, weights, atoms))
     first = part.engine.add(first, per(lambda w, a: xp.where(a.unknown, 0.0, w * a.p), weights, atoms))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rbrlang.logic.circuit import Circuit
 from rbrlang.reward import evaluate, reasons, rows, rubrics
-from rbrlang.reward.algebra import NumpyEngine
+from rbrlang.reward.algebra import Column, Host, Stack
 from rbrlang.reward.kept.artefact import Artefact
 from rbrlang.reward.parts import reached_by
 from rbrlang.reward.single import SingleRow
@@ -30,6 +31,15 @@ _Columns = Callable[[evaluate.Batch, NDArray[np.float64]], Sequence[NDArray[np.f
 
 _FEW_ROWS = 16
 _AT_ONCE = 2048  # rows of one response type, so that their columns stay in the processor's cache
+
+
+class NumpyEngine(Host):
+    """`Engine` on numpy's arrays."""
+
+    xp: Any = np
+
+    def top(self, stack: Stack) -> Column:
+        return reduce(np.maximum, stack)
 
 
 class ShapeError(ValueError):
@@ -150,17 +160,11 @@ class NumpyReward:
         said = reasons.before_rules(self.circuit, number, base)
         if said is not None:
             return reasons.Cause(said)
-        single, probs = self._single[number], row.tolist()
-        excluded = reasons.excluded(self.circuit, probs)
-        if excluded is not None:
-            return reasons.Cause(f"the answers contradict the axioms, which exclude `{excluded}`")
-        said = reasons.undefined(self.circuit, single, probs)
-        if said is not None:
-            return reasons.Cause(said)
-        missing = reasons.unanswered(self.circuit, single, probs)
-        if missing.unanswered and not self.valid(row[None], np.array([number]))[0]:
-            return missing
-        return reasons.Cause(reasons.overflow(single, probs, base))
+
+        def valid() -> bool:
+            return bool(self.valid(row[None], np.array([number]))[0])
+
+        return reasons.of_rules(self.circuit, self._single[number], row.tolist(), base, valid)
 
     def _few_addends(self, few: Sequence[_Known | None], base: Floats) -> Floats:
         table = [

@@ -11,7 +11,7 @@ Worked example: under `axiom complies_fully => complies_partly` the certain answ
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from rbrlang.logic.circuit import Circuit, ProductForm
@@ -36,6 +36,20 @@ def before_rules(circuit: Circuit, number: int, base: float) -> str | None:
     if abs(base) > LARGEST:
         return f"the base reward {base:g} is beyond the largest number of 32 bits"
     return None
+
+
+def of_rules(
+    circuit: Circuit, single: SingleRow, probs: Sequence[float], base: float, valid: Callable[[], bool]
+) -> Cause:
+    """The reason where `before_rules` gives none; `valid` says whether the rules alone have a value."""
+    contradicted = excluded(circuit, probs)
+    if contradicted is not None:
+        return Cause(f"the answers contradict the axioms, which exclude `{contradicted}`")
+    said = undefined(circuit, single, probs)
+    if said is not None:
+        return Cause(said)
+    missing = unanswered(circuit, single, probs)
+    return missing if missing.unanswered and not valid() else Cause(overflow(single, probs, base))
 
 
 def excluded(circuit: Circuit, probs: Sequence[float]) -> str | None:

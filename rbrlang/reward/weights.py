@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rbrlang.logic.circuit import Circuit
-from rbrlang.logic.worth import default_weight
+from rbrlang.logic.worth import circuit_weights
 
 Weights = NDArray[np.float32]
 """[responses, max features], rows padded with 0."""
@@ -33,20 +33,7 @@ def max_features(circuit: Circuit) -> int:
 
 def default_weights(circuit: Circuit) -> Weights:
     """Weights before any fit; see the module."""
-    rows = [
-        [
-            default_weight(
-                f.kind,
-                response.rank_of[f.index] if f.kind == "class" else 0,
-                len(response.ranks),
-                bounds,
-                rubric=f.rubric,
-            )
-            for f, bounds in zip(response.features, response.bounds, strict=True)
-        ]
-        for response in circuit.responses
-    ]
-    return stack_weights(circuit, rows)
+    return stack_weights(circuit, circuit_weights(circuit))
 
 
 def stack_weights(circuit: Circuit, rows: Sequence[Sequence[float]]) -> Weights:

@@ -16,7 +16,7 @@ from typing import Any, assert_never, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from rbrlang.jsontext import NotFastError, fast
+from rbrlang.jsonfast import NotFastError, fast
 from rbrlang.rows.answers import SUM_TOLERANCE
 from rbrlang.rows.arrow import ENCODED
 from rbrlang.rows.called import turn_of

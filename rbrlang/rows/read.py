@@ -24,7 +24,7 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, assert_never, cast
 
-from rbrlang.jsontext import NotFastError, fast
+from rbrlang.jsonfast import NotFastError, fast
 from rbrlang.rows import answers, criteria
 from rbrlang.rows.answers import SUM_TOLERANCE, from_text, short, shown, unusable
 from rbrlang.rows.arrow import rows_of

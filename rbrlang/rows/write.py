@@ -30,7 +30,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Any, assert_never, cast
 
-from rbrlang.jsontext import NotFastError, carefully_dumped, dumped, dumped_lines, fast, parse_with_constants
+from rbrlang.jsonfast import NotFastError, dumped, dumped_lines, fast
+from rbrlang.jsontext import carefully_dumped, parse_with_constants
 from rbrlang.jsontext import without_constants as without_nan
 from rbrlang.rows.arrow import ENCODED, arrived, sent
 from rbrlang.rows.columns import SPREAD

@@ -78,8 +78,10 @@ def check_pattern(pattern: tree.Text) -> Diagnostic | None:
 @lru_cache(4096)
 def _unreadable(pattern: str) -> str:
     """Why RE2 cannot read a pattern; nothing where it can."""
-    import re2  # only policies with patterns pay for loading it
-
+    try:
+        import re2  # only policies with patterns pay for loading it
+    except ImportError:  # in a browser, which has none; `rbrc check` reads the pattern
+        return ""
     options = re2.Options()
     options.log_errors = False
     try:

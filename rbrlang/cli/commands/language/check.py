@@ -15,9 +15,9 @@ from rbrlang.cli import guide
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.policies import STDIN, files_arguments, named, shown_name
-from rbrlang.cli.render import dump, mass_text, rest_text, show, to_json
+from rbrlang.cli.render import dump, rest_text, show, to_json
 from rbrlang.cli.terminal import say, shown
-from rbrlang.diagnostics import MOST, Diagnostic, chosen, suggest
+from rbrlang.diagnostics import MOST, Diagnostic, chosen, mass_text, suggest
 from rbrlang.lang.load import Parser
 from rbrlang.lang.program import Program
 from rbrlang.lang.reading.parse import parse

@@ -19,9 +19,9 @@ from rbrlang.budget import Budget
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.python import allow_python, python_argument
-from rbrlang.cli.render import dump, mass_text, witness_text
+from rbrlang.cli.render import dump
 from rbrlang.cli.terminal import say, warn
-from rbrlang.diagnostics import suggest
+from rbrlang.diagnostics import mass_text, suggest, witness_text
 from rbrlang.logic.diff import DiffError, PolicyDiff, ResponseDiff, Side, diff, renames
 from rbrlang.policy import Policy
 

@@ -13,8 +13,9 @@ from rbrlang.cli import options as shared
 from rbrlang.cli.commands.language.graph import response_named
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.python import allow_python
-from rbrlang.cli.render import dump, witness_text
+from rbrlang.cli.render import dump
 from rbrlang.cli.terminal import say, warn
+from rbrlang.diagnostics import witness_text
 from rbrlang.lang.program import Program, TruthTest
 from rbrlang.logic.explain import Explanation, Facts, explain, nearest
 from rbrlang.logic.findings.audit import assignment

@@ -14,9 +14,9 @@ from typing import Any
 from urllib.parse import quote
 
 from rbrlang import __version__
-from rbrlang.cli.render import dump, pretty, rest_text, witness_text
+from rbrlang.cli.render import dump, pretty, rest_text
 from rbrlang.codes import Code
-from rbrlang.diagnostics import Diagnostic
+from rbrlang.diagnostics import Diagnostic, witness_text
 from rbrlang.source import Span
 
 _LEVELS = {"error": "error", "warning": "warning", "note": "note"}

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from rbrlang.cli import options as shared
 from rbrlang.cli.commands.language.graph import response_named
 from rbrlang.cli.errors import UsageError
-from rbrlang.cli.render import witness_text
 from rbrlang.cli.terminal import say, warn
-from rbrlang.diagnostics import suggest
+from rbrlang.diagnostics import suggest, witness_text
 from rbrlang.policy import Policy
+from rbrlang.reward import situation
 
 if TYPE_CHECKING:
     from rbrlang.reward.numpy import NumpyReward
@@ -53,7 +53,7 @@ class Session:
     last: dict[str, float] = field(default_factory=dict[str, float])
 
     def __post_init__(self) -> None:
-        self.probs = self.probs or self._nothing()
+        self.probs = self.probs or situation.nothing(self.reward.circuit)
 
     @property
     def names(self) -> dict[str, int]:
@@ -64,29 +64,6 @@ class Session:
     def domains(self) -> dict[str, int]:
         """The scales and choices by their names."""
         return {variable.domain.name: at for at, variable in enumerate(self.reward.circuit.variables)}
-
-    def _nothing(self) -> list[float]:
-        """No proposition holds; scales are at their lowest level, choices have their first option, as in tests."""
-        probs = [0.0] * len(self.reward.circuit.atoms)
-        for number, variable in enumerate(self.reward.circuit.variables):
-            self._put(probs, number, variable.domain.values[variable.domain.default])
-        return probs
-
-    def _put(self, probs: list[float], number: int, value: str) -> None:
-        """Give a scale or a choice a value, `?` for none."""
-        values = self.reward.circuit.variables[number].domain.values
-        for atom, info in enumerate(self.reward.circuit.atoms):
-            if info.share is not None and info.share.variable == number:
-                probs[atom] = math.nan if value == "?" else info.share.of([float(value == one) for one in values])
-
-    def _facts(self) -> dict[int, bool]:
-        """The propositions that hold, and all steps of scales and choices whose value is known."""
-        facts = {at: True for at in self.names.values() if self.probs[at] == 1.0}
-        for first, domain in self.reward.circuit.domains:
-            steps = range(first, first + len(domain.values) - 1)
-            if not math.isnan(self.probs[first]):
-                facts |= {at: self.probs[at] == 1.0 for at in steps}
-        return facts
 
     def follow(self, line: str) -> str:
         """Do what a line says; what to show for it. Raises `_Misunderstood`."""
@@ -99,7 +76,7 @@ class Session:
         if word == "why" and not rest:
             return self._why()
         if word == "reset" and not rest:
-            self.probs = self._nothing()
+            self.probs = situation.nothing(self.reward.circuit)
         elif word == "for" and rest:
             self._switch(rest)
         elif word == "base" and rest:
@@ -125,7 +102,8 @@ class Session:
         for fact in facts:
             match, chosen = _VALUE.fullmatch(fact), _CHOSEN.fullmatch(fact)
             if chosen is not None and chosen["name"] in self.domains:
-                self._put(probs, self.domains[chosen["name"]], self._value(chosen["name"], chosen["value"]))
+                value = self._value(chosen["name"], chosen["value"])
+                situation.put(self.reward.circuit, probs, self.domains[chosen["name"]], value)
             elif match is not None:
                 value = math.nan if match["value"] == "?" else _number(match["value"])
                 if value < 0 or value > 1:
@@ -151,11 +129,11 @@ class Session:
             f"no proposition `{name}`; " + (f"did you mean `{near}`?" if near else "`list` shows them all")
         )
 
-    def _value(self, name: str, value: str) -> str:
+    def _value(self, name: str, value: str) -> str | None:
         values = self.reward.circuit.variables[self.domains[name]].domain.values
         if value not in (*values, "?"):
             raise _Misunderstood(f"`{name}` has no value `{value}`; there are {', '.join(values)}")
-        return value
+        return None if value == "?" else value
 
     def show(self) -> str:
         """Response type, class probabilities and reward, with what they moved by."""
@@ -166,7 +144,7 @@ class Session:
         response = self.reward.circuit.responses[self.response]
         chances = dict(zip(response.classes, self.reward.class_probs(probs, ids)[0].tolist(), strict=False))
         value = float(self.reward(probs, ids, self.base)[0])
-        said = witness_text(self.reward.circuit.said(self._facts()))
+        said = witness_text(self.reward.circuit.said(situation.facts(self.reward.circuit, self.probs)))
         lines = [f"{response.name}: {said or 'nothing holds'}"]
         if math.isnan(value):
             lines.append("  no reward: " + str(self.reward.reasons(probs, ids, self.base)[0]))
@@ -213,7 +191,7 @@ class Session:
         compiled = self.policy.checked.compiled
         item = compiled.responses[self.response]
         assert item is not None  # a response type that is too large is an error of the policy
-        true = frozenset(atom for atom, holds in self._facts().items() if holds)
+        true = frozenset(atom for atom, holds in situation.facts(self.reward.circuit, self.probs).items() if holds)
         program = self.policy.program
         found = explain(compiled.bdd, item, compiled.axioms, true)
         if found is None:
