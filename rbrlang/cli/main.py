@@ -53,6 +53,7 @@ COMMANDS = {
     "doctor": "what is here, and what is missing, of all that rbrlang, a policy and a grader need",
     "lsp": "the language server of editors, on standard input and output",
     "repl": "say what holds of a completion, and see its classes and reward move",
+    "playground": "one page to try a policy in: findings as you type, classes, reward",
     "completion": "let the shell complete commands and options",
     "bench": "how fast it is here, each figure beside what limits it",
     "demo": "the whole loop on built-in data, offline",
@@ -64,7 +65,7 @@ _ROOMS = {
     "language": ("check", "fmt", "diff", "test", "explain", "graph", "import"),
     "grading": ("grader", "plan", "grade", "label", "agree", "probe", "bank", "synth"),
     "reward": ("fit", "compile", "inspect", "export", "verify", "score", "eval", "report", "serve", "watch"),
-    "tools": ("new", "doctor", "lsp", "repl", "completion", "bench", "demo"),
+    "tools": ("new", "doctor", "lsp", "repl", "playground", "completion", "bench", "demo"),
 }
 
 

@@ -140,18 +140,18 @@ class _Opened:
         """What can be said of a completion: all that the response type reads, and what axioms tie to it."""
         circuit, program = self.circuit, self.policy.program
         read = {*circuit.responses[number].atoms, *(atom for atom, _, _ in circuit.axioms.nodes)}
-        asked = {p.name: p.question for p in program.propositions}
+        asked = {p.name: p.statement for p in program.propositions}
         for name, at in self.names.items():
             info = circuit.atoms[at]
             if at in read:
                 kind = "rubric" if info.rubric else "measure" if info.measure and info.top is None else "chance"
-                yield {"name": name, "kind": kind, "question": asked.get(name, ""), "answer": answers.get(name, 0.0)}
+                yield {"name": name, "kind": kind, "statement": asked.get(name, ""), "answer": answers.get(name, 0.0)}
         for name, at in self.domains.items():
             if any(share is not None and share.variable == at for share in (circuit.atoms[a].share for a in read)):
                 domain = circuit.variables[at].domain
                 answer = answers.get(name, domain.values[domain.default])
                 yield {
-                    "name": name, "kind": domain.kind, "question": program.variables[at].question,
+                    "name": name, "kind": domain.kind, "statement": program.variables[at].statement,
                     "values": domain.values, "answer": answer,
                 }  # fmt: skip
 
