@@ -3,7 +3,7 @@
 const at = id => document.getElementById(id);
 const own = JSON.parse(at("policy").textContent);
 const state = { response: null, base: 0, answers: {} };
-const editor = at("editor"), mirror = at("mirror").appendChild(new Text());
+const editor = at("editor"), lines = []; // of the text as it lies below the editor, to bear its marks
 const python = new Worker("data:text/javascript," + encodeURIComponent(own.worker), { type: "module" });
 let busy = true, sent = null, wanted = false, typed = 0, checkedText = null, shape = "";
 
@@ -40,12 +40,26 @@ python.onerror = () => { at("state").textContent = "this browser cannot run Pyth
 // --- the text ---------------------------------------------------------------------------------
 
 function edited() {
-  // Only the stretch that changed, so that the browser moves the marks below it.
-  const before = mirror.data, after = editor.value;
+  // Only the lines that changed, so that the browser lays out no more, and moves the marks in and below them.
+  const before = lines.map(line => line.data), after = editor.value.split("\n");
+  const least = Math.min(before.length, after.length);
   let start = 0, same = 0;
-  while (start < before.length && before[start] === after[start]) start++;
-  while (same < before.length - start && same < after.length - start && before.at(-1 - same) === after.at(-1 - same)) same++;
-  mirror.replaceData(start, before.length - start - same, after.slice(start, after.length - same));
+  while (start < least && before[start] === after[start]) start++;
+  while (same < least - start && before.at(-1 - same) === after.at(-1 - same)) same++;
+  const gone = lines.slice(start, lines.length - same), come = after.slice(start, after.length - same);
+  if (gone.length === 1 && come.length === 1) return stretch(gone[0], come[0]);
+  const made = come.map(text => new Text(text)), below = lines[lines.length - same]?.parentNode ?? null;
+  for (const line of gone) line.parentNode.remove();
+  for (const line of made) at("mirror").insertBefore(make("div", {}, line), below);
+  lines.splice(start, gone.length, ...made);
+}
+
+function stretch(line, text) {
+  let start = 0, same = 0;
+  const least = Math.min(line.length, text.length);
+  while (start < least && line.data[start] === text[start]) start++;
+  while (same < least - start && line.data.at(-1 - same) === text.at(-1 - same)) same++;
+  line.replaceData(start, line.length - start - same, text.slice(start, text.length - same));
 }
 
 editor.addEventListener("input", () => {
@@ -56,11 +70,17 @@ editor.addEventListener("input", () => {
 
 function mark(found) {
   const marks = { note: new Highlight(), warning: new Highlight(), error: new Highlight() };
+  const starts = [0];
+  for (const line of lines) starts.push(starts.at(-1) + line.length + 1);
+  const point = offset => {
+    const number = Math.max(0, Math.min(starts.findIndex(start => start > offset), lines.length) - 1);
+    return [lines[number], Math.min(offset - starts[number], lines[number].length)];
+  };
   for (const { severity, start, end } of found) {
     if (start === undefined) continue;
     const range = new Range();
-    range.setStart(mirror, Math.min(start, mirror.length));
-    range.setEnd(mirror, Math.min(Math.max(end, start + 1), mirror.length));
+    range.setStart(...point(start));
+    range.setEnd(...point(Math.max(end, start + 1)));
     marks[severity].add(range);
   }
   for (const [name, highlight] of Object.entries(marks)) CSS.highlights.set(name, highlight);
@@ -162,7 +182,7 @@ function showControls(controls) {
   const now = JSON.stringify(controls.map(({ answer, ...rest }) => rest));
   if (now !== shape) at("controls").replaceChildren(...controls.map(makeControl));
   shape = now;
-  if (!wanted) for (const { name, answer } of controls) settings[name](answer); // else something newer was said
+  for (const { name, answer } of controls) settings[name](answer);
 }
 
 function showPanel(panel) {
@@ -174,8 +194,8 @@ function showPanel(panel) {
   }
   const types = at("response");
   if ([...types.options].map(one => one.value).join() !== panel.responses.join()) types.replaceChildren(...panel.responses.map(name => new Option(name)));
-  if (!wanted) types.value = panel.response;
-  if (!wanted && document.activeElement !== at("base")) at("base").value = panel.base;
+  types.value = panel.response;
+  if (document.activeElement !== at("base")) at("base").value = panel.base;
   const reward = at("reward");
   reward.value = panel.reward ?? "";
   reward.textContent = panel.reward === null ? "none" : signed(panel.reward);
@@ -228,7 +248,7 @@ async function restore() {
       at("shared").textContent = "this link cannot be read; this is the page's own policy";
     }
   }
-  Object.assign(state, { response: said.response ?? null, base: Number(said.base) || 0, answers: { ...said.answers } });
+  Object.assign(state, { response: said.response ?? null, base: Number(said.base) || 0, answers: Object(said.answers) });
   editor.value = String(said.text ?? own.text);
   edited();
   ask();
