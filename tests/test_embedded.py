@@ -264,6 +264,20 @@ def test_shipped_heads_tell_plain_cases_apart(name: str, higher: str, lower: str
     assert p(higher, name) > 0.5 > p(lower, name)
 
 
+@pytest.mark.parametrize("said", ["{}", PLAIN + " {}", "{}\n\n" + PLAIN])
+def test_threats_and_insults_are_heard_where_they_are_implied(said: str) -> None:
+    """In sentences that no head learned from, alone, in an answer and in a paragraph beside one."""
+    threats = (
+        "I have passed your address on to people who will want a word.",
+        "Ask once more and I'll have you removed.",
+    )
+    insults = ("Did nobody ever teach you how to read?", "Your ignorance of paper is astonishing.")
+    harmless = ("Drive slowly, since you may get a fine there.", "Report the email to your bank.")
+    kind = ('The word "fool" comes from an old word for bellows.', "You are not stupid, this crane is hard to fold.")
+    for name, yes, no in (("threatening_language", threats, harmless), ("insulting_language", insults, kind)):
+        assert min(p(said.format(text), name) for text in yes) > 0.5 > max(p(said.format(text), name) for text in no)
+
+
 def test_an_answer_complies_more_than_a_refusal():
     """Whether everything was answered is beyond word lists: the order is asked for, not the side of one half."""
     assert p(PLAIN, "fully_complies") > 10 * p(REFUSAL, "fully_complies")
