@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from conftest import CHECKOUT
 
+from rbrlang.cli.guide import unread
 from rbrlang.cli.main import main
+from rbrlang.grading.embedded.grader import EmbeddedGrader, NoEvidence
+from rbrlang.grading.embedded.names import shipped_names
+from rbrlang.policy import loads
 
 POLICY = """prop rude "Response is rude." { cue yes "(?i)shame" }
 response r ranks good > bad {
@@ -106,6 +114,15 @@ def test_rows_without_labels_that_nothing_here_reads_are_labelled_first(capsys: 
     assert "`rbrc bank new p.rbr` begins a bank for this policy" in capsys.readouterr().err
 
 
+def test_what_is_told_without_numpy_is_what_the_grader_sees() -> None:
+    names = ["apology", "fully_complies", "my_own", "judgmental", "clear", *sorted(shipped_names())[:3]]
+    for name in names:
+        text = f'prop {name} "Some statement."\nresponse r ranks good > bad {{\n  good if {name}\n  bad otherwise\n}}\n'
+        program = loads(text).program
+        (standing,) = EmbeddedGrader(program.propositions).standings
+        assert unread(program) == isinstance(standing, NoEvidence), name
+
+
 def test_nothing_is_suggested_after_findings_or_where_it_is_turned_off(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,6 +143,16 @@ def test_a_policy_that_nothing_here_reads_says_so_once_and_where_to_go(capsys: p
     assert "`rbrc agree p.rbr GOLD --train HEADS`" in err
     (suggested,) = said(capsys, "test", "p.rbr", "--coverage")
     assert suggested == "rbrc agree p.rbr rows.jsonl --train heads.safetensors -o judged.jsonl"
+    heavy = "import sys; from rbrlang.cli.main import main; main(['check', 'p.rbr']); print('numpy' in sys.modules)"
+    path = os.pathsep.join([str(CHECKOUT), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", heavy],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.endswith("False\n"), "a check loads no numpy, whatever it tells"
     Path("q.rbr").write_text(POLICY)
     assert main(["check", "q.rbr"]) == 0
     assert "note:" not in capsys.readouterr().err

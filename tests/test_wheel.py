@@ -66,6 +66,9 @@ def test_an_installed_rbrc_checks_a_policy_that_imports_the_library(installed: P
     result = rbrc(installed, "check", "p.rbr", cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "r: a partition over 1 propositions" in result.stdout
+    for template in ("support", "rubric"):  # of its own files, and of an example's
+        assert rbrc(installed, "new", template, "--from", template, cwd=tmp_path).returncode == 0
+        assert rbrc(installed, "check", f"{template}/policy.rbr", cwd=tmp_path).returncode == 0
     assert "## Prefer" in rbrc(installed, "explain", "RBR3001", cwd=tmp_path).stdout
 
 

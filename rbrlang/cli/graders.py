@@ -263,7 +263,8 @@ def standing(options: argparse.Namespace, artefact: Artefact) -> Grader:
 
 def _look(options: argparse.Namespace, grader: Grader, circuit: Circuit, asked: Sequence[Sequence[int]]) -> None:
     """Say what the grader cannot read of what is asked. Raises `UsageError` where that is everything."""
-    from rbrlang.grading.sight import OTHERS, WAYS_OUT, WHY, beyond, named, sight
+    from rbrlang.grading.embedded.names import WAYS_OUT
+    from rbrlang.grading.sight import OTHERS, WHY, beyond, named, sight
 
     unknown = beyond(spec_of(options), circuit, asked)
     if unknown is not None and not options.allow_abstain:

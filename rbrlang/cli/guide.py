@@ -77,7 +77,7 @@ def after_check(options: argparse.Namespace, program: Program) -> None:
     if not wanted(options):
         return
     if unread(program):
-        from rbrlang.grading.sight import WAYS_OUT
+        from rbrlang.grading.embedded.names import WAYS_OUT
 
         (file,) = options.files
         ways = WAYS_OUT.replace("FILE", shlex.quote(file))
@@ -87,13 +87,13 @@ def after_check(options: argparse.Namespace, program: Program) -> None:
 
 
 def unread(program: Program) -> bool:
-    """Whether the embedded grader would abstain on all that the policy asks."""
-    asked = program.propositions
-    if not (asked or program.variables) or any(one.cues or len({s.answer for s in one.shots}) == 2 for one in asked):
-        return False  # settled without numpy, which a check does not load
-    from rbrlang.grading.embedded.grader import EmbeddedGrader, NoEvidence
+    """Whether the embedded grader would abstain on all that the policy asks; told without numpy, which a check does not load."""
+    from rbrlang.grading.embedded.names import shipped_names
 
-    return all(isinstance(standing, NoEvidence) for standing in EmbeddedGrader(asked).standings)
+    asked = program.propositions
+    return bool(asked or program.variables) and not any(
+        one.cues or len({shot.answer for shot in one.shots}) == 2 or one.name in shipped_names() for one in asked
+    )
 
 
 def after_test(options: argparse.Namespace, program: Program, share: float | None) -> None:

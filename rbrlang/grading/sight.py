@@ -20,11 +20,6 @@ from rbrlang.reward.rubrics import of_response
 from rbrlang.rows.conversation import spoken
 
 WHY = "no head of this name, no cues, and no examples of both answers"
-WAYS_OUT = (
-    "give them few-shots or cues in the policy, learn heads from 20 labels with `rbrc agree FILE GOLD --train HEADS`, "
-    "or name another grader, such as `--grader openai:MODEL`"
-)
-"""What can be done about it, in the order of effort."""
 OTHERS = "name a grader that reads them, such as `--grader openai:MODEL` or `--grader python:module.function`"
 """What can be done where a grader knows yes and no alone."""
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import assert_never
 
 from rbrlang.diagnostics import PolicyError
+from rbrlang.grading.embedded.names import WAYS_OUT
 from rbrlang.grading.judge import Grader, same
 from rbrlang.grading.local import reading_grader
 from rbrlang.grading.questions.graderfile import applied
@@ -37,7 +38,7 @@ from rbrlang.grading.questions.specs import (
 )
 from rbrlang.grading.results import GradeItem
 from rbrlang.grading.several.opening import opened
-from rbrlang.grading.sight import OTHERS, WAYS_OUT, WHY, asked_of_types, beyond, named, sight, yes_no
+from rbrlang.grading.sight import OTHERS, WHY, asked_of_types, beyond, named, sight, yes_no
 from rbrlang.grading.trust.calibrate import CalibratedGrader, Calibration, CalibrationError, from_json, read
 from rbrlang.grading.unfilled import filling
 from rbrlang.lang.carried import CarriedError

@@ -244,8 +244,9 @@ def _read_here(spec: EmbeddedSpec | PythonSpec, policy: Policy | None, how: Grad
     """Whether a grader in this process can read what the policy asks."""
     if policy is None:
         return Need("grader", True, "it runs in this process; with FILE it is seen whether it reads what that asks")
+    from rbrlang.grading.embedded.names import WAYS_OUT
     from rbrlang.grading.local import reading_grader
-    from rbrlang.grading.sight import OTHERS, WAYS_OUT, asked_of_types, beyond, named, sight
+    from rbrlang.grading.sight import OTHERS, asked_of_types, beyond, named, sight
 
     sys.path.insert(0, os.getcwd())
     asked = asked_of_types(policy.circuit)
