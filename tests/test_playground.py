@@ -298,6 +298,8 @@ def test_it_can_be_read_at_any_width_in_light_and_dark(page: Opened, scheme: str
     sizes = "['mirror', 'editor'].map(id => document.getElementById(id).getBoundingClientRect()).map(one => [one.width, one.height])"
     pre, text = shown.evaluate(sizes)
     assert pre == text  # every mark lies below its words
+    hidden = "document.getElementById('editor').scrollHeight - document.getElementById('editor').clientHeight"
+    assert shown.evaluate(hidden) <= 1  # and the editor scrolls no line of its own away from them
 
 
 def test_a_page_that_cannot_be_made_says_why(
