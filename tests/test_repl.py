@@ -1,16 +1,14 @@
-"""`rbrc repl` follows a script, and the shell completes what the parsers take."""
+"""`rbrc repl` follows a script."""
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from needs import BASH, FISH, ZSH, missing
 
-from rbrlang.cli.main import COMMANDS, main
+from rbrlang.cli.main import main
 
 POLICY = """\
 prop a "A."
@@ -119,48 +117,3 @@ def test_a_policy_that_cannot_be_tried(tmp_path: Path, capsys: pytest.CaptureFix
         assert main(["repl", str(path)]) == code
     assert main(["repl", str(tmp_path / "none.rbr")]) == 2
     assert "there is no such file" in capsys.readouterr().err
-
-
-def _completed(script: Path, *words: str) -> set[str]:
-    quoted = " ".join(f"'{word}'" for word in words)
-    program = f"source {script}; COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; _rbrc; printf '%s\\n' \"${{COMPREPLY[@]}}\""
-    bash = shutil.which("bash")
-    if bash is None:
-        missing(BASH, "it is not installed")
-    done = subprocess.run([bash, "-c", program], capture_output=True, text=True, check=True, cwd=script.parent)
-    assert done.stderr == ""
-    return set(done.stdout.split())
-
-
-def test_bash_completes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["completion", "bash"]) == 0
-    script = tmp_path / "complete.bash"
-    script.write_text(capsys.readouterr().out, encoding="utf-8")
-    (tmp_path / "policy.rbr").touch()
-    assert _completed(script, "rbrc", "") == {*COMMANDS, "--help", "--version"}
-    assert _completed(script, "rbrc", "comp") == {"compile", "completion"}
-    assert _completed(script, "rbrc", "check", "--fo") == {"--format"}
-    assert _completed(script, "rbrc", "check", "--format", "s") == {"sarif"}
-    assert _completed(script, "rbrc", "check", "po") == {"policy.rbr"}
-    assert _completed(script, "rbrc", "completion", "z") == {"zsh"}
-
-
-@pytest.mark.parametrize(("shell", "check"), [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")])
-def test_the_scripts_can_be_read_by_their_shells(
-    shell: str, check: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["completion", shell]) == 0
-    script = tmp_path / "script"
-    script.write_text(capsys.readouterr().out, encoding="utf-8")
-    program = shutil.which(shell)
-    if program is None:
-        missing({"bash": BASH, "zsh": ZSH, "fish": FISH}[shell], "it is not installed")
-    done = subprocess.run([program, check, str(script)], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_fish_knows_every_option(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["completion", "fish"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert sum("__fish_use_subcommand" in line for line in lines) == len(COMMANDS)
-    assert any("'__fish_seen_subcommand_from check'" in line and " -l deny -r" in line for line in lines)

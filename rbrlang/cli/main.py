@@ -94,12 +94,12 @@ class _Parser(argparse.ArgumentParser):
         super().error(shown(message))
 
 
-def parser_of(command: str) -> argparse.ArgumentParser:
-    """The parser of one command, `rbrc` in front of it."""
-    return _parser(command, only=True)
+def parser_of(*commands: str) -> argparse.ArgumentParser:
+    """The parser of some commands, `rbrc` in front of them."""
+    return _parser(commands, only=True)
 
 
-def _parser(command: str | None, only: bool) -> argparse.ArgumentParser:
+def _parser(configured: Sequence[str | None], only: bool) -> argparse.ArgumentParser:
     """The parser of the command line; `only` leaves out the other commands, whose parsers take time to make."""
     shape = partial(argparse.HelpFormatter, width=_columns() - 2)
     parser = _Parser(
@@ -111,11 +111,11 @@ def _parser(command: str | None, only: bool) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"rbrc {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, help_text in COMMANDS.items():
-        if only and name != command:
+        if only and name not in configured:
             continue
         description = help_text[0].upper() + help_text[1:] + "."
         sub = commands.add_parser(name, help=help_text, description=description, formatter_class=shape)
-        if name == command:
+        if name in configured:
             module(name).configure(sub)
     return parser
 
@@ -138,7 +138,7 @@ def _run(argv: Sequence[str] | None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = next((a for a in arguments if a in COMMANDS), None)
-    parser = _parser(command, only=arguments[:1] == [command])
+    parser = _parser([command], only=arguments[:1] == [command])
     options = parser.parse_args(arguments)
     try:
         if command != "synth" and str(getattr(options, "grader", "")).endswith(".toml"):
