@@ -19,6 +19,7 @@ from needs import NODE, missing
 from pygments.token import Error, Keyword, Name, String
 
 from rbrlang import highlight
+from rbrlang.cli.main import parser_of
 from rbrlang.highlight_pygments import RbrLexer
 from rbrlang.lang.reading import grammar
 from rbrlang.lang.reading.tokens import lex
@@ -141,16 +142,39 @@ def test_vs_codes_own_engine_colours_what_the_table_says() -> None:
             assert shown <= allowed, (path.name, text[word.start : word.end], shown)
 
 
+_LOADED = """
+const vscode = new Proxy(class {}, { get: (own, name) => (name === "prototype" ? own.prototype : vscode) });
+require("node:module")._load = ((load) => (name, ...rest) => (name === "vscode" ? vscode : load(name, ...rest)))(
+  require("node:module")._load,
+);
+console.log(Object.keys(require(process.argv[1])).sort().join());
+"""
+
+
 @pytest.mark.editors
-def test_the_extension_can_be_packaged(tmp_path: Path) -> None:
-    _node()
+def test_the_extension_is_packaged_in_one_file_with_all_licences(tmp_path: Path) -> None:
+    node = _node()
     package = tmp_path / "rbr.vsix"
-    vsce = VSCODE / "node_modules" / ".bin" / "vsce"
-    subprocess.run([vsce, "package", "-o", package], cwd=VSCODE, capture_output=True, check=True)
-    names = set(zipfile.ZipFile(package).namelist())
-    wanted = {"extension.js", "language-configuration.json", "syntaxes/rbr.tmLanguage.json", "package.json"}
-    assert {f"extension/{name}" for name in wanted} <= names
-    assert any(name.startswith("extension/node_modules/vscode-languageclient/") for name in names)
+    command = ["npm", "run", "--silent", "package", "--", "-o", str(package)]
+    done = subprocess.run(command, cwd=VSCODE, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with zipfile.ZipFile(package) as archive:
+        archive.extractall(tmp_path)
+    inside = tmp_path / "extension"
+    assert {path.relative_to(inside).as_posix() for path in inside.rglob("*") if path.is_file()} == {
+        "LICENSE.txt", "readme.md", "package.json", "language-configuration.json", "syntaxes/rbr.tmLanguage.json",
+        "dist/extension.js", "dist/LICENSES.txt",
+    }  # fmt: skip
+    assert (inside / "syntaxes/rbr.tmLanguage.json").read_bytes() == highlight.TEXTMATE.read_bytes()
+    manifest = json.loads((inside / "package.json").read_text(encoding="utf-8"))
+    program, *arguments = manifest["contributes"]["configuration"]["properties"]["rbr.command"]["default"]
+    assert program == "rbrc"
+    assert parser_of(*arguments).parse_args(arguments).command == "lsp"
+    licences = (inside / "dist/LICENSES.txt").read_text(encoding="utf-8").splitlines()
+    assert {"vscode-languageclient", "vscode-jsonrpc", "minimatch", "semver"} <= set(licences)
+    loaded = [node, "-e", _LOADED, str(inside / manifest["main"])]
+    exports = subprocess.run(loaded, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert exports.stdout.strip() == "activate,deactivate"
 
 
 def _node() -> str:
@@ -162,7 +186,7 @@ def _node() -> str:
 
 def test_the_extension_names_files_that_are_there() -> None:
     package = json.loads((VSCODE / "package.json").read_text(encoding="utf-8"))
-    named = [package["main"], package["contributes"]["grammars"][0]["path"]]
+    named = [Path(package["main"]).name, package["contributes"]["grammars"][0]["path"]]  # `main` is built of it
     named.append(package["contributes"]["languages"][0]["configuration"])
     assert [name for name in named if not (VSCODE / name).is_file()] == []
     assert package["contributes"]["grammars"][0]["scopeName"] == highlight.textmate()["scopeName"]

@@ -11,7 +11,7 @@ import sys
 from rbrlang.cli import options as shared
 
 # `eval` needs a zsh that has begun its completions; most ~/.zshrc do that themselves.
-_BEFORE = {"zsh": "(( $+functions[compdef] )) || { autoload -U compinit && compinit -u; }"}
+_BEFORE = "(( $+functions[compdef] )) || { autoload -U compinit && compinit -u; }"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,9 @@ def run(options: argparse.Namespace) -> int:
 
     parser = parser_of(*COMMANDS)
     _complete_files(parser, shtab.FILE)
-    sys.stdout.write(shtab.complete(parser, options.shell, preamble=_BEFORE).rstrip() + "\n")
+    sys.stdout.write(
+        shtab.complete(parser, options.shell, preamble=_BEFORE if options.shell == "zsh" else "").rstrip() + "\n"
+    )
     return 0
 
 
