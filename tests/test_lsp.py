@@ -385,6 +385,37 @@ def test_foldings_and_hints(opened: Editor) -> None:
     )
 
 
+def test_each_line_of_a_cascade_says_what_it_takes(editor: Editor) -> None:
+    text = """\
+@prior(0.5)
+prop a "A."
+@prior(0.2)
+prop b "B."
+@prior(0.5)
+prop c "C."
+axiom a => !c
+response r ranks good > bad {
+  bad  if b
+  good if a | b
+  bad  if c
+  good otherwise
+}
+"""
+    editor.open("lines.rbr", text)
+    whole = types.Range(types.Position(0, 0), types.Position(99, 0))
+    hints = editor.ask("text_document_inlay_hint", types.InlayHintParams(editor.id("lines.rbr"), whole))
+    # Of a and c, one, the other or neither: a third each. b leaves 0.8 of all to the lines below it.
+    assert [(h.position.line, h.label) for h in hints] == [
+        (8, "20 %"), (9, "26.7 %"), (10, "26.7 %"), (11, "26.7 %"),
+    ]  # fmt: skip
+    assert all("what this line takes" in h.tooltip for h in hints)
+    shorter = text.replace("  bad  if c\n", "  bad  if gone\n")  # a line that cannot be understood has no share
+    editor.edit("lines.rbr", shorter)
+    hints = editor.ask("text_document_inlay_hint", types.InlayHintParams(editor.id("lines.rbr"), whole)) or []
+    assert 10 not in [h.position.line for h in hints]
+    editor.close_file("lines.rbr")
+
+
 def test_lenses_say_what_the_tests_say_and_run_them(opened: Editor) -> None:
     text = MAIN.replace("expect ideal", "expect awful") + (
         'test "text" for answer {\n  prompt "Hi."\n  completion "Hello."\n  expect ideal\n}\n'

@@ -13,7 +13,7 @@ from rbrlang.highlight import Word, words
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.meaning.scope import lookup
 from rbrlang.lang.program import TextTest
-from rbrlang.lsp.describe import entity_of, masses, percent, probabilities
+from rbrlang.lsp.describe import entity_of, line_masses, masses, percent, probabilities
 from rbrlang.lsp.names import Target
 from rbrlang.lsp.positions import Positions
 from rbrlang.lsp.workspace import Document
@@ -144,7 +144,7 @@ def _runs(spans: Sequence[Span], text: str, lines: _Fold, kind: types.FoldingRan
 
 
 def hints(document: Document, positions: Positions, start: int, end: int) -> Iterator[types.InlayHint]:
-    """How probable each class and derived proposition is under the priors, behind its name where it is defined."""
+    """How probable each class, line of a cascade and derived proposition is under the priors, behind its name there."""
     scope = document.scopes[document.root.key]
     shown = [s for s in document.root.module.statements if s.span.end >= start and s.span.start <= end]
     derived = [s for s in shown if isinstance(s, tree.Assign) and not s.every and len(s.target.parts) == 1]
@@ -164,21 +164,19 @@ def hints(document: Document, positions: Positions, start: int, end: int) -> Ite
                     yield _hint(positions, parts[-1].span.end, found[parts[-1].text])
             case tree.Response() if statement.cascade:
                 entity = scope.own.get(statement.names[0].text)
-                found = {} if entity is None else masses(document, entity)
-                for line in statement.cascade:
-                    mass = found.pop(line.name.text, None)  # a class of several lines has its mass at the first of them
-                    if mass is not None:
-                        yield _hint(positions, line.name.span.end, mass)
+                taken = {} if entity is None else line_masses(document, entity)
+                for span in (line.name.span for line in statement.cascade if line.name.span in taken):
+                    yield _hint(positions, span.end, taken[span], "what this line takes of all completions: ")
             case _:
                 pass
 
 
-def _hint(positions: Positions, offset: int, mass: float) -> types.InlayHint:
+def _hint(positions: Positions, offset: int, mass: float, what: str = "") -> types.InlayHint:
     return types.InlayHint(
         positions.position(offset),
         percent(mass),
         padding_left=True,
-        tooltip="probability under the priors, given the axioms",
+        tooltip=f"{what}probability under the priors, given the axioms",
     )
 
 

@@ -79,6 +79,27 @@ def masses(document: Document, response: Entity) -> dict[str, float]:
     return {} if built is None or audit is None else dict(zip(built.classes, audit.masses, strict=True))
 
 
+def line_masses(document: Document, response: Entity) -> dict[Span, float]:
+    """What each line of a cascade takes of what the lines before it leave, by the span of its class's name.
+
+    Probabilities under the priors, given the axioms; empty where it could not be decided. The manager of diagrams keeps
+    what it was asked, so that asking again costs no more than counting.
+    """
+    compiled = document.checked.compiled
+    item = next((one for one in compiled.responses if one is not None and one.response.span == response.span), None)
+    if item is None:
+        return {}
+    remaining, taken = compiled.axioms, list[int]()
+    try:
+        for rule in item.rules:
+            taken.append(compiled.bdd.conjoin(remaining, rule.condition))
+            remaining = compiled.bdd.conjoin(remaining, rule.condition ^ 1)
+        shares = compiled.bdd.shares(taken, compiled.axioms, document.checked.program.priors)
+    except (NodeBudget, SpentError):
+        return {}
+    return dict(zip((rule.span for rule in item.response.rules), shares or (), strict=False))
+
+
 def hover(document: Document, target: Target) -> str | None:
     """A page about a target, in Markdown."""
     match target.kind:
