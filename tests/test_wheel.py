@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import rbrlang
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 
@@ -55,6 +57,15 @@ def test_the_installed_package_is_the_wheel(installed: Path, tmp_path: Path) -> 
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )
     assert all(part.startswith(str(installed)) for part in out.stdout.split())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["rbrc", "rbrlang"])
+def test_the_command_has_the_packages_name_too(name: str, installed: Path, tmp_path: Path) -> None:
+    command = [sys.executable, str(installed / "bin" / name), "--version"]
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == f"rbrc {rbrlang.__version__}\n"
 
 
 @pytest.mark.slow
