@@ -86,6 +86,22 @@ def test_heads_say_what_they_are_worth(learned):
     assert "60 labels (sixty made-up rows); auc" in describe(standing)
 
 
+def test_a_teachers_doubt_is_learned():
+    """Labels of P 0.75 and 0.25 give answers of about that, in the order of the likelier answers."""
+    items, labels = corpus(120)
+    fresh, truth = corpus(60, seed=1)
+    sure, unsure = (
+        EmbeddedGrader(PROPOSITIONS, train_heads(PROPOSITIONS, items, y, 0, "a teacher")).probabilities(fresh)
+        for y in (labels, 0.25 + labels / 2)
+    )
+    for j in range(2):
+        yes = truth[:, j] == 1
+        assert auc(yes, unsure[:, j]) > 0.95
+        assert abs(unsure[yes, j].mean() - 0.75) < 0.08
+        assert abs(unsure[~yes, j].mean() - 0.25) < 0.08
+        assert sure[yes, j].mean() > 0.85
+
+
 def test_noise_is_not_praised():
     items, labels = corpus(60)
     shuffled = np.random.default_rng(3).permutation(labels)

@@ -123,8 +123,9 @@ def test_the_kinds(tmp_path: Path, text: str, name: str) -> None:
 def test_files_are_beside_the_file(tmp_path: Path) -> None:
     found = read_grader(written(tmp_path, 'kind = "table"\nfile = "p.jsonl"'))
     assert found.name == f"table:{tmp_path / 'p.jsonl'}"
-    found = read_grader(written(tmp_path, 'kind = "embedded"\nheads = "h.safetensors"'))
-    assert found.options == {"heads": str(tmp_path / "h.safetensors")}
+    for kind in ("embedded", "distilled"):
+        found = read_grader(written(tmp_path, f'kind = "{kind}"\nheads = "h.safetensors"'))
+        assert (found.name, found.options) == ("embedded", {"heads": str(tmp_path / "h.safetensors")})
 
 
 def openai(more: str) -> str:
@@ -137,7 +138,7 @@ def openai(more: str) -> str:
         ("", '`kind` is missing; write kind = "openai", or one of'),
         ('kind = "opnai"', '`kind` is "opnai", which is none of `openai`'),
         ("kind = 3", "`kind` is 3, which is none of"),
-        *((f'kind = "{kind}"', "which this version does not offer; there are `openai`") for kind in ("distilled",)),
+        ('kind = "distilled"', 'the kind `distilled` needs `heads`; write heads = "…"'),
         ('kind = "openai"', 'the kind `openai` needs `model`; write model = "…"'),
         ('kind = "python"', "the kind `python` needs `function`"),
         ('kind = "table"', "the kind `table` needs `file`"),

@@ -164,6 +164,13 @@ def after_agree(options: argparse.Namespace, labelled: int, *, values: bool) -> 
             suggest(options, "agree", options.file, options.gold, *given, *learn, *keep)
 
 
+def after_distil(options: argparse.Namespace) -> None:
+    """Grades by what was learned."""
+    given = _given(options, "params", "roots", "columns")
+    graded = str(Path(options.rows).with_name(GRADED))
+    suggest(options, "grade", options.file, options.rows, *given, "--grader", options.output, "-o", graded)
+
+
 def after_synth(options: argparse.Namespace, program: Program) -> None:
     """The fit; texts of known truth are read first, where something here can read them."""
     given, text = _given(options, "params", "roots"), options.origin == "templates"

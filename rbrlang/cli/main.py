@@ -37,6 +37,7 @@ COMMANDS = {
     "grade": "let a grader fill in P(yes)",
     "label": "a desk where people label completions, blind to graders and each other",
     "agree": "judge a grader by human labels; train heads, calibrate",
+    "distil": "a grader that costs nothing, learned from a teacher's answers about a few rows",
     "probe": "try to sway a grader with payloads and degenerate texts",
     "bank": "the phrases that `synth --from templates` needs for a policy of your own: begin them, or see what is missing",
     "synth": "ranked synthetic completions: from the rules alone, from templates, or from a model",
@@ -63,7 +64,7 @@ COMMANDS = {
 # The room of `rbrlang.cli.commands` that each command's module is in.
 _ROOMS = {
     "language": ("check", "fmt", "diff", "test", "explain", "graph", "import"),
-    "grading": ("grader", "plan", "grade", "label", "agree", "probe", "bank", "synth"),
+    "grading": ("grader", "plan", "grade", "label", "agree", "distil", "probe", "bank", "synth"),
     "reward": ("fit", "compile", "inspect", "export", "verify", "score", "eval", "report", "serve", "watch"),
     "tools": ("new", "doctor", "lsp", "repl", "playground", "completion", "bench", "demo"),
 }

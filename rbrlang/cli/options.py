@@ -218,10 +218,12 @@ def ranking_arguments(parser: argparse.ArgumentParser) -> None:
     seed_argument(parser)
 
 
-def grader_arguments(parser: argparse.ArgumentParser, *, default: str | None = "rows", several: bool = False) -> None:
+def grader_arguments(
+    parser: argparse.ArgumentParser, *, default: str | None = "rows", several: bool = False, flag: str = "--grader"
+) -> None:
     """`--grader` and what its backends take; a default of None leaves it to the command to do without.
 
-    `several` may be named, and are `graders`.
+    `several` may be named, and are `graders`. Another `flag` has to be given.
     """
     group = parser.add_argument_group("grader")
     words = (
@@ -235,7 +237,9 @@ def grader_arguments(parser: argparse.ArgumentParser, *, default: str | None = "
         )  # fmt: skip
     else:
         told = f" (default: {default})" if default else ""
-        group.add_argument("--grader", default=default, metavar="G", help=words + told)
+        group.add_argument(
+            flag, dest="grader", default=default, required=flag != "--grader", metavar="G", help=words + told
+        )
     group.add_argument("--heads", metavar="FILE", help="embedded: heads of your own, from `rbrc agree --train`")
     group.add_argument("--base-url", metavar="URL", help="openai: the server (default: OPENAI_BASE_URL, else OpenAI's)")
     group.add_argument(

@@ -193,6 +193,20 @@ def outcomes(circuit: Circuit, question: int) -> list[tuple[float, dict[int, flo
     ]
 
 
+def spread(reward: NumpyReward, probs: Floats, ids: NDArray[np.int32], question: int) -> NDArray[np.float64]:
+    """How far the answers to a question put each row's reward apart [rows], all else as in `probs`; 0 where that is unknown."""
+    probs = np.array(probs)
+    rewards: list[Floats] = []
+    for _, answer in outcomes(reward.circuit, question):
+        for atom, value in answer.items():
+            probs[:, atom] = value
+        rewards.append(reward(probs, ids))
+    table = np.array(rewards, np.float64)
+    known = np.isfinite(table)
+    low, high = np.where(known, table, np.inf).min(0), np.where(known, table, -np.inf).max(0)
+    return np.where(known.sum(0) > 1, high - low, 0.0)
+
+
 def _bounds(reward: NumpyReward, probs: Floats, ids: NDArray[np.int32]) -> tuple[Floats, Floats]:
     """`NumpyReward.bounds` in chunks, whose working memory stays small."""
     if len(ids) <= _CHUNK:

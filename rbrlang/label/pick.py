@@ -22,7 +22,7 @@ from typing import Literal, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from rbrlang.grading.lazy import outcomes
+from rbrlang.grading.lazy import spread
 from rbrlang.label.questions import Desk, Unit
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.rubrics import marked, weighed
@@ -119,16 +119,7 @@ class Grader:
             mine = [at for at, atom in enumerate(atoms) if (circuit.atoms[atom].rubric or (-1,))[0] == rubric]
             worth = np.abs(weighed(circuit, self.reward.weights))[:, mine].max(1)
             return np.where(ids >= 0, worth[np.maximum(ids, 0)], 0.0)
-        probs = np.array(self.probs)
-        rewards: list[NDArray[np.float32]] = []
-        for _, answer in outcomes(circuit, question):
-            for atom, value in answer.items():
-                probs[:, atom] = value
-            rewards.append(self.reward(probs, ids))
-        table = np.array(rewards, np.float64)
-        known = np.isfinite(table)
-        low, high = np.where(known, table, np.inf).min(0), np.where(known, table, -np.inf).max(0)
-        return np.where(known.sum(0) > 1, high - low, 0.0)
+        return spread(self.reward, self.probs, ids, question)
 
     def _points(self, unit: Unit) -> float:
         circuit = self.desk.policy.circuit

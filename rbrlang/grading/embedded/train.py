@@ -4,7 +4,8 @@ Each head is a logistic regression with cue evidence as offset and Gaussian prio
 variance per kind of evidence. With far fewer labels than columns it is solved in the space of rows: with
 kernel `K = Σ_kinds variance · X Xᵀ`, Newton's method on the row coefficients (Rasmussen & Williams,
 *Gaussian Processes for Machine Learning*, 2006, algorithm 3.1, http://gaussianprocess.org/gpml), then
-`w = variance · Xᵀ a`. Rows of the rarer answer weigh as much in total as those of the other: a sample's base rates are
+`w = variance · Xᵀ a`. A label may be a teacher's P(yes): it counts as that much of a yes and the rest of a no, and where
+answers are counted or ranked, as the likelier one. Rows of the rarer answer weigh as much in total as those of the other: a sample's base rates are
 not those of a deployment, and a rare proposition would otherwise never pass one half. Where an answer has
 fewer than five labels nothing is learned, and the head is its cue evidence.
 
@@ -82,7 +83,7 @@ class Curve:
 class _Rows:
     """Labelled rows: traits [n, D] and grams [n, H], own evidence [P, n, K], offsets and labels [P, n].
 
-    Labels are NaN where there are none. `core` [n] marks the rows whose kind the heads are for.
+    Labels are P(yes), NaN where there are none. `core` [n] marks the rows whose kind the heads are for.
     """
 
     traits: Floats
@@ -106,7 +107,7 @@ def train_heads(
     priors: Priors = Priors(),
     core: NDArray[np.bool_] | None = None,
 ) -> Heads:
-    """Heads for propositions from labels [items, propositions]: 1, 0, or NaN where not labelled.
+    """Heads for propositions from labels [items, propositions]: 1, 0, a teacher's P(yes), or NaN where not labelled.
 
     Rows beyond `MOST_ROWS` are left out, chosen by the seed. Statistics, slopes and worth come from the items
     marked in `core` [items], by default all; the others only add labels. Raises `TrainingError` with fewer than
@@ -121,7 +122,7 @@ def train_heads(
     worth = [_worth(y, z, rows.prompts, seed) for y, z in zip(counted, held_out, strict=True)]
     infos = tuple(
         HeadInfo(
-            p.name, definition(p), cue, int(np.isfinite(y).sum()), int((y == 1).sum()), w
+            p.name, definition(p), cue, int(np.isfinite(y).sum()), int((y >= 0.5).sum()), w
         )
         for p, cue, y, w in zip(propositions, cues, rows.labels, worth, strict=True)
     )  # fmt: skip
@@ -194,8 +195,8 @@ def learning_curve(
         each: list[float] = []
         for y, z in zip(rows.labels[:, held], predicted, strict=True):
             known = np.isfinite(y)
-            if known.any() and 0 < (y[known] == 1).mean() < 1:
-                each.append(agreement.auc(y[known] == 1, z[known]))
+            if known.any() and 0 < (y[known] >= 0.5).mean() < 1:
+                each.append(agreement.auc(y[known] >= 0.5, z[known]))
         scores.append(float(np.mean(each)) if each else float("nan"))
     return Curve(tuple(sizes), tuple(scores))
 
@@ -215,12 +216,12 @@ def _usable(
     if len(usable) > MOST_ROWS:
         usable = np.sort(np.random.default_rng(seed).permutation(usable)[:MOST_ROWS])
     cues = tuple(starting_cues(p) for p in propositions)
-    over = _one_text(propositions)
+    over = one_text(propositions)
     rows = _read(propositions, [items[int(i)].seen(over) for i in usable.tolist()], labels[usable], cues)
     return (rows if core is None else replace(rows, core=core[usable])), cues
 
 
-def _one_text(propositions: Sequence[Proposition]) -> Judged:
+def one_text(propositions: Sequence[Proposition]) -> Judged:
     """The text of a completion that heads are learned from: they share their statistics, so it is one."""
     first: dict[Judged, str] = {p.over: p.name for p in reversed(propositions)}
     if len(first) > 1:
@@ -301,13 +302,15 @@ def solve(kernel: Array, own: Array, labels: Array, weight: Array, offset: Array
     return lax.map(one, (own, labels, weight, offset))
 
 
-def _label_weights(labels: Floats, used: NDArray[np.bool_]) -> Floats:
-    """0 where not labelled or not used; both answers weigh the same in total, a `no` 1."""
+def _weighted_labels(labels: Floats, used: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Labels for `solve` and their weights, 0 where not labelled or not used; both answers weigh the same in total, a `no` 1."""
     known = np.isfinite(labels) & used
-    positives = (known & (labels == 1)).sum(axis=1, keepdims=True)
+    yes = np.where(known, labels, 0)
+    positives = yes.sum(axis=1, keepdims=True)
     negatives = known.sum(axis=1, keepdims=True) - positives
     ratio = np.maximum(negatives, 1) / np.maximum(positives, 1)
-    return np.where(known, np.where(labels == 1, ratio, 1.0), 0.0).astype(np.float32)
+    weight = np.where(known, yes * ratio + (1 - yes), 0)
+    return (yes * ratio / np.where(known, weight, 1)).astype(np.float32), weight.astype(np.float32)
 
 
 def _weights(rows: _Rows, used: NDArray[np.bool_], priors: Priors) -> Weights:
@@ -323,10 +326,9 @@ def _weights(rows: _Rows, used: NDArray[np.bool_], priors: Priors) -> Weights:
     o = np.clip((own - own_mean[:, None]) / own_scale[:, None], -4, 4)
     per_trait, per_own = priors.traits / z.shape[1], priors.own / o.shape[2]
     kernel = per_trait * z @ z.T + priors.grams * g @ g.T + priors.bias
-    weight = _label_weights(rows.labels, used)
+    labels, weight = _weighted_labels(rows.labels, used)
     rare = _rare(rows.labels, used)
     weight[rare] = 0
-    labels = np.nan_to_num(rows.labels)
     a = _padded_solve(kernel, np.sqrt(per_own).astype(np.float32) * o, labels, weight, rows.offset)
     bias = np.where(rare, _RARE, priors.bias * a.sum(axis=1)).astype(np.float32)
     return Weights(
@@ -357,8 +359,8 @@ def _padded_solve(kernel: Floats, own: Floats, labels: Floats, weight: Floats, o
 
 def _rare(labels: Floats, used: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which propositions have too few labels of one answer; their heads are cue evidence alone."""
-    counts = [(labels[:, used] == answer).sum(axis=1) for answer in (0, 1)]
-    return np.minimum(*counts) < FEWEST_OF_EACH
+    yes = (labels[:, used] >= 0.5).sum(axis=1)
+    return np.minimum(yes, np.isfinite(labels[:, used]).sum(axis=1) - yes) < FEWEST_OF_EACH
 
 
 def _with_slope(weights: Weights, slope: Floats) -> Weights:
@@ -391,8 +393,8 @@ def cross_fitted(rows: _Rows, priors: Priors, seed: int) -> Floats:
 def _slope(labels: Floats, held_out: Floats) -> float:
     """The temperature of greatest likelihood on held-out rows, on a grid, with a log-normal prior around 1."""
     known = np.isfinite(labels)
-    y, z = (labels[known] == 1).astype(float), held_out[known].astype(float)
-    if min(y.sum(), (1 - y).sum()) < FEWEST_OF_EACH:
+    y, z = labels[known].astype(float), held_out[known].astype(float)
+    if agreement.too_little(y >= 0.5) is not None:
         return 1.0
     grid = np.exp(np.linspace(-1.0, 1.0, 41))
     loss = [float((np.logaddexp(0, s * z) - y * s * z).sum() + 4 * np.log(s) ** 2) for s in grid]
@@ -401,7 +403,7 @@ def _slope(labels: Floats, held_out: Floats) -> float:
 
 def _worth(labels: Floats, held_out: Floats, prompts: NDArray[np.int64], seed: int) -> Worth:
     known = np.isfinite(labels)
-    y, z = labels[known] == 1, held_out[known]
+    y, z = labels[known] >= 0.5, held_out[known]
     lacking = agreement.too_little(y)
     if lacking is not None:
         return Unmeasured(lacking)

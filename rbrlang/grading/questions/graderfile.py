@@ -27,10 +27,9 @@ from rbrlang.grading.questions.options import MOST_THOUGHT, THOUGHT_TOKENS
 from rbrlang.grading.questions.request import FieldError, read_request, shown, unknown
 from rbrlang.grading.questions.specs import GraderError
 
-KINDS = ("openai", "local", "systemone", "embedded", "python", "table", "jury", "cascade")
-_NOT_OFFERED = ("distilled",)
+KINDS = ("openai", "local", "systemone", "embedded", "distilled", "python", "table", "jury", "cascade")
 _NEEDS = {
-    "openai": ("model",), "local": ("model",), "systemone": ("base_url",), "embedded": (), "python": ("function",), "table": ("file",),
+    "openai": ("model",), "local": ("model",), "systemone": ("base_url",), "embedded": (), "distilled": ("heads",), "python": ("function",), "table": ("file",),
     "jury": ("members",), "cascade": ("first", "then", "thresholds"),
 }  # fmt: skip
 _OF_SERVERS = ("openai", "systemone")
@@ -40,7 +39,7 @@ _TEXTS = (
 )  # fmt: skip
 _TOP: Mapping[str, tuple[str, ...]] = {
     "kind": KINDS, "model": (*_OF_SERVERS, "local"), "base_url": _OF_SERVERS, "key_env": _OF_SERVERS, "function": ("python",),
-    "file": ("table",), "heads": ("embedded",), "calibration": tuple(kind for kind in KINDS if kind != "cascade"), "request": _OF_CHATS, "read": _OF_CHATS,
+    "file": ("table",), "heads": ("embedded", "distilled"), "calibration": tuple(kind for kind in KINDS if kind != "cascade"), "request": _OF_CHATS, "read": _OF_CHATS,
     "limits": (*_OF_SERVERS, "local"), "price": _OF_SERVERS,
     "members": ("jury",), "combine": ("jury",), "weights": ("jury",),
     "first": ("cascade",), "then": ("cascade",), "thresholds": ("cascade",),
@@ -154,6 +153,7 @@ def _grader(plain: Mapping[str, object], path: Path) -> GraderFile:
         "local": lambda: f"local:{folder / texts['model']}",
         "systemone": lambda: f"systemone:{texts['base_url']}" + (f"#{texts['model']}" if "model" in texts else ""),
         "embedded": lambda: "embedded",
+        "distilled": lambda: "embedded",  # by its heads, which its identity is made of
         "python": lambda: f"python:{texts['function']}",
         "table": lambda: f"table:{folder / texts['file']}",
         "jury": lambda: f"several:{path.absolute()}",
@@ -168,8 +168,6 @@ def _kind(plain: Mapping[str, object]) -> str:
     kind = plain.get("kind")
     if kind is None:
         raise FieldError('`kind` is missing; write kind = "openai", or one of ' + _listed(KINDS[1:]))
-    if kind in _NOT_OFFERED:
-        raise FieldError(f"`kind` is {shown(kind)}, which this version does not offer; there are {_listed(KINDS)}")
     if not isinstance(kind, str) or kind not in KINDS:
         raise FieldError(f"`kind` is {shown(kind)}, which is none of {_listed(KINDS)}")
     return kind

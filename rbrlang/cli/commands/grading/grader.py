@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TEMPLATE = """\
 # A grader, as `--grader FILE` takes it. Options of a command override what stands here. Files are named from this folder.
-kind = "openai"                  # openai | local | systemone | embedded | python | table | jury | cascade
+kind = "openai"                  # openai | local | systemone | embedded | distilled | python | table | jury | cascade
 model = {model}
 base_url = {base_url}
 # key_env = "OPENAI_API_KEY"     # the variable that holds the key; the key itself has no place here
