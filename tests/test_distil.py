@@ -235,6 +235,7 @@ def test_a_killed_run_goes_on_and_pays_for_nothing_twice(
         ({"teacher": "strong.toml", "file": "grader.json"}, 2, "`-o grader.json` does not end in `.toml`"),
         ({"teacher": "strong.toml", "file": "no/grader.toml"}, 2, "`-o no/grader.toml`: there is no folder `no`"),
         ({"teacher": "strong.toml", "budget": 8}, 1, "nothing was learned and nothing written: in 6 rows no proposition"),
+        ({"teacher": "rows"}, 2, "the teacher, `rows`, says nothing about any of 18 rows"),
         ({"teacher": "none.toml"}, 2, "cannot read the grader file `none.toml`"),
         ({"teacher": "labels"}, 2, "has no label of a question of the policy"),
     ],

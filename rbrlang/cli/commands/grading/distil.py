@@ -205,7 +205,13 @@ class _Teacher:
                 f"the teacher failed on {failed.total()} of {answers} questions ({count} × {reason}), and failures teach "
                 f"nothing; nothing was written{kept}; mend the teacher, and give the same command again"
             )
-        return numbers(self.names, (row.probs for row in graded.rows), len(chosen))
+        said = numbers(self.names, (row.probs for row in graded.rows), len(chosen))
+        if (said != said).all():
+            raise UsageError(
+                f"the teacher, `{self.identity}`, says nothing about any of {len(chosen)} rows, so nothing can be learned; name one "
+                "that answers"
+            )
+        return said
 
     def tell(self) -> Summary | None:
         """What all of it took, which is said once."""
