@@ -51,6 +51,7 @@ CHANGED: dict[str, tuple[list[str], object]] = {
     "price_out": (["--price-out", "2"], 2.0),
     "seed": (["--seed", "7"], 7),
     "order": (["--order", "2"], 2),
+    "questions": (["--questions", "4"], 4),
 }
 OF_SERVE = {"patience"}
 OF_A_FILE = {"request", "file_digest", "key_env", "retries", "context", "threads"}

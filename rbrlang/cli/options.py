@@ -257,6 +257,10 @@ def grader_arguments(
         help="openai: let the model think for N tokens at most, and read the answer behind its thought",
     )  # fmt: skip
     group.add_argument(
+        "--questions", type=count, metavar="N",
+        help="openai: ask up to N questions of yes and no about one text in one request (default: 1)",
+    )  # fmt: skip
+    group.add_argument(
         "--min-mass", type=share, metavar="M",
         help="openai: answers with less mass on yes and no are invalid (default: 0.5)",
     )  # fmt: skip

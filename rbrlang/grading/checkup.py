@@ -176,6 +176,11 @@ def _cures(questions: Sequence[Asked], first: Sequence[str], thinks: int) -> Ite
 def _advice(summary: Summary, shape: Shape, listed: tuple[int, int] | None) -> Iterator[str]:
     if summary.values == 0:
         return
+    if summary.alone:
+        yield (
+            f"{summary.alone} questions had to be asked again alone, as it did not answer on numbered lines: ask one in each "
+            "request, `[read]` questions = 1"
+        )
     usual = Shape()
     found = [
         f'max_tokens_field = "{shape.tokens_field}"' if shape.tokens_field != usual.tokens_field else "",
@@ -229,15 +234,17 @@ class _Heard:
     def read(self, ask: Ask, reply: bytes) -> Reading | Short:
         plain = parsed(reply)
         choice = None if isinstance(plain, Garbled) else mapping(at(plain, "choices", 0))
-        steps = None if choice is None else steps_of(choice.get("logprobs"), {}, self._start(choice))
+        steps = (
+            None if choice is None else steps_of(choice.get("logprobs"), {}, self._start(choice, len(ask.propositions)))
+        )
         if steps is not None and not isinstance(steps, Invalid):
             self.listed.append(len(steps[0].tokens))
             self.first[steps[0].chosen.text[:40]] += 1
         return self._within.read(ask, reply)
 
-    def _start(self, choice: Mapping[str, object]) -> int:
+    def _start(self, choice: Mapping[str, object], number: int) -> int:
         """At which token the answer begins."""
-        found = apart(choice, mapping(choice.get("message")) or {}, self._thinks) if self._thinks else None
+        found = apart(choice, mapping(choice.get("message")) or {}, self._thinks, number) if self._thinks else None
         begun = beginning(pieces_of(choice.get("logprobs")), found.said) if isinstance(found, Apart) else 0
         return begun if isinstance(begun, int) else 0
 

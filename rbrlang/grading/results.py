@@ -38,6 +38,7 @@ Method = Literal[
 InvalidKind = Literal[
     "low-mass",  # the model wanted to say something other than yes or no
     "wide-bounds",  # too few log-probabilities came back to tell yes from no
+    "misaligned",  # of several questions in one request, the reply does not say which of its words answers this one
     "thinking",  # the first token opens a train of thought
     "no-logprobs",  # the server returned no log-probabilities
     "malformed",  # the answer was not what the protocol promises

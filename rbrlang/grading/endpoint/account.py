@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rbrlang.grading.endpoint.cache import AnswerCache, cache_key
 from rbrlang.grading.endpoint.remote import Remote
 from rbrlang.grading.judge import shaped
+from rbrlang.grading.questions.layout import Ask
 from rbrlang.grading.questions.options import GraderOptions
-from rbrlang.grading.results import Answer, GradeItem, InvalidKind, Usage
+from rbrlang.grading.results import Answer, GradeItem, Invalid, InvalidKind, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class Summary:
     """What a run did. Answers count propositions of items; `asks` counts requests that were needed.
 
     `usage` and `cost` are this run's; `reused` and `cost_reused` are what the answers from the cache took when they were
-    first given. `stopped` is why the run ended early. `reading` is how P(yes) was read, `request` what of the
+    first given. `alone` counts the questions that were asked again by themselves. `stopped` is why the run ended early. `reading` is how P(yes) was read, `request` what of the
     requests is not as usual (empty: nothing), and `notes` are of the cache, all for people.
     """
 
@@ -101,6 +102,7 @@ class Summary:
     from_cache: int
     sent: int
     retried: int
+    alone: int
     values: int
     abstained: int
     invalid: Mapping[InvalidKind, int]
@@ -127,6 +129,7 @@ def together(summaries: Sequence[Summary]) -> Summary | None:
         from_cache=sum(s.from_cache for s in summaries),
         sent=sum(s.sent for s in summaries),
         retried=sum(s.retried for s in summaries),
+        alone=sum(s.alone for s in summaries),
         values=sum(s.values for s in summaries),
         abstained=sum(s.abstained for s in summaries),
         invalid=dict(invalid),
@@ -152,7 +155,8 @@ class Grades:
 class Estimate:
     """What a run would send: requests, those of them in the cache, tokens and cost at four bytes a token.
 
-    An upper estimate: no prefix is assumed cached by the server, every request takes all the output that it may.
+    An upper estimate: no prefix is assumed cached by the server, every request takes all the output that it may. Of several
+    questions in a request it is not known which will have to be asked again alone, but for answers that are in the cache.
     """
 
     requests: int
@@ -174,14 +178,32 @@ def estimate(
     requests = known = tokens = 0
     for group in remote.groups(limited(wanted, limit), items):
         for ask in group:
-            for body in remote.bodies(ask, items[ask.item]):
-                requests += 1
-                if cache.get(cache_key(remote.identity, body)) is not None:
-                    known += 1
-                else:
-                    tokens += body_tokens(body)
+            for one in (ask, *_known_apart(remote, ask, items[ask.item], cache)):
+                for body in remote.bodies(one, items[ask.item]):
+                    requests += 1
+                    if cache.get(cache_key(remote.identity, body)) is not None:
+                        known += 1
+                    else:
+                        tokens += body_tokens(body)
     usage = Usage(tokens, (requests - known) * remote.answer_tokens)
     return Estimate(requests, known, usage, price.of(usage))
+
+
+def apart(ask: Ask, answers: Sequence[Answer]) -> tuple[Ask, ...]:
+    """The questions of an ask to be asked again alone: those of several whose answer nobody can tell from the others'."""
+    if len(ask.propositions) == 1:
+        return ()
+    pairs = zip(ask.propositions, answers, strict=True)
+    return tuple(replace(ask, propositions=(p,)) for p, a in pairs if isinstance(a, Invalid) and a.kind == "misaligned")
+
+
+def _known_apart(remote: Remote, ask: Ask, item: GradeItem, cache: AnswerCache) -> tuple[Ask, ...]:
+    """`apart` of an ask as far as the cache has its answers."""
+    if len(ask.propositions) == 1:
+        return ()
+    kept = [cache.get(cache_key(remote.identity, body)) for body in remote.bodies(ask, item)]
+    readings = [reading.answers for reading in kept if reading is not None and remote.fits(ask, reading.answers)]
+    return apart(ask, remote.combine(ask, readings)) if readings else ()
 
 
 def limited(wanted: Sequence[Sequence[int]], limit: int | None) -> Sequence[Sequence[int]]:

@@ -53,7 +53,8 @@ async def _discovered(options: ChatOptions, key: Secret, more: Sequence[str]) ->
         settings = _field(await get(http, f"{root}/props", key, _SECONDS), "default_generation_settings")
         if not settings or options.thought_tokens:  # so many of each token of a thought would be megabytes
             return options
-        return replace(options, top_logprobs=max(options.top_logprobs, LLAMA_TOP))
+        # Several answers come with as many in all, so that replies do not grow with them.
+        return replace(options, top_logprobs=max(options.top_logprobs, LLAMA_TOP // options.questions))
 
 
 def _field(reply: object, name: str) -> object:

@@ -1,7 +1,7 @@
 """How is an OpenAI-compatible chat server asked for P(yes), or for the value of a scale or a choice, and how is its reply read?
 
-One request a question: one user message, one answer token, temperature 0, log-probabilities of the
-20 most probable first tokens, raw and unconstrained (log-probabilities of generated tokens, since those
+One request a question, or one for several of yes and no (`lines`): one user message, one answer token for each,
+temperature 0, log-probabilities of the 20 most probable first tokens, raw and unconstrained (log-probabilities of generated tokens, since those
 of the prompt bypass prefix caches). vLLM also returns the log-probability of given token ids, which
 leaves nothing to bound. Works with vLLM, SGLang, llama.cpp, TGI, OpenAI.
 
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, cast
 from urllib.parse import urlsplit
 
+from rbrlang.grading.endpoint.lines import TOKENS_OF_A_LINE, answers_in, tokens_of
 from rbrlang.grading.endpoint.llama import LocalModel
 from rbrlang.grading.endpoint.logprobs import numbered, pieces_of, steps_of
 from rbrlang.grading.endpoint.remote import Answered, Garbled, Reading, Short, at, encoded, mapping, parsed, whole
@@ -24,7 +25,9 @@ from rbrlang.grading.endpoint.thought import ROOM, apart, beginning
 from rbrlang.grading.questions.forms import (
     FORMS,
     Limits,
+    Step,
     leads_in,
+    opens_thought,
     read_behind,
     read_signs,
     read_signs_behind,
@@ -46,6 +49,7 @@ from rbrlang.grading.questions.prompt import (
     assemble,
     item_text,
     question,
+    several,
     signs,
 )
 from rbrlang.grading.questions.request import Request
@@ -60,7 +64,11 @@ NUMBERED = Invalid(
     "no-logprobs",
     "the server names tokens by number (`token_id:N`) and not as texts; start it without `--return-tokens-as-token-ids`",
 )
+NO_TEXTS = Invalid(
+    "misaligned", "the server does not list the texts of tokens, so nobody knows which of them answers what"
+)
 _READING_VERSION = "1"
+_Lacks = Literal["tokens", "texts"] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,7 @@ class ChatOptions:
     two names in use. OpenAI's own servers refuse the field: see `for_host`. `layout` is the one of every
     prompt, None the cheaper one for each proposition. `order` is that in which options are shown, see `prompt.signs`.
     `weights` are the digest of a local model, which has no server's name and address.
+    A request holds as many as `questions` of yes and no.
     """
 
     model: str
@@ -92,6 +101,7 @@ class ChatOptions:
     thought_tokens: int = 0
     risk: float = 0.0
     weights: str = ""
+    questions: int = 1
 
     @property
     def hosted(self) -> bool:
@@ -115,6 +125,7 @@ class ChatOptions:
             + (f" risk {self.risk:g}" if self.samples and self.risk else "")
             + (f" thought {self.thought_tokens}" if self.thought_tokens else "")
             + (f" order {self.order}" if self.order else "")
+            + (f" questions {self.questions}" if self.questions > 1 else "")
             + (f" file {self.file_digest}" if self.file_digest else "")
         )
 
@@ -143,8 +154,12 @@ class ChatEndpoint:
     @property
     def reading(self) -> str:
         """From which numbers answers are read."""
-        thought = self.options.thought_tokens
-        return self._read_from + (f" behind a thought of up to {thought} tokens" if thought else "")
+        thought, questions = self.options.thought_tokens, self.options.questions
+        return (
+            self._read_from
+            + (f", up to {questions} questions a request" if questions > 1 else "")
+            + (f" behind a thought of up to {thought} tokens" if thought else "")
+        )
 
     @property
     def _read_from(self) -> str:
@@ -163,9 +178,13 @@ class ChatEndpoint:
 
     @property
     def answer_tokens(self) -> int:
-        """What one reply may hold: a thought and an answer."""
+        """What one reply may hold: a thought and an answer, or several."""
+        return self._tokens(self.options.questions)
+
+    def _tokens(self, number: int) -> int:
+        """What a reply to a `number` of questions may hold."""
         o = self.options
-        answer = o.request.max_tokens or self.shaping.shape.tokens
+        answer = o.request.max_tokens or max(self.shaping.shape.tokens, TOKENS_OF_A_LINE * number if number > 1 else 1)
         return o.thought_tokens + max(answer, ROOM) if o.thought_tokens else answer
 
     @property
@@ -179,8 +198,8 @@ class ChatEndpoint:
 
     def prompt(self, ask: Ask, item: GradeItem) -> Prompt:
         """The content of the one user message."""
-        (p,) = ask.propositions
-        asked = self.questions[p] or question(self.propositions[p], item, self.options.order)
+        order = self.options.order
+        asked = several([self.questions[p] or question(self.propositions[p], item, order) for p in ask.propositions])
         return assemble(asked, item_text(item.seen(asked.over)), ask.layout)
 
     def bodies(self, ask: Ask, item: GradeItem) -> tuple[bytes, ...]:
@@ -190,7 +209,7 @@ class ChatEndpoint:
         common: dict[str, Json] = {
             "model": o.model,
             "messages": [{"role": "user", "content": self.prompt(ask, item).text}],
-            fixed.max_tokens_field or shape.tokens_field: self.answer_tokens,
+            fixed.max_tokens_field or shape.tokens_field: self._tokens(len(ask.propositions)),
         }
         extra: dict[str, Json] = {"chat_template_kwargs": dict(o.template)} if o.template and shape.template else {}
         extra |= fixed.more
@@ -228,8 +247,10 @@ class ChatEndpoint:
         return signs(asked, self.options.order) if isinstance(asked, Variable) else None
 
     def fits(self, ask: Ask, answers: Sequence[Answer]) -> bool:
-        """Whether kept answers can be those to this ask: one, and of its values where it asks for one."""
+        """Whether kept answers can be those to this ask: one for each question, and of its values where it asks for one."""
         known = self._signs(ask)
+        if len(ask.propositions) > 1:
+            return len(answers) == len(ask.propositions) and not any(isinstance(one, Distribution) for one in answers)
         match tuple(answers):
             case (Value(),):
                 return known is None
@@ -241,7 +262,7 @@ class ChatEndpoint:
                 return False
 
     def read(self, ask: Ask, reply: bytes) -> Reading | Short:
-        """The answer from the log-probabilities of its first tokens, or one sampled vote."""
+        """Each answer from the log-probabilities of its first tokens, or one sampled vote."""
         plain = parsed(reply)
         if isinstance(plain, Garbled):
             return plain
@@ -251,32 +272,62 @@ class ChatEndpoint:
         message = mapping(choice.get("message"))
         if message is None:
             return Garbled("the server's reply has no `message` in its first choice")
-        answer, lacks = self._answer(ask, choice, message)
-        found = Answered((answer,), usage_of(plain))
+        answers, lacks = self._answers(ask, choice, message)
+        found = Answered(answers, usage_of(plain))
         return found if lacks is None else Short(lacks, found)
 
-    def _answer(
+    def _answers(
         self, ask: Ask, choice: Mapping[str, object], message: Mapping[str, object]
-    ) -> tuple[Answer, Literal["tokens", "texts"] | None]:
-        """The answer, and what another shape of request would have to bring for a better one."""
-        said, budget = message.get("content"), self.options.thought_tokens
+    ) -> tuple[tuple[Answer, ...], _Lacks]:
+        """The answers, and what another shape of request would have to bring for better ones."""
+        said, budget, number = message.get("content"), self.options.thought_tokens, len(ask.propositions)
         if budget:
-            found = apart(choice, message, budget)
+            found = apart(choice, message, budget, number)
             if isinstance(found, Invalid):
-                return found, None
-            answer, lacks = self._said(ask, choice, found.said)
-            return answer if isinstance(answer, Abstained) else replace(answer, thought=found.thought), lacks
+                return (found,) * number, None
+            answers, lacks = self._said(ask, choice, found.said)
+            thought = found.thought
+            return tuple(a if isinstance(a, Abstained) else replace(a, thought=thought) for a in answers), lacks
         if not said and (message.get("reasoning_content") or message.get("reasoning")):
-            return thinking(), None
+            return (thinking(),) * number, None
         return self._said(ask, choice, said if isinstance(said, str) else "")
 
-    def _said(
-        self, ask: Ask, choice: Mapping[str, object], said: str
-    ) -> tuple[Answer, Literal["tokens", "texts"] | None]:
-        """`_answer` of what was said behind a thought, or without one."""
+    def _said(self, ask: Ask, choice: Mapping[str, object], said: str) -> tuple[tuple[Answer, ...], _Lacks]:
+        """`_answers` of what was said behind a thought, or without one."""
+        if len(ask.propositions) > 1:
+            return self._on_lines(ask, choice, said.strip())
+        answer, lacks = self._alone(ask, choice, said)
+        return (answer,), lacks
+
+    def _on_lines(self, ask: Ask, choice: Mapping[str, object], said: str) -> tuple[tuple[Answer, ...], _Lacks]:
+        """The answers to several questions, each from its line."""
+        number, logprobs = len(ask.propositions), choice.get("logprobs")
+        if opens_thought(said):
+            return (thinking(),) * number, None
+        places = answers_in(said, number, cut=choice.get("finish_reason") == "length")
+        if self.options.samples:
+            return tuple(p if isinstance(p, Invalid) else vote(_word(said[p.start : p.stop])) for p in places), None
+        pieces = pieces_of(logprobs)
+        if pieces and numbered(pieces[0].decode(errors="replace")):
+            return (NUMBERED,) * number, "texts"
+        if not pieces:
+            none = steps_of(logprobs, {})
+            return (none if isinstance(none, Invalid) else NO_TEXTS,) * number, None
+        names, ids = {number: form for form, number in self.options.token_ids}, self._ids(ask)
+        answers: list[Answer] = []
+        for tokens in tokens_of(pieces, said, places):
+            steps = tokens if isinstance(tokens, Invalid) else steps_of(logprobs, names, tokens.start)
+            if isinstance(tokens, Invalid) or isinstance(steps, Invalid):
+                answers.append(tokens if isinstance(tokens, Invalid) else steps)
+            else:
+                answers.append(self._read(steps[: len(tokens)], None, ids)[0])
+        return tuple(answers), None
+
+    def _alone(self, ask: Ask, choice: Mapping[str, object], said: str) -> tuple[Answer, _Lacks]:
+        """The answer to one question."""
         known, logprobs, start = self._signs(ask), choice.get("logprobs"), 0
         if self.options.samples:
-            word = next((word for word in said.split() if not leads_in(word)), "")
+            word = _word(said)
             return vote(word) if known is None else sign_vote(word, known), None
         pieces = pieces_of(logprobs) if self.options.thought_tokens else []
         if pieces:
@@ -289,8 +340,14 @@ class ChatEndpoint:
         steps = steps_of(logprobs, {number: form for form, number in self.options.token_ids}, start)
         if isinstance(steps, Invalid):
             return steps, None
-        limits, ids = self.options.limits, self._ids(ask)
-        first = steps[0].tokens
+        more = not self.options.thought_tokens and self.shaping.longer()
+        return self._read(steps, known, self._ids(ask), more=more)
+
+    def _read(
+        self, steps: Sequence[Step], known: Mapping[str, str] | None, ids: Mapping[str, int], *, more: bool = False
+    ) -> tuple[Answer, _Lacks]:
+        """The answer that begins with these tokens, behind white space and emphasis; `more` tokens can be asked for or not."""
+        limits, first = self.options.limits, steps[0].tokens
         found = read_tokens(first, limits, ids) if known is None else read_signs(first, known, limits, ids)
         if not isinstance(found, Invalid) or found.kind != "low-mass":
             return found, None
@@ -299,7 +356,7 @@ class ChatEndpoint:
         if not leads_in(steps[0].chosen.text):
             return found, None
         ahead = next((n for n, step in enumerate(steps) if not leads_in(step.chosen.text)), None)
-        if ahead is None and not self.options.thought_tokens and self.shaping.longer():
+        if ahead is None and more:
             return found, "tokens"
         read = steps if ahead is None else steps[: ahead + 1]
         if len(read) == 1:
@@ -309,18 +366,25 @@ class ChatEndpoint:
     def done(self, ask: Ask, readings: Sequence[tuple[Answer, ...]]) -> bool:
         """Whether the samples so far settle a question of yes and no."""
         o = self.options
-        return bool(o.samples and o.risk) and self._signs(ask) is None and settled([one[0] for one in readings], o.risk)
+        if not (o.samples and o.risk) or self._signs(ask) is not None:
+            return False
+        votes = [[one[at] for one in readings] for at in range(len(ask.propositions))]
+        # An invalid vote decides that a question of several is asked again alone.
+        return all(
+            settled(some, o.risk) or (len(votes) > 1 and any(isinstance(one, Invalid) for one in some))
+            for some in votes
+        )
 
     def combine(self, ask: Ask, readings: Sequence[tuple[Answer, ...]]) -> tuple[Answer, ...]:
         """The one reading, or the posterior over the samples."""
         if not self.options.samples:
             return readings[0]
-        votes, known = [reading[0] for reading in readings], self._signs(ask)
-        limits = self.options.limits
-        return (
+        known, limits = self._signs(ask), self.options.limits
+        return tuple(
             tally(votes, limits, self.options.risk)
             if known is None
-            else sign_tally(votes, tuple(known.values()), limits),
+            else sign_tally(votes, tuple(known.values()), limits)
+            for votes in zip(*readings, strict=True)
         )
 
 
@@ -340,6 +404,11 @@ def chat_endpoint(
 
 
 # --- reading ----------------------------------------------------------------------------------
+
+
+def _word(said: str) -> str:
+    """The first word that is more than white space and emphasis."""
+    return next((word for word in said.split() if not leads_in(word)), "")
 
 
 def usage_of(plain: Mapping[str, object]) -> Usage:

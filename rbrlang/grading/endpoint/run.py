@@ -27,6 +27,7 @@ from rbrlang.grading.endpoint.account import (
     Progress,
     RunOptions,
     Summary,
+    apart,
     identified,
     limited,
     recalled,
@@ -47,9 +48,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger("rbrlang")
 
 # Readings that the model itself gave; others are the server's doing and may change when it is repaired.
-_KEPT: frozenset[InvalidKind] = frozenset({"low-mass"})
+_KEPT: frozenset[InvalidKind] = frozenset({"low-mass", "misaligned"})
 # Invalid answers that say nothing about whether the next request will succeed.
-_ONE_OFF: frozenset[InvalidKind] = frozenset({"low-mass", "wide-bounds"})
+_ONE_OFF: frozenset[InvalidKind] = frozenset({"low-mass", "wide-bounds", "misaligned"})
 
 
 def grade(
@@ -173,6 +174,7 @@ class _Counts:
     done: int = 0
     from_cache: int = 0
     invalid: int = 0
+    alone: int = 0
     usage: Usage = field(default_factory=Usage)
     reused: Usage = field(default_factory=Usage)
 
@@ -276,7 +278,11 @@ class _Run:
             if not any(isinstance(a, Invalid) and a.kind not in _KEPT for a in outcome.answers):
                 self.cache.put(key, outcome)
             readings.append(outcome.answers)
-        self._finish(ask, self.remote.combine(ask, readings), cached)
+        answers = self.remote.combine(ask, readings)
+        again = apart(ask, answers)
+        self._finish(ask, answers, cached, len(again))
+        for one in again:
+            await self._ask(http, one, self.sender.patience())
         return True
 
     async def _exchange(
@@ -314,13 +320,16 @@ class _Run:
                 self.accepted = shapes.said
             return outcome, body
 
-    def _finish(self, ask: Ask, answers: Sequence[Answer], cached: bool) -> None:
+    def _finish(self, ask: Ask, answers: Sequence[Answer], cached: bool, again: int = 0) -> None:
+        """Answers are there, `again` of which are to be asked for once more."""
         self.answers[ask.item].update(zip(ask.propositions, answers, strict=True))
         failures = [a for a in answers if isinstance(a, Invalid)]
         counts = self.counts
         counts.done += 1
         counts.from_cache += cached
-        counts.invalid += len(failures)
+        counts.invalid += len(failures) - again
+        counts.alone += again
+        self.total += again
         if len(failures) < len(answers):
             self.sender.succeeded()
         elif all(f.kind not in _ONE_OFF for f in failures):
@@ -371,6 +380,7 @@ class _Run:
                 from_cache=counts.from_cache,
                 sent=self.sender.sent,
                 retried=self.sender.retried,
+                alone=counts.alone,
                 values=sum(isinstance(answer, Value | Distribution) for answer in every),
                 abstained=sum(isinstance(answer, Abstained) for answer in every),
                 invalid=invalid,

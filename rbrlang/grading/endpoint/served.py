@@ -18,6 +18,7 @@ from typing import assert_never, cast
 from rbrlang.grading.endpoint.cache import AnswerCache, CacheError, cache_key
 from rbrlang.grading.endpoint.discover import LLAMA_TOP, discovered
 from rbrlang.grading.endpoint.endpoint import THINKING_OFF, THINKING_ON, ChatOptions, chat_endpoint
+from rbrlang.grading.endpoint.lines import TOKENS_OF_A_LINE
 from rbrlang.grading.endpoint.llama import check, digest, local_model
 from rbrlang.grading.endpoint.remote import Remote
 from rbrlang.grading.endpoint.systemone import SystemOne
@@ -50,7 +51,10 @@ def remote(spec: RemoteSpec, policy: Policy, items: Sequence[GradeItem], key: Se
                 else chat
             )
             return chat_endpoint(
-                propositions, plan(propositions, policy.circuit, items, estimated_tokens, chat.layout), chat, key
+                propositions,
+                plan(propositions, policy.circuit, items, estimated_tokens, chat.layout, chat.questions),
+                chat,
+                key,
             )
         case SystemOneSpec(base_url, model):
             # Scales and choices come last, and are not asked.
@@ -77,7 +81,7 @@ def _offered(chat: ChatOptions, key: Secret, cache: Path | None, more: tuple[str
     they are found again when the server is gone."""
     if cache is None or chat.samples or chat.hosted:
         return discovered(chat, key, more)
-    thinks = ["thinks"] if chat.thought_tokens else []
+    thinks = ["thinks"] if chat.thought_tokens else [chat.questions] if chat.questions > 1 else []
     place = cache_key("offered", json.dumps([chat.base_url, chat.model, *thinks, *more]).encode())
     try:
         with AnswerCache(cache) as kept:
@@ -108,12 +112,18 @@ def _chat(model: str, base_url: str, options: GraderOptions) -> ChatOptions:
     """How the chat server is read, as far as it need not be asked."""
     if options.sample_risk and not options.samples:
         raise GraderError("`--sample-risk` ends sampling early; say how many samples to take at most, with `--samples`")
+    fixed, least = options.request.max_tokens, TOKENS_OF_A_LINE * options.questions
+    if options.questions > 1 and fixed is not None and fixed < least:
+        raise GraderError(
+            f"`request.max_tokens` is {fixed}, and {options.questions} answers take up to {least} tokens; leave it out, or ask "
+            "fewer questions in one request, with `--questions`"
+        )
     usual = THINKING_ON if options.thought_tokens else THINKING_OFF
     chat = ChatOptions(
         model, base_url, replace(Limits(), mass=options.min_mass), samples=options.samples,
         seed=options.seed, template=usual if options.template is None else options.template,
         layout=options.layout, order=options.order, request=options.request, file_digest=options.file_digest,
-        thought_tokens=options.thought_tokens, risk=options.sample_risk,
+        thought_tokens=options.thought_tokens, risk=options.sample_risk, questions=options.questions,
     )  # fmt: skip
     if options.request.top_logprobs is not None:
         chat = replace(chat, top_logprobs=options.request.top_logprobs)

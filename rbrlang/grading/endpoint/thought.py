@@ -32,6 +32,7 @@ _OPENS = re.compile(
     r"|(?:<\|start\|>assistant)?<\|channel\|>analysis<\|message\|>)",
     re.IGNORECASE,
 )
+_LINE = re.compile(r"\W*\d+\W")
 _BETWEEN = re.compile(r"<\|end\|><\|start\|>assistant$")
 _CONTROL = re.compile(rb"\s*(?:<[^<>\s]{1,40}>)?\s*")
 
@@ -44,10 +45,11 @@ class Apart:
     thought: str
 
 
-def apart(choice: Mapping[str, object], message: Mapping[str, object], budget: int) -> Apart | Invalid:
-    """The answer and the thought of a reply to a judge that may think for so many tokens.
+def apart(choice: Mapping[str, object], message: Mapping[str, object], budget: int, number: int = 1) -> Apart | Invalid:
+    """The answer and the thought of a reply to a judge that may think for so many tokens, about a `number` of questions.
 
-    A reply without any end of a thought is an answer where it is one word; else it may be a thought that the prompt had opened.
+    A reply without any end of a thought is an answer where it is one word, or a short line for each question; else it may be a
+    thought that the prompt had opened.
     """
     content = message.get("content")
     said = content.strip() if isinstance(content, str) else ""
@@ -56,7 +58,9 @@ def apart(choice: Mapping[str, object], message: Mapping[str, object], budget: i
     end = _ENDS.search(said)
     if end is not None:
         thought, said = f"{thought}\n{said[: end.start()]}", said[end.end() :].strip()
-    ended = not opens_thought(said) and bool(thought or (len(said) <= _DIRECT and len(said.split()) == 1))
+    lines = said.splitlines()
+    direct = len(said.split()) == 1 if number == 1 else len(lines) == number and all(map(_LINE.match, lines))
+    ended = not opens_thought(said) and bool(thought or (len(said) <= _DIRECT * number and direct))
     if not ended:
         thought, said = f"{thought}\n{said}", ""
     kept = neutral(_BETWEEN.sub("", _OPENS.sub("", thought.strip(), 1)).strip())[:_MOST_KEPT]

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from rbrlang.grading.questions.options import MOST_THOUGHT, THOUGHT_TOKENS
+from rbrlang.grading.questions.options import MOST_QUESTIONS, MOST_THOUGHT, THOUGHT_TOKENS
 from rbrlang.grading.questions.request import FieldError, read_request, shown, unknown
 from rbrlang.grading.questions.specs import GraderError
 
@@ -235,7 +235,7 @@ def _request(table: Mapping[str, object]) -> dict[str, Any]:
 
 def _reading(table: Mapping[str, object]) -> dict[str, Any]:
     """`[read]` as options; `alone` where the chosen token alone is asked for."""
-    known = ("how", "samples", "risk", "thought_tokens", "min_mass", "layout", "order")
+    known = ("how", "samples", "risk", "thought_tokens", "questions", "min_mass", "layout", "order")
     for key in table:
         if key not in known:
             raise FieldError(f"in `[read]`: {unknown(key, known)}")
@@ -254,6 +254,8 @@ def _reading(table: Mapping[str, object]) -> dict[str, Any]:
         )
     found: dict[str, Any] = {"thought_tokens": THOUGHT_TOKENS} if how == "after-reasoning" else {}
     found |= _numbers("read", {key: table[key] for key in table if key in _READING}, _READING)
+    if found.get("questions") == 1:  # as without it, so the same grader
+        del found["questions"]
     if "layout" in table:
         if table["layout"] not in ("question-first", "conversation-first"):
             raise FieldError(
@@ -298,6 +300,7 @@ _READING = {
     "samples": _Number("samples", 1, 1000, whole=True), "min_mass": _Number("min_mass", 0, 1),
     "risk": _Number("sample_risk", 0, 0.5),
     "order": _Number("order", 0, whole=True), "thought_tokens": _Number("thought_tokens", 1, MOST_THOUGHT, whole=True),
+    "questions": _Number("questions", 1, MOST_QUESTIONS, whole=True),
 }  # fmt: skip
 
 

@@ -16,6 +16,9 @@ conversation takes is counted for it all the same.
 
 so the choice is one problem per policy, not per proposition: `plan` solves it exactly for up to ten
 response types and by descent beyond. Sizes are characters unless the caller brings a token counter.
+
+Where a request may hold several questions of yes and no, those about one text of a row share requests, as evenly as possible and
+in their order, and all have one layout. Scales, choices and criteria of rubrics are asked alone.
 """
 
 from __future__ import annotations
@@ -63,7 +66,7 @@ def every_question(circuit: Circuit) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request: some propositions (one, for language models) about one item."""
+    """One request: some propositions about one item."""
 
     item: int
     propositions: tuple[int, ...]
@@ -98,7 +101,7 @@ class Plan:
     """The layout of every question, the text that it judges, its columns, and what all that saves.
 
     `criteria` are the questions that are put to criteria, which are short and of one row, behind the conversation that those of a
-    row have in common; they are no part of the savings.
+    row have in common; they are no part of the savings. A request holds as many as `questions`; the savings are those of one.
     """
 
     layouts: tuple[Layout, ...]
@@ -106,6 +109,7 @@ class Plan:
     columns: tuple[tuple[str, ...], ...]
     savings: Savings
     criteria: range
+    questions: int = 1
 
     def groups(self, wanted: Sequence[Sequence[int]], items: Sequence[GradeItem]) -> Iterator[tuple[Ask, ...]]:
         """Requests in order; those of one tuple begin alike, so the first warms the cache for the rest.
@@ -115,26 +119,48 @@ class Plan:
         small cache still meets each prefix in one run.
         """
         criteria: dict[tuple[int, int], list[Ask]] = {}
-        for p, layout in enumerate(self.layouts):
-            if layout == "question-first":
-                groups: dict[tuple[Cell, ...], list[Ask]] = {}
-                for i, asked in enumerate(wanted):
-                    if p in asked:
-                        groups.setdefault(_cells(items[i], self.columns[p]), []).append(Ask(i, (p,), layout))
-                yield from map(tuple, groups.values())
+        together = {asked: self._together(asked) for asked in dict.fromkeys(map(tuple, wanted))}
+        first = {company for every in together.values() for company in every if self._first(company[0])}
+        for company in sorted(first):
+            columns = [column for p in company for column in self.columns[p]]
+            groups: dict[tuple[Cell, ...], list[Ask]] = {}
+            for i, asked in enumerate(wanted):
+                if company in together[tuple(asked)]:
+                    groups.setdefault(_cells(items[i], columns), []).append(Ask(i, company, "question-first"))
+            yield from map(tuple, groups.values())
         for i, asked in enumerate(wanted):
             if asked and asked[0] in self.criteria:
                 criteria.setdefault((id(items[i].conversation), asked[0]), []).append(
                     Ask(i, (asked[0],), "conversation-first")
                 )
                 continue
-            last = [p for p in asked if self.layouts[p] == "conversation-first"]
-            for over in dict.fromkeys(self.overs[p] for p in last):
-                yield tuple(Ask(i, (p,), "conversation-first") for p in last if self.overs[p] == over)
+            last = [company for company in together[tuple(asked)] if not self._first(company[0])]
+            for over in dict.fromkeys(self.overs[company[0]] for company in last):
+                yield tuple(Ask(i, one, "conversation-first") for one in last if self.overs[one[0]] == over)
         yield from map(tuple, criteria.values())
+
+    def _first(self, p: int) -> bool:
+        return self.layouts[p] == "question-first"
+
+    def _together(self, asked: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+        """The questions of one item by request."""
+        if self.questions == 1:
+            return tuple((p,) for p in asked)
+        alike: dict[tuple[Judged, Layout, int], list[int]] = {}
+        for p in asked:
+            alone = p if p >= self.criteria.start else -1
+            alike.setdefault((self.overs[p], self.layouts[p], alone), []).append(p)
+        return tuple(part for every in alike.values() for part in _parted(every, self.questions))
 
 
 # --- choosing ---------------------------------------------------------------------------------
+
+
+def _parted(some: Sequence[int], most: int) -> Iterator[tuple[int, ...]]:
+    """As few parts as hold `most` each, none of them more than one larger than another."""
+    parts = -(-len(some) // most)
+    for k in range(parts):
+        yield tuple(some[k * len(some) // parts : (k + 1) * len(some) // parts])
 
 
 def _cells(item: GradeItem, columns: Sequence[str]) -> tuple[Cell, ...]:
@@ -178,6 +204,21 @@ class _Sizes:
             self.question_first(p, types) if layout == "question-first" else self.conversation_first(p, types)
             for p, (layout, types) in enumerate(zip(layouts, reach, strict=True))
         )
+
+    def together(self, propositions: Sequence[int], reach: Sequence[Sequence[int]], questions: int) -> Layout:
+        """The cheaper layout for requests of so many questions, where each type's questions share beginnings among its items."""
+        per_type = [[p for p in propositions if r in reach[p]] for r in range(len(self.items))]
+        sizes = [
+            sum(size for p in mine for size, where in self.begun[p] if r in where)
+            + sum(self.again[p][r] for p in mine)
+            + -(-len(mine) // questions) * self.shown[r]
+            for r, mine in enumerate(per_type)
+        ]
+        first = sum(size for size, mine in zip(sizes, per_type, strict=True) if mine)
+        last = self.conversations([r for r, mine in enumerate(per_type) if mine]) + sum(
+            self.both[p][r] for r, mine in enumerate(per_type) for p in mine
+        )
+        return "question-first" if first < last else "conversation-first"
 
     def sent(self, layouts: Sequence[Layout], reach: Sequence[Sequence[int]]) -> int:
         """Size of everything sent, nothing reused."""
@@ -269,11 +310,12 @@ def plan(
     items: Sequence[GradeItem],
     count: Count = len,
     layout: Layout | None = None,
+    questions: int = 1,
 ) -> Plan:
     """The cheapest layout of every question for these items, with the sizes of the alternatives.
 
     `propositions` are the questions of the program that `circuit` was compiled from, in the same order. With
-    `layout` all propositions have that one.
+    `layout` all propositions have that one. A request may hold so many `questions`.
     """
     overs: tuple[Judged, ...] = tuple(p.over for p in propositions)
     criteria = range(len(circuit.propositions), circuit.first_variable)
@@ -283,11 +325,11 @@ def plan(
     # A beginning is shared by questions about one text only, so each text is a problem of its own.
     for over in dict.fromkeys(overs[p] for p in planned):
         mine = [p for p in planned if overs[p] == over]
-        chosen, saved = _planned([propositions[p] for p in mine], mine, circuit, items, count, layout)
+        chosen, saved = _planned([propositions[p] for p in mine], mine, circuit, items, count, layout, questions)
         total = Savings(*(a + b for a, b in zip(astuple(total), astuple(saved), strict=True)))
         for p, one in zip(mine, chosen, strict=True):
             layouts[p] = one
-    return Plan(tuple(layouts), overs, tuple(p.columns for p in propositions), total, criteria)
+    return Plan(tuple(layouts), overs, tuple(p.columns for p in propositions), total, criteria, questions)
 
 
 def _planned(
@@ -297,6 +339,7 @@ def _planned(
     items: Sequence[GradeItem],
     count: Count,
     layout: Layout | None,
+    questions: int,
 ) -> tuple[tuple[Layout, ...], Savings]:
     """The layouts of questions about one text, with their numbers, and the sizes."""
     per_type = reached(circuit)
@@ -308,6 +351,10 @@ def _planned(
     all_first: tuple[Layout, ...] = ("question-first",) * asked
     all_last: tuple[Layout, ...] = ("conversation-first",) * asked
     layouts = _best(sizes, needed) if layout is None else (layout,) * asked
+    if layout is None and questions > 1:
+        shared = [at for at, proposition in enumerate(propositions) if isinstance(proposition, Proposition)]
+        one = sizes.together(shared, needed, questions)
+        layouts = tuple(one if at in shared else other for at, other in enumerate(layouts))
     return (
         layouts,
         Savings(

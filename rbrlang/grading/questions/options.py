@@ -23,6 +23,8 @@ from rbrlang.grading.questions.specs import GraderError
 
 THOUGHT_TOKENS, MOST_THOUGHT = 2048, 32_768
 """How many tokens a judge may think where nobody says it, and at most: each comes with its alternatives, so replies are large."""
+MOST_QUESTIONS = 32
+"""How many questions a request may hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class GraderOptions:
     `heads` are the embedded grader's own, `calibration` corrects probabilities, both files; `allow_abstain` goes on where the
     embedded grader can read nothing. The others are for graders
     behind an endpoint: `base_url`, how an answer is read (`samples`, fewer where `sample_risk` allows, `min_mass`, `template`, `layout`,
-    `discover`, and how many tokens a judge may think before, `thought_tokens`), where answers are kept (`cache`), how hard a run tries (`concurrency`, `rpm` requests and
+    `discover`, how many tokens a judge may think before, `thought_tokens`, and how many `questions` a request holds), where answers are kept (`cache`), how hard a run tries (`concurrency`, `rpm` requests and
     `tpm` tokens a minute, `timeout` seconds an exchange, `patience` seconds an answer), what a million tokens
     cost, and the `seed` of samples and waits. `order` is which of the drawn orders options are shown in. `template` None is the usual one.
 
@@ -48,6 +50,7 @@ class GraderOptions:
     samples: int = 0
     sample_risk: float = 0.0
     thought_tokens: int = 0
+    questions: int = 1
     min_mass: float = 0.5
     template: tuple[tuple[str, bool], ...] | None = None
     discover: bool = True
@@ -208,6 +211,7 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "samples": _count(0),
     "sample_risk": _number(0.0, 0.5, "a number from 0 to 0.5"),
     "thought_tokens": _count(0, MOST_THOUGHT),
+    "questions": _count(1, MOST_QUESTIONS),
     "min_mass": _number(0.0, 1.0, "a number from 0 to 1"),
     "template": _template,
     "discover": _switch,

@@ -39,6 +39,7 @@ discover = true                  # ask the server whether it offers more log-pro
 how = "first-token"              # first-token | after-reasoning | chosen-token | samples
 # thought_tokens = 2048          # how many tokens the model may think, for after-reasoning
 # samples = 8                    # how many, for samples
+# questions = 1                  # how many questions of yes and no a request may hold, each answered on a line of its own
 min_mass = 0.5                   # an answer with less probability on yes and no is invalid
 
 [limits]

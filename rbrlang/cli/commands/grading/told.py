@@ -80,6 +80,10 @@ def tell_costs(summary: Summary, cache: str | None) -> None:
     )
     if summary.request:
         warn(f"asked as the server takes it: {summary.request}")
+    if summary.alone:
+        warn(
+            f"asked again alone, as the reply to several did not say which answer was theirs: {summary.alone} questions"
+        )
     for note in summary.notes:
         warn(note)
     if summary.stopped:
