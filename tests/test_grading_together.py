@@ -130,8 +130,8 @@ def test_each_answer_is_read_from_its_own_token(tokens: Sequence[Token]) -> None
     assert sent["max_tokens"] == 16
     text = sent["messages"][0]["content"]
     assert text.startswith("You check several statements")
-    assert text.endswith("1. Question 0?\n\n2. Question 1?\n\nAnswer with 2 lines, one for each question, and with nothing else: "
-                         "its number, a colon, and one word, yes or no.")  # fmt: skip
+    reply = "Answer with 2 lines in this form and with nothing else, each with one word, yes or no:\n1: yes or no\n2: yes or no"
+    assert text.endswith(f"1. Question 0?\n\n2. Question 1?\n\n{reply}")
 
 
 MISALIGNED: list[tuple[str, Action, list[float], str]] = [
@@ -146,6 +146,7 @@ MISALIGNED: list[tuple[str, Action, list[float], str]] = [
     ("all on one line", told(("1:", A, ",", " 2:", B)), [ALONE, ALONE], "line `1:` of the reply holds several answers"),
     ("no numbers", told((BARE_A, "\n", BARE_B)), [ALONE, ALONE], "no line of the reply begins with `1:`"),
     ("one word", told((BARE_A,)), [ALONE, ALONE], "no line of the reply begins with `1:`"),
+    ("questions repeated", told(("1.", " Question", " 0?", "\n", "2:", B)), [ALONE, TWO], "line `1:` of the reply begins with neither yes nor no"),
     ("the form repeated", told(("1:", A, " or", " no", "\n", "2:", B)), [ALONE, TWO], "line `1:` of the reply holds several answers"),
     ("colon and answer joined", told(("1", ":yes", "\n", "2:", B)), [ALONE, TWO], "one token holds the number 1 of a line and its answer"),
     ("a whole line in a token", told(("1: yes", "\n", "2:", B)), [ALONE, TWO], "one token holds the number 1"),
@@ -213,7 +214,7 @@ def test_no_answer_is_ever_taken_for_another() -> None:
 
 
 def test_a_low_mass_is_the_models_word_and_not_asked_again() -> None:
-    grades, _ = run(alone_or(told(("1:", [(" The", 0.9), (" yes", 0.02)], " end", "\n", "2:", B))))
+    grades, _ = run(alone_or(told(("1:", [(" yes", 0.3), (" The", 0.29), (" no", 0.1)], "\n", "2:", B))))
     assert given(grades) == ["low-mass", pytest.approx(TWO, abs=1e-3)]
     assert grades.summary.sent == 1
 
@@ -241,7 +242,7 @@ def test_older_shapes_and_token_ids_are_read_too() -> None:
         "top_logprobs": [{"1:": 0.0}, {"\u2581yes": -0.328504, "\u2581no": -1.714798, "w": -9.0}, {"\n": 0.0}, {"2:": 0.0},
                          {"\u2581no": -0.462035, "\u2581yes": -1.309333, "w": -9.0}],
     }  # fmt: skip
-    choice = {"message": {"content": "1: yes\n2: no"}, "logprobs": old}
+    choice: dict[str, object] = {"message": {"content": "1: yes\n2: no"}, "logprobs": old}
     found = endpoint(TOGETHER).read(BOTH, json.dumps({"choices": [choice]}).encode())
     assert isinstance(found, Answered)
     assert [round(a.p, 3) for a in found.answers if isinstance(a, Value)] == [ONE, TWO]
@@ -294,9 +295,7 @@ def test_questions_about_one_text_share_requests_and_the_others_do_not(layout: L
     for piece in ("1. It says sorry.", "2. It is warm.", "3. It says the same as <reference-", "4. It is short."):
         assert piece in text
     assert "# Examples of question 2\n\n# Example 1\n" in text
-    assert text.endswith(
-        "Answer with 4 lines, one for each question, and with nothing else: its number, a colon, and one word, yes or no."
-    )
+    assert text.endswith("each with one word, yes or no:\n1: yes or no\n2: yes or no\n3: yes or no\n4: yes or no")
     assert "Answer with one word" not in text
 
 

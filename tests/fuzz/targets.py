@@ -267,7 +267,7 @@ def replies(data: bytes) -> None:
     """A reply with status 200 is answers, each with a reason or a probability inside of its bounds, or garbled."""
     *chats, decides = endpoints()
     ask, all_of_them = Ask(0, (0,), LAYOUT), Ask(0, (0, 1, 2), LAYOUT)
-    for remote, asked in ((chats[0], ask), (chats[1], ask), (decides, all_of_them)):
+    for remote, asked in (*((r, a) for r in chats for a in (ask, all_of_them)), (decides, all_of_them)):
         match remote.read(asked, data):
             case Garbled(reason):
                 assert reason

@@ -314,14 +314,13 @@ class ChatEndpoint:
             none = steps_of(logprobs, {})
             return (none if isinstance(none, Invalid) else NO_TEXTS,) * number, None
         names, ids = {number: form for form, number in self.options.token_ids}, self._ids(ask)
-        answers: list[Answer] = []
-        for tokens in tokens_of(pieces, said, places):
-            steps = tokens if isinstance(tokens, Invalid) else steps_of(logprobs, names, tokens.start)
-            if isinstance(tokens, Invalid) or isinstance(steps, Invalid):
-                answers.append(tokens if isinstance(tokens, Invalid) else steps)
-            else:
-                answers.append(self._read(steps[: len(tokens)], None, ids)[0])
-        return tuple(answers), None
+
+        def answer(tokens: range) -> Answer:
+            steps = steps_of(logprobs, names, tokens.start)
+            return steps if isinstance(steps, Invalid) else self._read(steps[: len(tokens)], None, ids)[0]
+
+        found = tokens_of(pieces, said, places)
+        return tuple(tokens if isinstance(tokens, Invalid) else answer(tokens) for tokens in found), None
 
     def _alone(self, ask: Ask, choice: Mapping[str, object], said: str) -> tuple[Answer, _Lacks]:
         """The answer to one question."""

@@ -57,6 +57,8 @@ def _answer(n: int, said: str, found: Sequence[tuple[int, range]], cut: bool) ->
     words = _WORD.findall(said[place.start : place.stop])
     if not words:
         return _misaligned(f"line `{n}:` of the reply has no answer" + (": it was cut off" if cut else ""))
+    if answer_form(words[0]) is None:
+        return _misaligned(f"line `{n}:` of the reply begins with neither yes nor no")
     if sum(answer_form(word) is not None for word in words) > 1:
         return _misaligned(f"line `{n}:` of the reply holds several answers")
     return place

@@ -227,7 +227,7 @@ class _Writing:
         invalid: Counter[InvalidKind] = Counter(text.kind for text in texts if isinstance(text, Invalid))
         return texts, Summary(
             reading="texts", request="", asks=len(texts), from_cache=self.from_cache, sent=self.sender.sent,
-            retried=self.sender.retried, values=len(texts) - invalid.total(), abstained=0, invalid=invalid,
+            retried=self.sender.retried, alone=0, values=len(texts) - invalid.total(), abstained=0, invalid=invalid,
             usage=self.usage, reused=self.reused, cost=self.price.of(self.usage), cost_reused=self.price.of(self.reused),
             seconds=time.monotonic() - self.started, stopped=self.sender.stopped, notes=self.cache.notes,
         )  # fmt: skip

@@ -350,7 +350,7 @@ def _planned(
     needed = tuple(tuple(r for r in present if p in per_type[r]) for p in numbers)
     all_first: tuple[Layout, ...] = ("question-first",) * asked
     all_last: tuple[Layout, ...] = ("conversation-first",) * asked
-    layouts = _best(sizes, needed) if layout is None else (layout,) * asked
+    layouts: tuple[Layout, ...] = _best(sizes, needed) if layout is None else (layout,) * asked
     if layout is None and questions > 1:
         shared = [at for at, proposition in enumerate(propositions) if isinstance(proposition, Proposition)]
         one = sizes.together(shared, needed, questions)
