@@ -201,6 +201,33 @@ def test_behind_a_thought_the_value_is_that_of_the_whole_vocabulary() -> None:
     assert abs(seen[0] - seen[1]) > 0.01  # equal values would make the comparison empty
 
 
+def test_each_of_several_answers_is_that_of_the_whole_vocabulary_behind_those_before(server: LlamaServer) -> None:
+    """A grammar holds the model to the form, and leaves log-probabilities as they are."""
+    grammar = 'root ::= "1: " w "\\n2: " w "\\n3: " w\nw ::= "yes" | "no"'
+    options = replace(LENIENT, top_logprobs=1000, questions=3, request=Request(extra=json.dumps({"grammar": grammar})))
+    short = GradeItem("short", spoken((Message("user", "Hi."),), "Sorry."), 0)
+    circuit = reaching(PROPOSITIONS[:3], [(0, 1, 2)])
+    made = plan(PROPOSITIONS[:3], circuit, [short], questions=3)
+    grader = chat_endpoint(PROPOSITIONS[:3], made, replace(options, base_url=server.url), Secret(""))
+    ((ask,),) = grader.groups([(0, 1, 2)], [short])
+    (choice,) = server.post("/v1/chat/completions", json.loads(grader.bodies(ask, short)[0]))["choices"]
+    grades = graded(grader, [short], [(0, 1, 2)])
+    assert (grades.summary.sent, grades.summary.alone) == (1, 0)
+    tokens = choice["logprobs"]["content"]
+    places = [n for n, token in enumerate(tokens) if token["token"].strip() in ("yes", "no")]
+    system = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
+    turns = f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{grader.prompt(ask, short).text}<|im_end|>\n<|im_start|>assistant\n"
+    seen: list[float] = []
+    for place, got in zip(places, grades.answers[0].values(), strict=True):
+        chances = server.next_tokens([*server.tokens(turns), *(int(one["id"]) for one in tokens[:place])], cache=True)
+        yes, no = (math.fsum(p for text, p in chances if answer_form(text) == word) for word in ("yes", "no"))
+        assert isinstance(got, Value), got
+        assert got.p == pytest.approx(yes / (yes + no), abs=1e-3)
+        assert got.mass == pytest.approx(yes + no, abs=1e-3)
+        seen.append(got.p)
+    assert max(seen) - min(seen) > 0.001  # equal values would make the comparison empty
+
+
 @pytest.mark.parametrize("layout", ["question-first", "conversation-first"])
 def test_a_question_shows_what_the_row_says_in_a_column(server: LlamaServer, layout: Layout) -> None:
     asked = proposition("same", "The response is about {topic}.", "Is the response about {topic}?")

@@ -38,7 +38,7 @@ def remote(spec: RemoteSpec, policy: Policy, items: Sequence[GradeItem], key: Se
     match spec:
         case LocalSpec(path):
             chat = _local(path, options)
-            made = plan(propositions, policy.circuit, items, estimated_tokens, chat.layout)
+            made = plan(propositions, policy.circuit, items, estimated_tokens, chat.layout, chat.questions)
             return chat_endpoint(
                 propositions, made, chat, Secret(""), local_model(path, options.context, options.threads)
             )
@@ -50,12 +50,8 @@ def remote(spec: RemoteSpec, policy: Policy, items: Sequence[GradeItem], key: Se
                 if options.discover and chat.request.top_logprobs is None
                 else chat
             )
-            return chat_endpoint(
-                propositions,
-                plan(propositions, policy.circuit, items, estimated_tokens, chat.layout, chat.questions),
-                chat,
-                key,
-            )
+            made = plan(propositions, policy.circuit, items, estimated_tokens, chat.layout, chat.questions)
+            return chat_endpoint(propositions, made, chat, key)
         case SystemOneSpec(base_url, model):
             # Scales and choices come last, and are not asked.
             return SystemOne(base_url, model, key, tuple(p for p in propositions if isinstance(p, Proposition)))
@@ -105,7 +101,7 @@ def _local(path: Path, options: GraderOptions) -> ChatOptions:
     check(path)
     chat = replace(_chat("local", "http://local/v1", options), weights=digest(path))
     fixed = options.request.top_logprobs is not None or options.thought_tokens  # see `discover`
-    return chat if fixed else replace(chat, top_logprobs=LLAMA_TOP)
+    return chat if fixed else replace(chat, top_logprobs=max(chat.top_logprobs, LLAMA_TOP // chat.questions))
 
 
 def _chat(model: str, base_url: str, options: GraderOptions) -> ChatOptions:
