@@ -163,6 +163,7 @@ def openai(more: str) -> str:
         (openai("[request]\ndiscover = 1"), "`request.discover` is 1, which is not true or false"),
         (openai("[read]\nthought_tokens = 9"), '`read.thought_tokens` is for how = "after-reasoning" or "samples"'),
         (openai('[read]\nhow = "after-reasoning"\nthought_tokens = 0'), "`read.thought_tokens` is 0, which is not a whole number from 1 to 32768"),
+        (openai("[read]\nquestions = 33"), "`read.questions` is 33, which is not a whole number from 1 to 32"),
         (openai('[read]\nhow = "first"'), '`read.how` is "first", which is none of'),
         (openai("[read]\nhwo = 1"), "in `[read]`: there is no key `hwo`; did you mean `how`?"),
         (openai('[read]\nhow = "samples"'), "does not say how many; write samples = 8"),

@@ -22,6 +22,7 @@ from rbrlang.grading.endpoint.cache import AnswerCache
 from rbrlang.grading.endpoint.endpoint import THINKING_ON, ChatEndpoint, ChatOptions, chat_endpoint
 from rbrlang.grading.endpoint.remote import Answered
 from rbrlang.grading.endpoint.run import grade
+from rbrlang.grading.questions.graderfile import read_grader
 from rbrlang.grading.questions.layout import Ask, plan, wanted
 from rbrlang.grading.questions.prompt import Layout
 from rbrlang.grading.questions.specs import Secret
@@ -73,8 +74,11 @@ def alone_or(together: Action, alone: Action | None = None) -> Script:
     return lambda body, before: together if b"Answer with 2 lines" in body else single
 
 
+UNHURRIED = replace(QUICK, timeout=20.0, patience=60.0)  # a busy machine answers late, and is not asked twice for it
+
+
 def run(
-    script: Script, chat_options: ChatOptions = TOGETHER, options: RunOptions = QUICK, number: int = 2
+    script: Script, chat_options: ChatOptions = TOGETHER, options: RunOptions = UNHURRIED, number: int = 2
 ) -> tuple[Grades, FaultServer]:
     row = item("a")
     with FaultServer(script) as server, AnswerCache(None) as cache:
@@ -233,7 +237,7 @@ def test_a_passing_fault_is_tried_again_in_this_reading_too(action: Action, kind
     good = told(("1:", A, "\n", "2:", B))
     grades, _ = run(lambda body, before: action if before == 0 else good)
     assert given(grades) == pytest.approx([ONE, TWO], abs=1e-3)
-    assert given(run(always(action), options=replace(QUICK, attempts=2))[0]) == [kind, kind]
+    assert given(run(always(action), options=replace(UNHURRIED, attempts=2))[0]) == [kind, kind]
 
 
 def test_older_shapes_and_token_ids_are_read_too() -> None:
@@ -308,7 +312,12 @@ def test_the_cheaper_layout_of_requests_with_several() -> None:
         assert set(plan(made, circuit, rows, questions=4).layouts) == {want}
 
 
-def test_one_question_a_request_is_as_it_was() -> None:
+def test_one_question_a_request_is_as_it_was(tmp_path: Path) -> None:
+    digests: list[str] = []
+    for more in ("", "[read]\nquestions = 1\n", "[read]\nquestions = 2\n"):
+        (tmp_path / "g.toml").write_text(f'kind = "openai"\nmodel = "m"\n{more}')
+        digests.append(read_grader(tmp_path / "g.toml").digest)
+    assert digests[0] == digests[1] != digests[2]
     assert ChatOptions("m").identity == replace(ChatOptions("m"), questions=1).identity
     assert ChatOptions("m", questions=4).identity == f"{ChatOptions('m').identity} questions 4"
     usual, several = endpoint(replace(TOGETHER, questions=1)), endpoint(TOGETHER)
@@ -326,14 +335,14 @@ def test_answers_are_kept_with_their_company(tmp_path: Path) -> None:
         remote = endpoint(TOGETHER, server.url, 3, [row])
         with AnswerCache(path) as cache:
             assert estimate(remote, [row], [(0, 1)], cache, FREE).requests == 1
-            first = grade(remote, [row], [(0, 1)], cache, QUICK, FREE)
+            first = grade(remote, [row], [(0, 1)], cache, UNHURRIED, FREE)
             seen = sum(server.received.values())
-            again = grade(remote, [row], [(0, 1)], cache, QUICK, FREE)
+            again = grade(remote, [row], [(0, 1)], cache, UNHURRIED, FREE)
             found = estimate(remote, [row], [(0, 1)], cache, FREE)
             assert (found.requests, found.from_cache, found.usage.prompt) == (2, 2, 0)
             assert given(again) == given(first) == pytest.approx([ONE, ALONE], abs=1e-3)
             assert (sum(server.received.values()), again.summary.sent, again.summary.from_cache) == (seen, 0, 2)
-            other = grade(remote, [row], [(0, 2)], cache, QUICK, FREE)  # other company, other answers
+            other = grade(remote, [row], [(0, 2)], cache, UNHURRIED, FREE)  # other company, other answers
             assert other.summary.sent == 2
 
 
@@ -435,4 +444,4 @@ def test_a_scale_beside_them_keeps_its_own_request() -> None:
         made = plan(policy.program.questions, policy.circuit, [row], questions=2)
         grader = chat_endpoint(policy.program.questions, made, options, Secret(""))
         first = policy.circuit.first_variable
-        assert isinstance(grade(grader, [row], [(0, first)], cache, QUICK, FREE).answers[0][first], Distribution)
+        assert isinstance(grade(grader, [row], [(0, first)], cache, UNHURRIED, FREE).answers[0][first], Distribution)
