@@ -47,7 +47,8 @@ class LlamaServer:
         params.swa_full = True
         # The CPU's flash attention, and keys and values of half precision, round differently for another
         # batch: with either a value moves by as much as 0.02 between a prompt computed at once and the same
-        # prompt behind a reused prefix. Without them by less than 1e-5, seen on prompts of 1,400 tokens.
+        # prompt behind a reused prefix. Without them not at all, unless all but the last token is reused: one token
+        # alone is computed by other kernels, and a value moves by as much as 0.035.
         params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
         params.cache_type_k = xllamacpp.ggml_type.GGML_TYPE_F32
         params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
