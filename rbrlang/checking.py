@@ -13,9 +13,9 @@ from functools import cached_property
 from os import PathLike
 from pathlib import Path
 
-from rbrlang import codes
+from rbrlang import codes, markup
 from rbrlang.budget import STEPS, Budget, SpentError
-from rbrlang.diagnostics import Diagnostic, has_errors
+from rbrlang.diagnostics import Diagnostic, counted, findings_html, has_errors, mass_text
 from rbrlang.lang import allow
 from rbrlang.lang.carried import load_carried
 from rbrlang.lang.load import LoadedModule, Parser, Reader, load, load_text, read_file
@@ -59,6 +59,30 @@ class Checked:
     def fingerprint(self) -> str:
         """The policy's fingerprint; only meaningful when `ok`."""
         return fingerprint(self.program, self.compiled)
+
+    def html(self) -> markup.Html:
+        """As a part of what a notebook shows: what was found and, without an error, what the policy is made of."""
+        said, rows = [counted(self.diagnostics)], list[tuple[str, str, str]]()
+        if self.ok:
+            asked = (("proposition", self.program.propositions), ("scale or choice", self.program.variables))
+            said += [f"{len(some)} {what}{'s' * (len(some) > 1)}" for what, some in asked if some]
+            said += [f"{len(self.program.tests)} tests", f"fingerprint {self.fingerprint[:12]}"]
+            rows = [
+                (response.name if at == 0 else "", name, mass_text(mass))
+                for response, item in zip(self.program.responses, self.audit.responses, strict=True)
+                for at, (name, mass) in enumerate(zip(response.classes, item.masses, strict=True))
+            ]
+        return markup.Html(
+            markup.line(" · ".join(said), f"{self.program.sources[-1].name}:")
+            + findings_html(self.diagnostics)
+            + markup.table(
+                "classes, best first, with their share of all completions by the declared priors",
+                ("response type", "class", "share"), rows,
+            )
+        )  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        return markup.block(self.html())
 
 
 def _check(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Literal
 
+from rbrlang import markup
 from rbrlang.codes import Code, Severity
 from rbrlang.source import Span
 
@@ -52,6 +53,9 @@ class Diagnostic:
     def widened(self, end: int) -> Diagnostic:
         """The same finding over a span that ends later."""
         return replace(self, span=Span(self.span.source, self.span.start, end))
+
+    def _repr_html_(self) -> str:
+        return markup.block(findings_html((self,)))
 
 
 _LONGEST = 100  # characters of names that are compared: that takes their product
@@ -109,13 +113,33 @@ def notes(diagnostic: Diagnostic) -> list[tuple[str, str]]:
 MOST = 200  # findings that are shown unless all are asked for
 
 
-def chosen(found: Sequence[Diagnostic], *, all_messages: bool) -> list[Diagnostic]:
-    """What is shown of many findings: at most `MOST`, errors before warnings before notes, in the order given."""
-    if all_messages or len(found) <= MOST:
+def chosen(found: Sequence[Diagnostic], *, all_messages: bool = False, most: int = MOST) -> list[Diagnostic]:
+    """What is shown of many findings: at most `most`, errors before warnings before notes, in the order given."""
+    if all_messages or len(found) <= most:
         return list(found)
     weight = {"error": 0, "warning": 1, "note": 2}
-    first = sorted(range(len(found)), key=lambda at: (weight[found[at].severity], at))[:MOST]
+    first = sorted(range(len(found)), key=lambda at: (weight[found[at].severity], at))[:most]
     return [found[at] for at in sorted(first)]
+
+
+def counted(found: Iterable[Diagnostic]) -> str:
+    """How many there are of each severity: `1 error, 2 notes`."""
+    severities = [d.severity for d in found]
+    counts = {s: severities.count(s) for s in ("error", "warning", "note")}
+    return ", ".join(f"{n} {s}{'s' if n > 1 else ''}" for s, n in counts.items() if n) or "no findings"
+
+
+def findings_html(found: Sequence[Diagnostic], most: int = 12) -> markup.Html:
+    """Findings as a part of what a notebook shows: the gravest, and how many more."""
+    shown = chosen(found, most=most)
+    parts = [
+        markup.finding(
+            d.severity, d.code.id, d.message, (("", d.span), *d.related),
+            [*notes(d), *(("fix", fix_text(fix)) for fix in d.fixes)],
+        )
+        for d in shown
+    ]  # fmt: skip
+    return markup.Html("".join(parts) + markup.more(len(found) - len(shown), "findings"))
 
 
 class FunctionError(Exception):
@@ -134,3 +158,6 @@ class PolicyError(Exception):
         errors = [d for d in self.diagnostics if d.severity == "error"]
         lines = [f"{d.span!r}: {d.code.id} {d.message}" for d in errors]
         super().__init__("the policy has errors\n  " + "\n  ".join(lines))
+
+    def _repr_html_(self) -> str:
+        return markup.block(markup.line(counted(self.diagnostics), "the policy has errors:"), findings_html(self.diagnostics))

@@ -8,13 +8,14 @@ A check alone (`rbrlang.checking`) needs no circuit, and starts the faster for i
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from os import PathLike
 from pathlib import Path
 from typing import Literal
 
+from rbrlang import highlight, markup
 from rbrlang.checking import Checked, check, check_sources, check_text
 from rbrlang.diagnostics import Diagnostic, PolicyError
 from rbrlang.lang.carried import carried_name
@@ -69,6 +70,27 @@ class Policy:
         """The compiled policy with exact class probabilities, or the paper's products (section 4.1)."""
         checked = self.checked
         return assemble(checked.program, checked.compiled, checked.audit.diagrams, class_probability=class_probability)
+
+    def _repr_html_(self) -> str:
+        return markup.block(
+            self.checked.html(), markup.folded("its text", markup.code(_coloured(self.program.sources[-1].text)))
+        )
+
+
+_MOST_SHOWN = 8_000  # characters of a policy's text
+_MARKED = {"Keyword": "word", "Comment": "comment"}
+
+
+def _coloured(text: str) -> Iterator[tuple[str, str]]:
+    """The beginning of a policy's text, each piece behind its kind."""
+    at, shown = 0, text[:_MOST_SHOWN]
+    for word in highlight.words(shown):
+        yield "", shown[at : word.start]
+        yield _MARKED.get(word.kind.pygments.partition(".")[0], ""), shown[word.start : word.end]
+        at = word.end
+    yield "", shown[at:]
+    if len(text) > _MOST_SHOWN:
+        yield "comment", f"\n… and {len(text) - _MOST_SHOWN:,} characters more"
 
 
 def _below(name: str, folder: str) -> str:

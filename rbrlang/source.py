@@ -78,6 +78,16 @@ class Span(NamedTuple):
         """From the start of this span to the end of the other, in the same source."""
         return Span(self.source, self.start, max(self.end, other.end))
 
+    def excerpt(self, most: int = 160) -> tuple[str, str, str]:
+        """The line that it begins in: what is before it, what it marks there, and what is behind. A long line is cut to `most`."""
+        number, column = self.source.position(self.start)
+        end_line, end_column = self.source.position(max(self.end, self.start + 1))
+        text, start = self.source.line(number), column - 1
+        cut = max(0, start - 60) if len(text) > most else 0
+        stop = min(end_column - 1 if end_line == number else len(text), cut + most)
+        before, after = text[cut:start], text[max(start, stop) : cut + most]
+        return ("…" if cut else "") + before, text[start:stop], after + ("…" if cut + most < len(text) else "")
+
     def __repr__(self) -> str:
         line, column = self.source.position(self.start)
         return f"{self.source.name}:{line}:{column}"

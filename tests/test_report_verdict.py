@@ -14,6 +14,7 @@ from rbrlang.learning.judging.cases import cases_of
 from rbrlang.learning.judging.coverage import coverage, fingerprint_of, prior_shares
 from rbrlang.learning.judging.evaluate import ByReward, evaluate
 from rbrlang.learning.judging.resample import Estimate
+from rbrlang.markup import visible
 from rbrlang.report import words
 from rbrlang.report.gather import Findings, Given, gather
 from rbrlang.report.highlight import highlighted
@@ -200,9 +201,9 @@ def test_the_fingerprint_of_rows_knows_which_but_not_in_what_order() -> None:
 
 @given(st.text())
 def test_visible_text_hides_nothing_and_can_be_written(text: str) -> None:
-    shown = words.visible(text)
+    shown = visible(text)
     shown.encode("utf-8")
-    assert words.visible(shown) == shown
+    assert visible(shown) == shown
     assert not any(c in shown for c in "\u202a\u202e\u2066\u2069\u200e\ufeff\x00\x1b\x85\u2028")
     assert all(c in shown for c in text if c.isprintable())
 

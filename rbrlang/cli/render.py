@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from rbrlang.cli.terminal import painted, shown
 from rbrlang.diagnostics import Diagnostic, Fix, fix_text, notes
-from rbrlang.source import Source, Span
+from rbrlang.source import Span
 
 _COLOURS = {"error": "1;31", "warning": "1;33", "note": "1;36", "frame": "1;34", "bold": "1", "help": "1;32"}
 
@@ -40,22 +40,11 @@ def _visible(text: str) -> str:
     return shown(text.replace("\t", "    "))
 
 
-_MAX_LINE = 160
-
-
-def _excerpt(source: Source, span: Span) -> tuple[int, str, str]:
+def _excerpt(span: Span) -> tuple[int, str, str]:
     """Line number, the line as shown, and the underlining below it."""
-    line, column = source.position(span.start)
-    text = source.line(line)
-    end_line, end_column = source.position(max(span.end, span.start + 1))
-    stop = end_column - 1 if end_line == line else len(text)
-    start = column - 1
-    cut = max(0, start - 60) if len(text) > _MAX_LINE else 0
-    seen = text[cut : cut + _MAX_LINE]
-    lead = "…" if cut else ""
-    before = _width(_visible(lead + text[cut:start]))
-    marked = max(1, _width(_visible(text[start : min(stop, cut + _MAX_LINE)])))
-    return line, lead + _visible(seen) + ("…" if cut + _MAX_LINE < len(text) else ""), " " * before + "^" * marked
+    before, marked, after = span.excerpt()
+    marks = " " * _width(_visible(before)) + "^" * max(1, _width(_visible(marked)))
+    return span.source.position(span.start)[0], _visible(before + marked + after), marks
 
 
 def show(diagnostic: Diagnostic, stream: TextIO) -> None:
@@ -67,9 +56,9 @@ def pretty(diagnostic: Diagnostic, *, colour: bool = False) -> str:
     """A finding as several lines of text, ending in a newline; what is not the project's own in it is escaped."""
     paint = _Paint(colour)
     source, span = diagnostic.span.source, diagnostic.span
-    line, seen, marks = _excerpt(source, span)
+    line, seen, marks = _excerpt(span)
     column = source.position(span.start)[1]
-    related = [(message, s, *_excerpt(s.source, s)) for message, s in diagnostic.related]
+    related = [(message, s, *_excerpt(s)) for message, s in diagnostic.related]
     gutter = len(str(max([line, *(entry[2] for entry in related)])))
     blank, bar = " " * gutter, paint("frame", "|")
     head = paint(diagnostic.severity, f"{diagnostic.severity}[{diagnostic.code.id}]")

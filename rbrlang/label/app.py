@@ -23,7 +23,7 @@ from rbrlang.label.pick import Grader, Order
 from rbrlang.label.questions import CANNOT_TELL, Piece, Unit, pieces, unjudged
 from rbrlang.label.settled import agreed, progress, settled
 from rbrlang.label.store import Store
-from rbrlang.report.words import visible
+from rbrlang.markup import visible
 from rbrlang.rows.conversation import Turn
 from rbrlang.serve.requests import (
     Json,

@@ -2,7 +2,7 @@
 
 One HTML file: no script, no network (its own policy forbids both), pictures inside, light and dark, for a screen, a
 telephone or paper. Templates fill in what was gathered. Completions, prompts, names and provenance are untrusted: everything
-is escaped, and what cannot be seen is made visible (`words.visible`).
+is escaped, and what cannot be seen is made visible (`markup.visible`).
 
     html = render(gather(artefact, rows, Given(artefact="policy.rbrc")), title="Our policy")
 
@@ -24,6 +24,7 @@ from rbrlang.grading.trust.agreement import Agreement, TooLittle
 from rbrlang.learning.judging.evaluate import ByReward
 from rbrlang.learning.judging.people import People
 from rbrlang.learning.preferences import counts
+from rbrlang.markup import visible
 from rbrlang.report import charts, words
 from rbrlang.report.gather import Findings
 from rbrlang.report.highlight import highlighted
@@ -93,7 +94,7 @@ def _unused(people: People) -> Iterator[tuple[str, int]]:
 
 def _shown(value: Any) -> Any:
     """What a template prints of a value: hidden characters of plain text made visible."""
-    return words.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _json(value: Any) -> str:
@@ -101,7 +102,7 @@ def _json(value: Any) -> str:
 
 
 def _picture(figure: Any, prefix: str, label: str, caption: str = "") -> Picture:
-    return Picture(Markup(inline_svg(figure, words.visible(label), prefix)), caption)
+    return Picture(Markup(inline_svg(figure, visible(label), prefix)), caption)
 
 
 def _error_pictures(found: Findings) -> dict[str, Picture]:

@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Sequence
 
 from rbrlang.learning.judging.resample import Estimate
 
 _THIN = "\u202f"  # a narrow space that breaks no line
-_PLAIN = "\n\t\u200c\u200d"  # the joiners belong to scripts and emoji
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-
-
-def visible(text: str) -> str:
-    """Characters that cannot be seen, above all those that turn the direction of text, as `⟨U+202E⟩`."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(c if c in _PLAIN or unicodedata.category(c) not in _HIDDEN else f"⟨U+{ord(c):04X}⟩" for c in text)
 
 
 def excerpt(text: str, most: int) -> str:

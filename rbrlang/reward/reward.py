@@ -22,9 +22,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
+from rbrlang import markup
 from rbrlang.logic.circuit import Circuit
 from rbrlang.reward import evaluate, rows, rubrics
 from rbrlang.reward.compiled import keep_programs
@@ -176,8 +178,32 @@ class RuleReward:
         """Inverse of `tree_flatten_with_keys`, for any kind of leaf."""
         return cls(static.circuit, leaves[0])
 
+    def _repr_html_(self) -> str:
+        circuit = self.circuit
+        weights: Any = self.weights  # JAX puts what it likes there
+        said = f"class probabilities {circuit.class_probability} · {len(circuit.responses)} response types"
+        if not _readable(weights):
+            of = f"{weights.dtype}{list(weights.shape)}" if isinstance(weights, jax.Array) else type(weights).__name__
+            return markup.block(markup.line(f"{said} · weights {of}", "rule-based reward:"))
+        rows = [
+            (response.name if at == 0 else "", feature.name, float(weight))
+            for response, table in zip(circuit.responses, np.asarray(weights), strict=True)
+            for at, (feature, weight) in enumerate(zip(response.features, table, strict=False))
+        ]
+        return markup.block(
+            markup.line(said, "rule-based reward:"),
+            markup.table("what is added to the base reward", ("response type", "feature", "weight"), rows),
+        )
+
     def __reduce__(self) -> tuple[type[RuleReward], tuple[Circuit, jax.Array]]:
         return RuleReward, (self.circuit, self.weights)
+
+
+def _readable(weights: Any) -> bool:
+    """Whether these are one table of numbers, here and now: not traced, mapped over, given away, or of other hosts."""
+    if isinstance(weights, jax.Array) and not isinstance(weights, Tracer):
+        return weights.ndim == 2 and not weights.is_deleted() and weights.is_fully_addressable
+    return isinstance(weights, np.ndarray) and weights.ndim == 2
 
 
 def _run(

@@ -5,7 +5,7 @@ The result of `fit`: plain values, with the JSON that `rbrc fit --format json` p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, assert_never
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from rbrlang import markup
 from rbrlang.learning.fitting.path import NoPath, RidgePath
 from rbrlang.learning.preferences import Apart, PairSource, counts
 from rbrlang.learning.spread import RewardSpread
@@ -152,6 +153,12 @@ class ResponseFit:
     reward_spread: RewardSpread
     notes: tuple[str, ...]
 
+    def weight_rows(self) -> Iterator[tuple[str, str, float, str]]:
+        """Response type (on the first line), feature, weight and what is known of it, as a table shows them."""
+        for at, (name, weight) in enumerate(zip(self.features, self.weights, strict=True)):
+            interval = f"{self.intervals[at].low:+.2f} … {self.intervals[at].high:+.2f}" if self.intervals else ""
+            yield self.name if at == 0 else "", name, weight, "undetermined" if name in self.undetermined else interval
+
     def to_json(self) -> dict[str, Any]:
         """The entry of this response type; `error` is that on held-out prompts, nulls where there are none."""
         intervals = self.intervals
@@ -260,3 +267,28 @@ class Fit:
             "response_types": fitted,
             "unfitted": unfitted,
         }
+
+    def _repr_html_(self) -> str:
+        base = f"base reward `{self.base_reward}`" if self.base_reward else "no base reward"
+        said = f"{self.loss} loss, pairs by {', '.join(self.pairs)}, {base}, seed {self.seed}"
+        fitted = [one for one in self.responses if isinstance(one, ResponseFit)]
+        kept = [one for one in self.responses if isinstance(one, Unfitted)]
+        errors = [
+            (one.name, what, pairs, error.base, error.default, error.rules, error.both)
+            for one in fitted
+            for what, pairs, error in (("train", one.pairs, one.error_train), ("held out", one.held_out_pairs, one.error_held_out))
+            if error is not None
+        ]  # fmt: skip
+        return markup.block(
+            markup.line(said, "fit:"),
+            markup.table(
+                "ranking error: share of pairs with the worse completion first",
+                ("response type", "on", "pairs", "base", "default weights", "fitted rules", "both"), errors,
+            ),
+            markup.table(
+                "weights", ("response type", "feature", "weight", "95 % interval"),
+                [row for one in fitted for row in one.weight_rows()],
+            ),
+            *(markup.line(f"keeps its default weights: {one.reason}", f"{one.name}:") for one in kept),
+            *(markup.line(note, f"{one.name}:") for one in fitted for note in one.notes),
+        )  # fmt: skip

@@ -19,14 +19,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rbrlang import markup
 from rbrlang.learning.comparisons import Comparisons, pair_errors
 from rbrlang.learning.judging.histogram import Histogram, histograms
-from rbrlang.learning.judging.resample import Estimate, Prompts, sums
+from rbrlang.learning.judging.resample import Estimate, Prompts, json_of, sums
 from rbrlang.learning.sample import UNKNOWN, ClassSource, Sample, Samples, sample_rows
 from rbrlang.learning.spread import RewardSpread, spread_of
 from rbrlang.reward.numpy import NumpyReward
@@ -41,15 +42,6 @@ Scores = Mapping[Signal, NDArray[np.float64]]
 
 MOST_INVERSIONS = 20
 NOT_BY_CLASS = "completions were not to be ordered by class"
-
-
-class _Telling(Protocol):
-    def to_json(self) -> dict[str, Any]: ...
-
-
-def json_of(part: _Telling | None) -> dict[str, Any] | None:
-    """What a part says in JSON, null where there is none."""
-    return None if part is None else part.to_json()
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +221,19 @@ class Evaluation:
             "set_apart": dict(self.set_apart),
             "response_types": {response.name: response.to_json() for response in self.responses},
         }
+
+    def _repr_html_(self) -> str:
+        lines = [
+            (one.name, on, pairs, *("–" if rate is None else rate.said() for rate in (error.base, error.rules, error.both)))
+            for one in self.responses
+            for on, pairs, error in (("all pairs", one.pairs, one.error), ("with an ideal", one.ideal_pairs, one.ideal_error))
+            if error is not None
+        ]  # fmt: skip
+        title = f"ranking error: share of pairs with the worse completion first (95 % over prompts, seed {self.seed})"
+        return markup.block(
+            markup.table(title, ("response type", "on", "pairs", "base", "rules", "both"), lines),
+            *(markup.line(one.reason, f"{one.name}:") for one in self.responses if one.reason),
+        )
 
 
 def evaluate(

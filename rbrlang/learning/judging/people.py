@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rbrlang.grading.texttests import Decisive, decided
-from rbrlang.learning.judging.evaluate import ByReward, PairErrors, RulesAlone, json_of, picked_once, scores_of
-from rbrlang.learning.judging.resample import Estimate, Prompts, sums
+from rbrlang.learning.judging.evaluate import ByReward, PairErrors, RulesAlone, picked_once, scores_of
+from rbrlang.learning.judging.resample import Estimate, Prompts, json_of, sums
 from rbrlang.learning.preferences import PEOPLE, Apart, PairSource, PeopleSource, counts
 from rbrlang.learning.sample import UNKNOWN, ClassSource, Facts, KnownSource, Sample, sample_rows
 from rbrlang.reward.numpy import NumpyReward

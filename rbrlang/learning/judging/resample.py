@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,19 @@ class Estimate:
     def to_json(self) -> dict[str, Any]:
         """By name."""
         return {"value": self.value, "low": self.low, "high": self.high, "refused": self.refused}
+
+    def said(self) -> str:
+        """As people read it: `0.125 (0.08–0.19)`."""
+        return f"{self.value:.3f}" + ("" if self.low is None else f" ({self.low:.2f}–{self.high:.2f})")
+
+
+class _Telling(Protocol):
+    def to_json(self) -> dict[str, Any]: ...
+
+
+def json_of(part: _Telling | None) -> dict[str, Any] | None:
+    """What a part says in JSON, null where there is none."""
+    return None if part is None else part.to_json()
 
 
 class Prompts:

@@ -17,7 +17,7 @@ from rbrlang.cli.errors import UsageError
 from rbrlang.cli.policies import STDIN, files_arguments, named, shown_name
 from rbrlang.cli.render import dump, rest_text, show, to_json
 from rbrlang.cli.terminal import say, shown
-from rbrlang.diagnostics import MOST, Diagnostic, chosen, mass_text, suggest
+from rbrlang.diagnostics import MOST, Diagnostic, chosen, counted, mass_text, suggest
 from rbrlang.lang.load import Parser
 from rbrlang.lang.program import Program
 from rbrlang.lang.reading.parse import parse
@@ -158,9 +158,7 @@ def _write(
 
 def _summary(result: _Result) -> str:
     checked = result.checked
-    counts = {s: sum(d.severity == s for d in checked.diagnostics) for s in ("error", "warning", "note")}
-    found = ", ".join(f"{n} {s}{'s' if n > 1 else ''}" for s, n in counts.items() if n)
-    lines = [f"{shown(result.file)}: {found or 'no findings'}"]
+    lines = [f"{shown(result.file)}: {counted(checked.diagnostics)}"]
     if result.fixed:
         lines[0] += f" · {len(result.fixed)} fixed"
     if checked.ok:

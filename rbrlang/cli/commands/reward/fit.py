@@ -195,13 +195,7 @@ def show(result: Fit) -> None:
             f"{outcome.name}: {outcome.pairs} pairs of {outcome.prompts} prompts, "
             f"{outcome.held_out_pairs} pairs of {outcome.held_out_prompts} held out"
         )
-        rows: list[tuple[str, ...]] = []
-        for at, (name, weight) in enumerate(zip(outcome.features, outcome.weights, strict=True)):
-            interval = outcome.intervals[at] if outcome.intervals else None
-            shown = "undetermined" if name in outcome.undetermined else ""
-            rows.append(
-                (name, f"{weight:+.3f}", shown or (f"{interval.low:+.2f} … {interval.high:+.2f}" if interval else ""))
-            )
+        rows = [(name, f"{weight:+.3f}", known) for _, name, weight, known in outcome.weight_rows()]
         table(title, ("feature", "weight", "95 % interval"), rows)
         if outcome.intervals_refused:
             say(f"no intervals: {outcome.intervals_refused}")
