@@ -76,10 +76,13 @@ class Checked:
             markup.line(" · ".join(said), f"{self.program.sources[-1].name}:")
             + findings_html(self.diagnostics)
             + markup.table(
-                "classes, best first, with their share of all completions by the declared priors",
-                ("response type", "class", "share"), rows,
+                "classes, best first",
+                ("response type", "class", "share by the priors"), rows,
             )
         )  # fmt: skip
+
+    def __repr__(self) -> str:
+        return f"<Checked {self.program.sources[-1].name}: {counted(self.diagnostics)}>"
 
     def _repr_html_(self) -> str:
         return markup.block(self.html())

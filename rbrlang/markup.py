@@ -99,9 +99,11 @@ def code(pieces: Iterable[tuple[str, str]]) -> Html:
     return Html(f'<pre style="{_PRE}">{"".join(said)}</pre>')
 
 
-def folded(summary: str, *parts: Html) -> Html:
-    """What is seen when it is asked for."""
-    return Html(f'<details><summary style="cursor:pointer">{plain(summary)}</summary>{"".join(parts)}</details>')
+def folded(summary: str, part: Html, *, unfolded: bool) -> Html:
+    """What is seen when it is asked for, or at once and can be put away."""
+    return Html(
+        f'<details{" open" * unfolded}><summary style="cursor:pointer">{plain(summary)}</summary>{part}</details>'
+    )
 
 
 def finding(

@@ -71,10 +71,13 @@ class Policy:
         checked = self.checked
         return assemble(checked.program, checked.compiled, checked.audit.diagrams, class_probability=class_probability)
 
+    def __repr__(self) -> str:
+        return f"<Policy {self.program.sources[-1].name}, fingerprint {self.fingerprint[:12]}>"
+
     def _repr_html_(self) -> str:
-        return markup.block(
-            self.checked.html(), markup.folded("its text", markup.code(_coloured(self.program.sources[-1].text)))
-        )
+        text = self.program.sources[-1].text
+        shown = markup.folded("its text", markup.code(_coloured(text)), unfolded=len(text) < 1_500)
+        return markup.block(self.checked.html(), shown)
 
 
 _MOST_SHOWN = 8_000  # characters of a policy's text

@@ -178,13 +178,16 @@ class RuleReward:
         """Inverse of `tree_flatten_with_keys`, for any kind of leaf."""
         return cls(static.circuit, leaves[0])
 
-    def _repr_html_(self) -> str:
-        circuit = self.circuit
+    def __repr__(self) -> str:
         weights: Any = self.weights  # JAX puts what it likes there
+        of = f"{weights.dtype}{list(weights.shape)}" if isinstance(weights, jax.Array) else type(weights).__name__
+        return f"<RuleReward of fingerprint {self.circuit.fingerprint[:12]}, weights {of}>"
+
+    def _repr_html_(self) -> str:
+        circuit, weights = self.circuit, self.weights
         said = f"class probabilities {circuit.class_probability} · {len(circuit.responses)} response types"
         if not _readable(weights):
-            of = f"{weights.dtype}{list(weights.shape)}" if isinstance(weights, jax.Array) else type(weights).__name__
-            return markup.block(markup.line(f"{said} · weights {of}", "rule-based reward:"))
+            return markup.block(markup.line(said, "rule-based reward:"), markup.line(repr(self)))
         rows = [
             (response.name if at == 0 else "", feature.name, float(weight))
             for response, table in zip(circuit.responses, np.asarray(weights), strict=True)

@@ -268,6 +268,9 @@ class Fit:
             "unfitted": unfitted,
         }
 
+    def __repr__(self) -> str:
+        return f"<Fit of {len(self.responses)} response types, seed {self.seed}>"
+
     def _repr_html_(self) -> str:
         base = f"base reward `{self.base_reward}`" if self.base_reward else "no base reward"
         said = f"{self.loss} loss, pairs by {', '.join(self.pairs)}, {base}, seed {self.seed}"

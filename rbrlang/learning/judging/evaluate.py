@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from rbrlang import markup
 from rbrlang.learning.comparisons import Comparisons, pair_errors
 from rbrlang.learning.judging.histogram import Histogram, histograms
-from rbrlang.learning.judging.resample import Estimate, Prompts, json_of, sums
+from rbrlang.learning.judging.resample import ByReward, Estimate, Prompts, json_of, sums
 from rbrlang.learning.sample import UNKNOWN, ClassSource, Sample, Samples, sample_rows
 from rbrlang.learning.spread import RewardSpread, spread_of
 from rbrlang.reward.numpy import NumpyReward
@@ -42,20 +42,6 @@ Scores = Mapping[Signal, NDArray[np.float64]]
 
 MOST_INVERSIONS = 20
 NOT_BY_CLASS = "completions were not to be ordered by class"
-
-
-@dataclass(frozen=True, slots=True)
-class ByReward:
-    """One rate for three rewards; `base` is None when no row carries a base reward."""
-
-    base: Estimate | None
-    rules: Estimate
-    both: Estimate
-
-    def to_json(self) -> dict[str, Any]:
-        """By name."""
-        base = json_of(self.base)
-        return {"base": base, "rules": self.rules.to_json(), "both": self.both.to_json()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,13 +208,19 @@ class Evaluation:
             "response_types": {response.name: response.to_json() for response in self.responses},
         }
 
+    def __repr__(self) -> str:
+        return f"<Evaluation of {len(self.responses)} response types, seed {self.seed}>"
+
     def _repr_html_(self) -> str:
         lines = [
-            (one.name, on, pairs, *("–" if rate is None else rate.said() for rate in (error.base, error.rules, error.both)))
+            (one.name, on, pairs, *error.said())
             for one in self.responses
-            for on, pairs, error in (("all pairs", one.pairs, one.error), ("with an ideal", one.ideal_pairs, one.ideal_error))
+            for on, pairs, error in (
+                ("all pairs", one.pairs, one.error),
+                ("with an ideal", one.ideal_pairs, one.ideal_error),
+            )
             if error is not None
-        ]  # fmt: skip
+        ]
         title = f"ranking error: share of pairs with the worse completion first (95 % over prompts, seed {self.seed})"
         return markup.block(
             markup.table(title, ("response type", "on", "pairs", "base", "rules", "both"), lines),

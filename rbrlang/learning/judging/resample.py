@@ -61,6 +61,24 @@ def json_of(part: _Telling | None) -> dict[str, Any] | None:
     return None if part is None else part.to_json()
 
 
+@dataclass(frozen=True, slots=True)
+class ByReward:
+    """One rate for three rewards; `base` is None when no row carries a base reward."""
+
+    base: Estimate | None
+    rules: Estimate
+    both: Estimate
+
+    def to_json(self) -> dict[str, Any]:
+        """By name."""
+        base = json_of(self.base)
+        return {"base": base, "rules": self.rules.to_json(), "both": self.both.to_json()}
+
+    def said(self) -> tuple[str, str, str]:
+        """As people read them: base, rules, both."""
+        return "–" if self.base is None else self.base.said(), self.rules.said(), self.both.said()
+
+
 class Prompts:
     """Resamples of a number of prompts: the same for every rate, and for every run with one seed."""
 
