@@ -160,4 +160,6 @@ class PolicyError(Exception):
         super().__init__("the policy has errors\n  " + "\n  ".join(lines))
 
     def _repr_html_(self) -> str:
-        return markup.block(markup.line(counted(self.diagnostics), "the policy has errors:"), findings_html(self.diagnostics))
+        return markup.block(
+            markup.line(counted(self.diagnostics), "the policy has errors:"), findings_html(self.diagnostics)
+        )
