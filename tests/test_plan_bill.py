@@ -172,6 +172,10 @@ def test_a_sample_is_whole_prompts_and_the_same_for_one_seed(place: Path, capsys
         (["--data", "gold.jsonl", "--grader", "labels", "--simulate", "x"], "`--simulate` asks no grader anything"),
         (["--data", "gold.jsonl", "--grader", "labels", "--grader", "labels"], "`--grader labels` is named twice"),
         (["--data", "gold.jsonl", "--grader", "labels", "--plot", "b.jpg"], "`--plot b.jpg` ends in none of"),
+        (
+            ["--data", "gold.jsonl", "--grader", "labels", "--plot", "no/b.png"],
+            "`--plot no/b.png`: there is no folder `no`",
+        ),
         (["--data", "gold.jsonl", "--grader", "lables"], "no grader `lables`; did you mean `labels`?"),
         (["--data", "gold.jsonl", "--grader", "gone.toml"], "cannot read the grader file `gone.toml`"),
         (["--data", "gold.jsonl", "--plot", "b.png"], "`--plot` and `--sample` are for comparing graders"),

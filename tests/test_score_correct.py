@@ -139,6 +139,24 @@ def test_planted_mistakes_are_taken_out_on_average(tmp_path: Path, capsys: pytes
     for more, said in ((["--grader", "labels"], "labels have no such mistakes"), (["--lazy", "0"], "`--lazy` leaves")):
         assert main(["score", at["p.rbrc"], at["rows.jsonl"], "-o", at["out.jsonl"], "--correct", "x", *more]) == 2
         assert said in capsys.readouterr().err
+    # Another grader's mistakes are not this one's; another policy's may be, where the questions are the same.
+    plain = json.loads((tmp_path / "agree.json").read_text())
+    for change, code, said in (
+        ({"grader": "openai:else"}, 2, "holds the mistakes of `openai:else`, and these answers are of `rows`"),
+        ({"fingerprint": "0" * 64}, 0, "was measured under the policy 000000000000, and this one is"),
+    ):
+        (tmp_path / "other.json").write_text(json.dumps(plain | change))
+        command = [
+            "score",
+            at["p.rbrc"],
+            at["rows.jsonl"],
+            "-o",
+            at["out.jsonl"],
+            "--correct",
+            str(tmp_path / "other.json"),
+        ]
+        assert main(command) == code
+        assert said in capsys.readouterr().err
     (tmp_path / "bad.json").write_text("{}")
     command = ["score", at["p.rbrc"], at["rows.jsonl"], "-o", at["out.jsonl"], "--correct", str(tmp_path / "bad.json")]
     assert main(command) == 2

@@ -279,6 +279,16 @@ _NAMING = {
 }
 
 
+_WRITTEN = {"implies": "an implication is written `a => b`", "iff": "an equivalence is written `a <=> b`"}
+_NO_WORD = {
+    "measure": "a measure is a formula and needs no word: `long := words > 40`",
+    "rule": "a rule needs no word: `RESPONSE.CLASS := FORMULA`",
+    "define": "a definition needs no word: `name := FORMULA`",
+    "let": "a definition needs no word: `name := FORMULA`",
+}
+"""What people write from habit, and how it is said here."""
+
+
 def _explain(source: Source, chunk: Chunk, position: int, stack: list[int]) -> Diagnostic:
     """The diagnostic for the token at `position`, which cannot stand there."""
     tables = grammar.load()
@@ -314,6 +324,11 @@ def _explain(source: Source, chunk: Chunk, position: int, stack: list[int]) -> D
         help_text = "definitions are written with `:=`"
     elif first.text in NAMING and first.kind == "NAME" and (first.text != "rubric" or position <= 4):
         help_text = _NAMING[first.text]
+    elif token.text in _WRITTEN:
+        help_text = _WRITTEN[token.text]
+    elif position == 1 and first.text in _NO_WORD:
+        span = Span(source, first.start, first.end)
+        message, help_text = f"`{first.text}` starts no statement", _NO_WORD[first.text]
     elif position == 1 and chunk.tokens[0].kind == "NAME":
         near = suggest(chunk.tokens[0].text, sorted(tables.words))
         if near and near != chunk.tokens[0].text:

@@ -48,6 +48,8 @@ def check(options: argparse.Namespace) -> None:
         other = "--simulate" if options.simulate else "--show-prompt"
         raise UsageError(f"`{other}` asks no grader anything; leave out `--grader`, or run twice")
     if options.plot:
+        if not Path(options.plot).absolute().parent.is_dir():
+            raise UsageError(f"`--plot {options.plot}`: there is no folder `{Path(options.plot).parent}`")
         if Path(options.plot).suffix.lower() not in PLOT_FORMATS:
             raise UsageError(f"`--plot {options.plot}` ends in none of {', '.join(PLOT_FORMATS)}")
         try:
@@ -154,36 +156,26 @@ def _asked(options: argparse.Namespace, policy: Policy, rows: Sequence[Row], nam
 
 def _show(offers: Sequence[Offer], counts: dict[str, int], plot: str | None) -> None:
     drawn = "" if counts["rows"] == counts["of"] else f" of {counts['of']}, drawn by prompt"
-    lines: list[tuple[str, ...]] = []
+    quality: list[tuple[str, ...]] = []
+    expense: list[tuple[str, ...]] = []
     for one in offers:
         spent, means = one.spent, one.means
         each = 1000 / max(spent.rows, 1)
         balanced, auc = (
-            ("-", "-") if isinstance(means, TooLittle) else (f"{means.balanced_accuracy:.3f}", f"{means.auc.value:.3f}")
+            ("-", "-") if isinstance(means, TooLittle) else (f"{means.balanced_accuracy:.2f}", f"{means.auc.value:.2f}")
         )
-        lines.append((
-            one.name, _share(one.right), "best" if not one.behind.value else _share(one.behind), balanced, auc, f"{one.none}",
-            f"{spent.invalid}", f"{spent.requests:,}", f"{spent.usage.prompt:,}", f"{spent.usage.completion:,}",
-            f"{spent.cost * each:.4g}", "cached" if spent.seconds is None else f"{spent.seconds * each:.3g} s",
-        ))  # fmt: skip
+        behind = "best" if not one.behind.value else _share(one.behind)
+        quality.append((one.name, _share(one.right), behind, balanced, auc, f"{one.none}", f"{spent.invalid}"))
+        time = "cached" if spent.seconds is None else f"{spent.seconds * each:.3g} s"
+        tokens = (f"{spent.usage.prompt:,}", f"{spent.usage.completion:,}")
+        expense.append((one.name, f"{spent.requests:,}", *tokens, f"{spent.cost * each:.4g}", time))
     show(
-        f"{len(offers)} grader{'s' * (len(offers) != 1)} on {counts['rows']} labelled rows{drawn}, {counts['prompts']} prompts, seed {counts['seed']}",
-        (
-            "grader",
-            "right",
-            "behind",
-            "bal.",
-            "AUC",
-            "no class",
-            "invalid",
-            "requests",
-            "tokens in",
-            "out",
-            "cost",
-            "time",
-        ),
-        lines,
+        f"{len(offers)} grader{'s' * (len(offers) != 1)} on {counts['rows']} labelled rows{drawn}, {counts['prompts']} prompts, "
+        f"seed {counts['seed']}",
+        ("grader", "right", "behind", "bal.", "AUC", "no class", "invalid"),
+        quality,
     )
+    show("", ("grader", "requests", "tokens in", "out", "cost", "time"), expense)
     sys.stdout.write(_LEGEND)
     if counts["prompts"] < FEWEST_PROMPTS:
         say(f"no intervals: {counts['prompts']} prompts, and at least {FEWEST_PROMPTS} are needed")
@@ -199,8 +191,8 @@ def _show(offers: Sequence[Offer], counts: dict[str, int], plot: str | None) -> 
 
 
 def _share(found: Interval) -> str:
-    ends = "" if math.isnan(found.low) else f" ({found.low:.3f} to {found.high:.3f})"
-    return f"{found.value:.3f}{ends}"
+    ends = "" if math.isnan(found.low) else f" ({found.low:.2f}-{found.high:.2f})"
+    return f"{found.value:.2f}{ends}"
 
 
 def _plain(one: Offer) -> dict[str, Any]:

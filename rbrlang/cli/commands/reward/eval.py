@@ -262,6 +262,12 @@ def measured(option: str, path: str, circuit: Circuit) -> _Rates:
 
     try:
         plain = parse_bytes(Path(path).read_bytes())
+        of_policy = plain.get("fingerprint") if isinstance(plain, dict) else None
+        if isinstance(of_policy, str) and of_policy != circuit.fingerprint:
+            warn(
+                f"`{option} {path}` was measured under the policy {of_policy[:12]}, and this one is {circuit.fingerprint[:12]}: "
+                "its rates hold for questions that are still the same"
+            )
         return rates_from_agreement(circuit, plain), value_rates_from_agreement(circuit, plain)
     except (AgreementFileError, JsonError) as error:
         what = f"it is {error}" if isinstance(error, NotJsonError) else str(error)

@@ -195,6 +195,7 @@ class Score:
         self._grading = Grading(options, self._artefact, lazily=lazily)
         self._rewarding = Rewarding(reward, bounds=self._bounded, settled=options.lazy or 0.0)
         self._correction = _correction(options, self._artefact)
+        self._measured = _measured_of(options)
         self._kind: Kind = output_format(options.output).kind
         if first is not None:
             self._grading.prepare([row for block in blocks(first, self.names) for row in block.rows])
@@ -227,6 +228,8 @@ class Score:
         rubrics = self._artefact.circuit.rubrics
         found = self._rewarding(atoms, ids, base, spans(self._artefact.circuit, rows) if rubrics else None)
         reasons = self._reasons(found, atoms, base, dict(enumerate(rows)))
+        if self._correction is not None:
+            _same_grader(options=self._options, said=self._measured, grader=graded.identity)
         corrected = None if self._correction is None else self._correction(atoms, ids, base)
         out: list[dict[str, Any]] = []
         for at, columns in enumerate(self._columns(found, reasons)):
@@ -354,6 +357,34 @@ def _correction(options: argparse.Namespace, artefact: Artefact) -> Correction |
             "0 without it"
         )
     return found
+
+
+def _measured_of(options: argparse.Namespace) -> str | None:
+    """Whose mistakes the file of `--correct` holds; None where it does not say."""
+    if options.correct is None:
+        return None
+    from rbrlang.jsontext import parse_bytes
+
+    found = parse_bytes(Path(options.correct).read_bytes())
+    grader = found.get("grader") if isinstance(found, dict) else None
+    return grader if isinstance(grader, str) else None
+
+
+def _same_grader(*, options: argparse.Namespace, said: str | None, grader: str) -> None:
+    """Whether rates are of the grader that they are to correct; heads may have been judged by cross-validation. Raises `UsageError`."""
+    from rbrlang.cli.errors import UsageError
+    from rbrlang.grading.judge import same
+
+    if (
+        said is None
+        or same(said, grader)
+        or (said.startswith("embedded, cross-validated") and grader.startswith("embedded "))
+    ):
+        return
+    raise UsageError(
+        f"`--correct {options.correct}` holds the mistakes of `{said}`, and these answers are of `{grader}`: measure that one, "
+        "`rbrc agree … --format json`"
+    )
 
 
 def _number(value: float) -> float | None:
