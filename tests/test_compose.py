@@ -285,7 +285,7 @@ def test_usage_mistakes_are_named_before_anything_is_sent(files: Path, capsys: p
                 "knows no text but its own; verifying texts needs a grader",
             ),
             (command(url, "x.jsonl", "--prompts", "other.jsonl"), "no prompt in `other.jsonl` has a response type"),
-            (command(url, "x.jsonl", "--prompts", "gone.jsonl"), "`gone.jsonl`: No such file"),
+            (command(url, "x.jsonl", "--prompts", "gone.jsonl"), "`gone.jsonl`: no such file"),
             (command("nowhere", "x.jsonl"), "`nowhere` is no web address"),
             (["synth", "p.rbr", "-o", "x.jsonl", "--from", "llm"], "`--from llm` needs `--model`"),
             (["synth", "p.rbr", "-o", "x.jsonl", "--format", "json"], "`--format json` is the report of `--from llm`"),

@@ -464,7 +464,7 @@ def test_a_folder_that_is_not_there_is_named_by_what_was_asked_for(
     place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert place.grade("absent/out.jsonl") == 2
-    assert f"`{place.path('absent/out.jsonl')}`: No such file or directory" in capsys.readouterr().err
+    assert f"`{place.path('absent/out.jsonl')}`: no such file or directory" in capsys.readouterr().err
 
 
 def test_an_interrupted_run_says_where_its_answers_are(

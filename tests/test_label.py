@@ -269,7 +269,7 @@ def units_of(name: str) -> list[Any]:
         (["--export", "--status"], "give one of them"),
         (["--annotator", " "], "1 to 40 characters"),
         (["--until", "0.6"], "below 0.5"),
-        (["-o", "rows.jsonl"], "holds the rows"),
+        (["-o", "rows.jsonl"], "is read by this command, and `-o` would write over it"),
     ],
 )
 def test_what_cannot_be_meant_is_one_sentence(

@@ -331,7 +331,7 @@ def test_any_log_can_be_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 def test_a_log_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["watch", str(tmp_path / "none")]) == 2
-    assert "No such file" in capsys.readouterr().err
+    assert "no such file" in capsys.readouterr().err
 
 
 def test_tensorboard_reads_the_curves(reward: NumpyReward, tmp_path: Path) -> None:

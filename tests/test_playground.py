@@ -315,7 +315,7 @@ def test_a_page_that_cannot_be_made_says_why(
         ([str(policy), "--pyodide", "none"], "there is no Pyodide in `none`"),
         ([str(policy), "--pyodide", "pyodide"], "`pyodide/pyodide.mjs` is not that of Pyodide "),
         (["p.rbrc"], "`p.rbrc` is not text: NUL on line 1; save the file as UTF-8"),
-        (["none.rbr"], "`none.rbr`: No such file or directory"),
+        (["none.rbr"], "`none.rbr`: no such file or directory; check the path"),
     ]
     for arguments, said in cases:
         assert main(["playground", *arguments, "-o", str(out)]) == 2

@@ -328,7 +328,7 @@ def test_what_an_output_cannot_hold_is_said_before_the_work(
     err = capsys.readouterr().err
     assert "1 row with half a surrogate pair, which Parquet has not: written as U+FFFD, in the column `mine`" in err
     assert "no type holds all of the column `mine`; its cells are JSON text" in err
-    for wrong, reason in ((tmp_path, "Is a directory"), (tmp_path / "no" / "out.csv", "No such file")):
+    for wrong, reason in ((tmp_path, "is a directory"), (tmp_path / "no" / "out.csv", "no such file")):
         assert main([*score, str(wrong)]) == 2
         err = capsys.readouterr().err
         assert reason in err

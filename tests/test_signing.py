@@ -154,11 +154,11 @@ def test_encrypted_keys_sign_the_same(folder: Path, capsys: pytest.CaptureFixtur
         ("--sign", "mine.pub", "holds no private key in PEM; `openssl genpkey"),
         ("--sign", "exchange.pem", "holds a private key that is not Ed25519"),
         ("--sign", "rows.jsonl", "holds no private key in PEM"),
-        ("--sign", "none.pem", "No such file"),
+        ("--sign", "none.pem", "no such file"),
         ("--key", "mine.pem", "holds a private key; give the public one"),
         ("--key", "exchange.pub", "holds a public key that is not Ed25519"),
         ("--key", "rows.jsonl", "holds no public key in PEM"),
-        ("--key", "none.pub", "No such file"),
+        ("--key", "none.pub", "no such file"),
     ],
 )
 def test_files_that_hold_no_such_key(

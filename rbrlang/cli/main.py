@@ -7,6 +7,7 @@ invalid. A command's module is imported only when it runs, so that `rbrc check` 
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -18,6 +19,7 @@ from typing import NoReturn
 from rbrlang import __version__
 from rbrlang.budget import SpentError
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.outputs import spare_inputs
 from rbrlang.cli.python import python_allowed
 from rbrlang.cli.render import show
 from rbrlang.cli.terminal import guarded, shown, warn
@@ -127,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with guarded():
             return _run(argv)
     except OSError as error:
-        warn(f"rbrc: standard output: {error.strerror or error}")
+        warn(f"rbrc: standard output: {_reason(error)}")
         return 2
 
 
@@ -146,6 +148,7 @@ def _run(argv: Sequence[str] | None) -> int:
             from rbrlang.cli.graderfiles import take_file
 
             take_file(options)  # synth has two servers, and does it itself
+        spare_inputs(options)
         with python_allowed(options):
             return int(options.run(options))
     except SpentError as error:  # of what the command asked of a policy that was checked
@@ -155,9 +158,25 @@ def _run(argv: Sequence[str] | None) -> int:
         warn(f"rbrc {options.command}: {error}")
         return 2
     except OSError as error:
-        name = f"`{error.filename}`: " if error.filename else ""
-        warn(f"rbrc {options.command}: {name}{error.strerror or error}")
+        warn(f"rbrc {options.command}: {_said(error)}")
         return 2
     except KeyboardInterrupt:
         warn("interrupted")
         return 130
+
+
+def _reason(error: OSError) -> str:
+    """What the system says is wrong, in the case of our own messages."""
+    said = str(error.strerror or error)
+    return said[:1].lower() + said[1:]
+
+
+def _said(error: OSError) -> str:
+    """An error of a file, and what to look at."""
+    if not error.filename:
+        return _reason(error)
+    step = {
+        errno.EACCES: "; check its permissions", errno.EPERM: "; check its permissions",
+        errno.ENOSPC: "; make room, or name another place", errno.EROFS: "; name another place",
+    }  # fmt: skip
+    return f"`{os.fsdecode(error.filename)}`: {_reason(error)}{step.get(error.errno or 0, '; check the path')}"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from rbrlang.budget import STEPS, Budget
 from rbrlang.checking import Checked, check
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.outputs import spare_inputs
 from rbrlang.cli.policies import STDIN, Reader
 from rbrlang.cli.render import show
 from rbrlang.cli.terminal import warn
@@ -436,7 +437,9 @@ def policy(options: argparse.Namespace, path: str, budget: Budget | None = None)
 
     result = checked(options, path, budget=budget)
     if result.ok:
-        return Policy(result)
+        policy = Policy(result)
+        spare_inputs(options, (source.name for source in policy.program.sources))
+        return policy
     errors = [diagnostic for diagnostic in result.diagnostics if diagnostic.severity == "error"]
     shown = chosen(errors, all_messages=False)
     for diagnostic in shown:

@@ -151,12 +151,6 @@ def _check_options(options: argparse.Namespace) -> None:
         raise UsageError("the desk reads the same rows again when it goes on; name a file instead of `-`")
     if options.until >= 0.5:
         raise UsageError(f"`--until {options.until:g}` is no half width of an interval of shares; give one below 0.5")
-    if (
-        os.path.exists(options.output)
-        and os.path.exists(options.rows)
-        and os.path.samefile(options.output, options.rows)
-    ):
-        raise UsageError(f"`{options.output}` holds the rows; name another file for the labels")
     name = options.annotator
     if name is not None and not (0 < len(name) <= 40 and name.isprintable() and name == name.strip()):
         raise UsageError(f"`--annotator {name}`: a name has 1 to 40 characters that can be seen")

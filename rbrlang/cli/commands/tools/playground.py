@@ -9,6 +9,7 @@ from rbrlang import codes
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.files import write_text
+from rbrlang.cli.outputs import spare_inputs
 from rbrlang.cli.terminal import say
 from rbrlang.lang.load import load
 from rbrlang.playground.build import HOW_TO_GET, PyodideError, find_pyodide, page
@@ -33,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
     for diagnostic in found:
         if diagnostic.code is codes.NOT_TEXT:
             raise UsageError(f"{diagnostic.message}; {diagnostic.help}")
+    spare_inputs(options, (module.module.source.name for module in modules))
     try:
         text = page(modules, find_pyodide(options.pyodide))
     except PyodideError as error:
