@@ -15,13 +15,13 @@ from typing import Any
 from rbrlang.cli.commands.language.formats import github, junit, sarif
 from rbrlang.cli.render import pretty
 from rbrlang.grading.endpoint.endpoint import ChatEndpoint, ChatOptions, chat_endpoint
-from rbrlang.grading.endpoint.remote import Answered, Garbled
+from rbrlang.grading.endpoint.remote import Answered, Garbled, Short
 from rbrlang.grading.endpoint.systemone import SystemOne
 from rbrlang.grading.endpoint.writing import Written, read_text
 from rbrlang.grading.questions.layout import Ask, plan
 from rbrlang.grading.questions.prompt import Layout
 from rbrlang.grading.questions.specs import Secret
-from rbrlang.grading.results import Answer, GradeItem, Value, certain
+from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, Value, certain
 from rbrlang.mend import mend
 from rbrlang.policy import Policy, check, check_text, loads
 from rbrlang.reward.kept.artefact import MANIFEST, Artefact, ArtefactError, artefact_bytes, read_artefact
@@ -268,7 +268,8 @@ def replies(data: bytes) -> None:
     *chats, decides = endpoints()
     ask, all_of_them = Ask(0, (0,), LAYOUT), Ask(0, (0, 1, 2), LAYOUT)
     for remote, asked in (*((r, a) for r in chats for a in (ask, all_of_them)), (decides, all_of_them)):
-        match remote.read(asked, data):
+        said = remote.read(asked, data)
+        match said.otherwise if isinstance(said, Short) else said:
             case Garbled(reason):
                 assert reason
             case Answered(answers):
@@ -277,8 +278,10 @@ def replies(data: bytes) -> None:
                     if isinstance(answer, Value):
                         assert 0.0 <= answer.low <= answer.p <= answer.high <= 1.0, answer
                         assert 0.0 <= answer.mass <= 1.0, answer
-                    else:
+                    elif isinstance(answer, Abstained | Invalid):
                         assert answer.reason, answer
+                    else:
+                        raise AssertionError(f"a proposition has one probability: {answer}")
     match read_text(data):
         case Garbled(reason):
             assert reason
