@@ -104,3 +104,21 @@ def test_nothing_is_overwritten_and_what_phrases_cannot_serve_is_refused(capsys:
     assert main(["bank", "new", "s.rbr"]) == 2
     assert "phrases are of propositions alone, and the policy asks for `help`" in capsys.readouterr().err
     assert not Path("s.phrases").exists()
+
+
+def test_a_bank_without_prompts_names_what_there_is_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bank", "new", "p.rbr"]) == 0
+    Path("p.phrases").write_text(
+        filled().replace("scene thanks in thanks for thanks\n", "scene thanks in thanks for reply\n")
+    )
+    capsys.readouterr()
+    for command in (
+        "bank check p.rbr p.phrases",
+        "synth p.rbr --from templates --bank p.phrases --prompts 1 -o texts.jsonl",
+    ):
+        assert main(command.split()) in (1, 2)
+        out, err = capsys.readouterr()
+        assert (
+            "the phrase bank has no prompts for `thanks`; write a `scene` for it, or give rows with prompts to "
+            "`rbrc synth --prompts`"
+        ) in " ".join((out + err).split())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from faultserver import Action, FaultServer, Say, answer, chat, truth
 
+from rbrlang.cli.failures import grouped
 from rbrlang.cli.main import main
 from rbrlang.grading.endpoint.endpoint import ChatOptions
 from rbrlang.grading.questions.forms import FORMS
@@ -180,6 +182,36 @@ def test_failures_are_invalid_with_a_reason_and_exit_code_three(
     assert all(row["probs"]["rude"] is None for row in rows)
     assert isinstance(from_json(rows[0]["answers"]["rude"]), Invalid)
     assert "10 × yes and no hold 0.1 of the probability" in capsys.readouterr().err
+
+
+def test_failures_that_differ_in_numbers_alone_are_one_line_and_what_has_no_value_leads_nowhere(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def script(body: bytes, before: int) -> Action:
+        said = len(body) % 7 / 100
+        return chat([("The", 0.8), ("Yes", 0.02 + said), ("No", 0.05)]) if body else Say(b"", 404)
+
+    with FaultServer(script) as server:
+        assert place.grade("out.jsonl", "--grader", "openai:m", "--base-url", server.url) == 3
+    told = capsys.readouterr().err
+    assert len(re.findall(r"  \d+ × yes and no hold 0\.\d+ to 0\.\d+ of the probability, under 0\.\d+: ", told)) == 1, (
+        told
+    )
+    assert told.count(" × ") == 1
+    assert "next: " not in told
+
+
+@pytest.mark.parametrize(
+    ("reasons", "lines"),
+    [
+        ({"9 of 12 say neither": 1, "12 of 12 say neither": 2}, [("9 to 12 of 12 say neither", 3)]),
+        ({"`a1` is 0.2": 1, "`a2` is 0.2": 2}, [("`a2` is 0.2", 2), ("`a1` is 0.2", 1)]),
+        ({"status 429: busy": 1, "status 500: busy": 1}, [("status 429: busy", 1), ("status 500: busy", 1)]),
+        ({"sum to 1e-05.": 1, "sum to 2.": 1}, [("sum to 1e-05 to 2.", 2)]),
+    ],
+)  # fmt: skip
+def test_numbers_become_ranges_and_names_stay(reasons: dict[str, int], lines: list[tuple[str, int]]) -> None:
+    assert grouped(reasons) == lines
 
 
 def test_resuming_sends_only_what_is_missing_and_gives_the_same_bytes(

@@ -234,4 +234,20 @@ def test_a_damaged_file_costs_answers_and_nothing_else(
     assert run.summary.sent == 0
     assert run.summary.stopped is not None
     assert run.summary.stopped.startswith(f"the model `{damaged}` cannot be loaded: ")
+    assert run.summary.stopped.endswith("; take another file")
     assert {a.kind for each in run.answers for a in each.values() if isinstance(a, Invalid)} == {"grader", "stopped"}
+
+
+def test_a_damaged_file_is_not_resumed(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("p.rbr").write_text(FILE)
+    Path("rows.jsonl").write_text(json.dumps(ROW) + "\n")
+    Path("cut.gguf").write_bytes(model.read_bytes()[:20_000_000])
+    assert main(["grade", "p.rbr", "rows.jsonl", "-o", "out.jsonl", "--grader", "local:cut.gguf"]) == 3
+    told = capsys.readouterr().err
+    assert "the run ended early: the model `cut.gguf` cannot be loaded: " in told
+    assert "; take another file" in told
+    assert "--resume" not in told
+    assert "next: " not in told

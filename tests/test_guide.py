@@ -84,6 +84,8 @@ LABELS = {"labels": {"rude": False}}, {"labels": {"rude": True}}
         (({},), "grade p.rbr rows.jsonl -o o.jsonl", "rbrc fit p.rbr o.jsonl -o p.rbrc"),
         (LABELS, "grade p.rbr rows.jsonl -o o.jsonl", "rbrc agree p.rbr o.jsonl --grader rows"),
         ((), "synth p.rbr --prompts 9 -o 'a b.jsonl'", "rbrc fit p.rbr 'a b.jsonl' -o p.rbrc"),
+        (({},), "grade p.rbr rows.jsonl -o o.jsonl --grader labels", None),  # no label, so no value
+        (({"probs": {"rude": 0.5}},), "grade p.rbr rows.jsonl -o o.jsonl --grader rows", "rbrc fit p.rbr o.jsonl -o p.rbrc"),
         ((), "probe --list", None),
         # programs, pipes and those who know their way are left alone
         ((), "check p.rbr --format json", None),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -252,7 +255,31 @@ def test_labels_of_every_kind_go_through_agree_and_fit_and_disagreement_is_expli
         assert one["kappa"][0]["kappa"] == pytest.approx(kappa)
         assert one["annotators"] == {"ann": len(table), "bob": len(table)}
     assert main([*command, "--status", "--preferences"]) == 0
-    assert "ann, bob: " in capfd.readouterr().out
+    shown = capfd.readouterr().out
+    assert "ann, bob: " in shown
+    assert "\\u000a" not in shown
+    assert "alpha: Krippendorff's, of scales ordinal\nshare: " in shown
+
+
+@pytest.mark.parametrize("probs", [True, False])
+def test_the_status_of_several_annotators_fits_a_small_terminal(
+    probs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder(tmp_path, 12, probs=probs))
+    people = ("annabel", "bob", "cleopatra", "d. o'neill")
+    with start(tmp_path) as served:
+        for question in served.ask("begin")["questions"]:
+            for at, unit in enumerate(served.ask("queue", question=question["at"])["units"]):
+                for number, who in enumerate(people):
+                    value = question["values"][(at * number) % len(question["values"])]
+                    served.ask("label", who, unit=unit[0], value=value)
+        served.end()
+    assert main(["label", "policy.rbr", "rows.jsonl", "-o", "labels.jsonl", "--status"]) == 0
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 80, shown
+    words = " ".join(shown.split())
+    assert "rude: annabel 12, bob 12, cleopatra 12, d. o'neill 12; kappa annabel, bob: " in words
+    assert re.search(r"rude +\d+ of 12 .* \d\.\d\d \(\d\.\d\d-\d\.\d\d\)", words)
 
 
 def units_of(name: str) -> list[Any]:
@@ -298,6 +325,12 @@ def test_only_the_page_of_the_desk_may_ask_and_nobody_is_told_before_having_answ
             "host": (421, {"host": "evil.example"}),
             "kind": (415, {"content-type": "text/plain"}),
         }
+        foreign = urllib.request.Request(served.origin, headers={"host": "evil.example"})
+        with pytest.raises(urllib.error.HTTPError) as turned_away:
+            urllib.request.urlopen(foreign)
+        assert json.loads(turned_away.value.read())["error"]["message"] == (
+            "this server does not answer for `evil.example`; open the address that `rbrc label` printed"
+        )
         for status, headers in refused.values():
             assert served.refused("api/label", json_body, right | headers) == status
         assert served.refused("api/label", b"[" * 70_000, right) == 413

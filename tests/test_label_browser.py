@@ -216,6 +216,33 @@ def test_by_keyboard_alone(browser: Any, served: Started) -> None:
     desk.close()
 
 
+def test_at_the_end_a_key_answers_nothing_until_one_goes_back(browser: Any, tmp_path: Path) -> None:
+    folder(tmp_path, 2)
+    with start(tmp_path, "--only", "rude") as served:
+
+        def said() -> list[str | None]:
+            return [value for _, _, _, value, _ in served.ask("queue", "kay", question=0)["units"]]
+
+        desk = Desk(browser, served, "kay")
+        for key in ("y", "y", "n"):
+            desk.press(key)
+        desk.told("all is answered; ← goes back")
+        assert said() == ["yes", "yes"]
+        desk.choose("completion")
+        desk.choose("0")  # read anew, all is answered still
+        desk.press("n")
+        desk.told("all is answered")
+        assert said() == ["yes", "yes"]
+        desk.press("ArrowLeft")
+        desk.press("n")
+        assert sorted(map(str, said())) == ["no", "yes"]
+        desk.press("u")
+        desk.press("n")  # where the undo went
+        assert sorted(map(str, said())) == ["no", "yes"]
+        assert desk.wrong == []
+        desk.close()
+
+
 def test_a_page_of_another_origin_can_neither_write_nor_read(browser: Any, served: Started) -> None:
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import os
@@ -335,3 +336,15 @@ def test_watching_ends_when_nobody_reads(sound: Path) -> None:
     os.close(write)
     process.communicate(timeout=120)
     assert process.returncode == 0
+
+
+def test_no_line_of_ours_holds_a_line_break_which_would_be_shown_as_one_of_data() -> None:
+    broken = [
+        f"{path.relative_to(CHECKOUT)}:{call.lineno}"
+        for path in (CHECKOUT / "rbrlang").rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in ("say", "warn", "wrapped")
+        for part in ast.walk(call)
+        if isinstance(part, ast.Constant) and isinstance(part.value, str) and "\n" in part.value
+    ]
+    assert broken == []

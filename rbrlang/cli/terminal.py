@@ -193,10 +193,10 @@ def excerpt(text: str, length: int = 240) -> str:
     return line if len(line) <= length else f"{line[: length * 2 // 3]} … {line[-length // 3 :]}"
 
 
-def wrapped(text: str, first: str = "", after: str = "") -> None:
+def wrapped(text: str, first: str = "", after: str = "", width: int = _WIDTH) -> None:
     """Write a text on standard output in lines that a screen holds, begun by `first`, then by `after`."""
     lines = textwrap.wrap(
-        text, _WIDTH, initial_indent=first, subsequent_indent=after, break_on_hyphens=False, break_long_words=False
+        text, width, initial_indent=first, subsequent_indent=after, break_on_hyphens=False, break_long_words=False
     )
     for line in lines or ("",):
         say(line)

@@ -44,6 +44,7 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin", "Cross-Origin-Opener-Policy": "same-origin",
 }  # fmt: skip
+_PRINTED = "open the address that `rbrc label` printed"
 _PAGES = {
     "/": ("rbrlang.label", "page.html", "text/html"),
     "/desk.js": ("rbrlang.label", "desk.js", "text/javascript"),
@@ -98,7 +99,7 @@ class _Server:
 
         async def handle(request: Request) -> Response:
             try:
-                check_host(request, self._of.hosts)
+                check_host(request, self._of.hosts, _PRINTED)
             except RefusedError as refused:
                 return refusal(refused)
             return Response(content, media_type=f"{kind}; charset=utf-8", headers=_HEADERS)
@@ -110,7 +111,7 @@ class _Server:
 
         async def handle(request: Request) -> Response:
             try:
-                check_host(request, self._of.hosts)
+                check_host(request, self._of.hosts, _PRINTED)
                 _check_origin(request)
                 check_token(request, self._of.token)
                 given = parsed(await body_of(request, _LARGEST, _SECONDS))

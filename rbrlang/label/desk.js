@@ -5,7 +5,7 @@ const token = new URLSearchParams(location.hash.slice(1)).get("token") ?? sessio
 sessionStorage.setItem("token", token);
 history.replaceState(null, "", location.pathname);  // the token stays out of the history
 
-const state = { who: "", info: null, queue: [], place: 0, unit: null, row: null, last: null, busy: 0, chain: Promise.resolve() };
+const state = { who: "", info: null, queue: [], place: 0, unit: null, row: null, last: null, ended: false, busy: 0, chain: Promise.resolve() };
 const adjudicating = () => at("what").value === "adjudicate";
 const question = () => state.info.questions.find(one => one.at === state.queue[state.place][2]);
 
@@ -116,10 +116,13 @@ async function show() {
   at("ask").dataset.unit = key;
 }
 
+function tellEnd() { tell(adjudicating() ? "all is decided; ← goes back" : "all is answered; ← goes back, or choose another question, or end the desk"); }
+
 function next() {
   const open = state.queue.map((one, place) => [one, place]).filter(([one]) => one[3] === null);
   const found = open.find(([, place]) => place > state.place) ?? open[0];
-  if (!found) { tell(adjudicating() ? "all is decided" : "all is answered; choose another question, or end the desk"); return; }
+  state.ended = !found;
+  if (!found) { tellEnd(); return; }
   state.place = found[1];
 }
 
@@ -141,12 +144,14 @@ async function undo() {
   await load();
   state.info.questions.find(one => one.at === said.question).progress = said.progress;
   state.place = Math.max(0, state.queue.findIndex(one => one[0] === said.unit));
+  state.ended = false;
   tell("undone");
   await show();
 }
 
 async function move(step) {
   state.place = (state.place + step + state.queue.length) % Math.max(1, state.queue.length);
+  state.ended = false;
   tell("");
   await show();
 }
@@ -163,7 +168,9 @@ async function load() {
   const what = at("what").value;
   const { units } = await ask("queue", { question: ["completion", "adjudicate"].includes(what) ? null : Number(what) });
   state.queue = units;
-  state.place = Math.max(0, units.findIndex(one => one[3] === null));
+  const open = units.findIndex(one => one[3] === null);
+  state.place = Math.max(0, open);
+  state.ended = open < 0;  // what is shown was answered: no key may answer it again unseen
 }
 
 async function status() {
@@ -215,6 +222,7 @@ function pressed(event) {
   if (!what) return;
   event.preventDefault();
   if (value !== undefined && state.busy) return;  // what is asked next was not shown yet
+  if (value !== undefined && state.ended) { tellEnd(); return; }
   act(what);
 }
 

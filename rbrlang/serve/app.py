@@ -146,7 +146,7 @@ class _Server:
         async def handle(request: Request) -> Response:
             began = time.monotonic()
             try:
-                check_host(request, self._service.hosts)
+                check_host(request, self._service.hosts, "start it with `--allow-host NAME`")
                 if not open_to_all:
                     check_token(request, self._service.token)
                 response = await handler(request)

@@ -72,19 +72,16 @@ def parsed(data: bytes) -> object:
         raise RefusedError(400, "not_json", what) from None
 
 
-def check_host(request: Request, hosts: frozenset[str] | None) -> None:
+def check_host(request: Request, hosts: frozenset[str] | None, instead: str) -> None:
     """Turn away what a page in a browser asks under a name of its own that leads to this machine (DNS rebinding).
 
-    Raises `RefusedError`.
+    `instead` is the next step of somebody who is no such page. Raises `RefusedError`.
     """
     if hosts is None:
         return
     given = request.headers.get("host", "").strip().lower()
     if given not in hosts and _PORT.sub("", given) not in hosts:
-        raise RefusedError(
-            421, "wrong_host", f"this server does not answer for `{given[:100]}`; start it with `--allow-host NAME`",
-            "host",
-        )  # fmt: skip
+        raise RefusedError(421, "wrong_host", f"this server does not answer for `{given[:100]}`; {instead}", "host")
 
 
 def check_token(request: Request, token: str | None) -> None:

@@ -127,7 +127,7 @@ class LocalModel:
                 return None
             process.wait()
             self._close()
-            return f"the model `{self._path}` cannot be loaded: {_ended(process.returncode, log)}"
+            return f"the model `{self._path}` cannot be loaded: {_ended(process.returncode, log)}; take another file"
 
     def end(self) -> None:
         """End the process, and remove its socket."""

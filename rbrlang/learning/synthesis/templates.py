@@ -180,7 +180,10 @@ class _Writer:
         """Different prompts of the bank for a response type, the scenes by turns."""
         scenes = [scene for scene in self.bank.scenes if response.name in scene.responses]
         if not scenes:
-            raise ValueError(f"the phrase bank has no prompts for `{response.name}`; name a file of rows with prompts")
+            raise ValueError(
+                f"the phrase bank has no prompts for `{response.name}`; write a `scene` for it, or give rows with prompts to "
+                "`rbrc synth --prompts`"
+            )
         found: dict[str, _Asked] = {}
         number = self.circuit.response_names.index(response.name)
         categories = {name for name, where in self.circuit.categories if where == number}

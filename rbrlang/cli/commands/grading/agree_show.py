@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rbrlang.cli.commands.grading import agree_values
 from rbrlang.cli.commands.grading.agree_json import describe, last_turn
+from rbrlang.cli.failures import grouped
 from rbrlang.cli.tables import show as table
 from rbrlang.cli.terminal import excerpt, say, wrapped
 from rbrlang.grading.trust.agreement import Agreement, TooLittle
@@ -97,7 +98,7 @@ def _head(outcome: Outcome) -> None:
     say(
         f"{found.rows} labelled rows of {found.prompts} prompts, seed {found.seed}, {found.resamples} resamples of prompts"
     )
-    for reason, count in outcome.invalid.most_common(5):
+    for reason, count in grouped(outcome.invalid)[:5]:
         wrapped(f"{count} answers are invalid and take no part: {reason}", after="  ")
     say("")
 

@@ -15,6 +15,7 @@ from rbrlang.cli import guide
 from rbrlang.cli import options as shared
 from rbrlang.cli.commands.grading.agree_labels import labelled_rows
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.failures import grouped
 from rbrlang.cli.python import allow_python, python_argument
 from rbrlang.cli.terminal import shown, warn
 
@@ -199,7 +200,7 @@ class _Teacher:
         answers = sum(map(len, graded.answers))
         if 2 * failed.total() > answers:
             self.tell()
-            ((reason, count),) = failed.most_common(1)
+            (reason, count), *_ = grouped(failed)
             kept = f"; what was answered is in `{self.cache}`" if self.cache else ""
             raise UsageError(
                 f"the teacher failed on {failed.total()} of {answers} questions ({count} × {reason}), and failures teach "

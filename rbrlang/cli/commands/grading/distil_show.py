@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
+from rbrlang.cli.failures import grouped
 from rbrlang.cli.tables import show as table
 from rbrlang.cli.terminal import say, warn, wrapped
 from rbrlang.grading.embedded.grader import CuesOnly, Learned, NoEvidence, ShotsOnly, Standing
@@ -102,7 +103,7 @@ def show(done: Distilled, output: str, heads: Path) -> None:
     _curve(done)
     _bill(done)
     say(f"wrote {output} and {heads}")
-    for reason, count in done.invalid.most_common(10):
+    for reason, count in grouped(done.invalid)[:10]:
         warn(f"no label, as the teacher's answer is invalid: {count} × {reason}")
 
 

@@ -12,6 +12,7 @@ from rbrlang.cli import guide
 from rbrlang.cli import options as shared
 from rbrlang.cli.commands.grading.told import Told
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.failures import grouped
 from rbrlang.cli.python import allow_python, python_argument
 from rbrlang.cli.terminal import say, warn
 
@@ -78,15 +79,16 @@ def run(options: argparse.Namespace) -> int:
     tally.unknown.tell(options.rows, policy.circuit.response_names)
     told, reasons = tally.told, tally.reasons
     warn(f"{', '.join(told.identities)}: {told.answers} answers for {rows} rows, {reasons.total()} invalid")
-    for reason, count in reasons.most_common(10):
+    for reason, count in grouped(reasons)[:10]:
         warn(f"  {count} × {reason}")
     told.tell(options.cache)
-    guide.after_grade(options)
+    if tally.valued:
+        guide.after_grade(options)
     return data.EXIT_SOME_INVALID if reasons or tally.unknown.total or bad else 0
 
 
 class Graded:
-    """What is said of a block's rows, and of all of them: `reasons` are those of invalid answers."""
+    """What is said of a block's rows, and of all of them: `reasons` are those of invalid answers; `valued`: some has a value."""
 
     def __init__(self) -> None:
         from rbrlang.cli.data import UnknownTypes
@@ -94,12 +96,14 @@ class Graded:
         self.told = Told()
         self.unknown = UnknownTypes()
         self.reasons = Counter[str]()
+        self.valued = False
 
     def add(self, more: Graded) -> None:
         """Those of later rows."""
         self.told.add(more.told)
         self.unknown.update(more.unknown)
         self.reasons.update(more.reasons)
+        self.valued |= more.valued
 
 
 class Grade:
@@ -150,6 +154,7 @@ class Grade:
         names = self._policy.circuit.questions
         tally = Graded()
         tally.told = Told.of(graded)
+        tally.valued = bool(tally.told.methods) or any(p is not None for row in graded.rows for p in row.probs.values())
         tally.unknown.add(block.rows, response_ids(self._policy.circuit, block.rows).tolist())
         out: list[dict[str, Any]] = []
         for at in range(len(graded.rows)):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rbrlang.cli import guide
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.failures import grouped
 from rbrlang.cli.terminal import say, wrapped
 
 if TYPE_CHECKING:
@@ -269,7 +270,7 @@ def _show(file: str, found: Checkup, how: GraderOptions) -> None:
                 rows.append((one.statement, one.about, truth, "-", "abstained", "-"))
     show("", ("question", "about", "answer", "P(yes)", "bounds", "mass"), rows)
     reasons = Counter(one.answer.reason for one in found.questions if isinstance(one.answer, Invalid | Abstained))
-    for reason, count in reasons.most_common():
+    for reason, count in grouped(reasons):
         wrapped(f"{count} × {reason}", after="  ")
     for one in found.advice:
         wrapped(f"to change: {one}", after="  ")

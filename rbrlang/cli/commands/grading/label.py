@@ -16,7 +16,7 @@ from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.listening import hosts, listen, missing, port, serve, url
 from rbrlang.cli.python import allow_python, python_argument
-from rbrlang.cli.terminal import say, warn
+from rbrlang.cli.terminal import say, warn, wrapped
 from rbrlang.diagnostics import suggest
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _PICKS = ("random", "uncertain", "influential")
 _GRACE = 10
+_SCREEN = 80  # columns of a small terminal
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -278,7 +279,7 @@ def _status(options: argparse.Namespace, order: Order, grader: Grader | None, st
         }
         sys.stdout.write(dump(facts))
         return
-    head = ("", "settled", "annotators", "kappa", "alpha", "differ", "share, 95 % interval", "more")
+    head = ("", "settled", "alpha", "differ", "share", "more")
     show(
         f"Labels, {order.share:.0%} of prompts at random, seed {order.seed}"
         if order.picked
@@ -287,21 +288,29 @@ def _status(options: argparse.Namespace, order: Order, grader: Grader | None, st
         [_line(one) for one in found],
         narrow=False,
     )
-    say(
-        "kappa: Cohen's, of scales weighted by squared distance; alpha: Krippendorff's, of scales ordinal\n"
-        f"shares are of the random rows alone; more: how many of those labels bring the interval to ±{options.until:g}"
-    )
+    for one in found:
+        of = [", ".join(f"{who} {count}" for who, count in one.annotators.items())]
+        of += ["kappa " + "; ".join(f"{a}, {b}: {_two(kappa)}" for a, b, kappa in one.kappas)] if one.kappas else []
+        if one.annotators:
+            wrapped(f"{one.question.name}: {'; '.join(of)}", after="  ", width=_SCREEN)
+    for line in (
+        "kappa: Cohen's, of scales weighted by squared distance",
+        "alpha: Krippendorff's, of scales ordinal",
+        "share: of the random rows alone, with its 95 % interval",
+        f"more: how many labels of random rows bring the interval to ±{options.until:g}",
+    ):
+        say(line)
 
 
 def _line(one: Agreed) -> tuple[str | tuple[str, ...], ...]:
-    def two(value: float | None) -> str:
-        return "-" if value is None else f"{value:.2f}"
-
     p = one.progress
-    share = "" if not p.counted else f"{p.share:.2f} ({p.low:.2f}-{p.high:.2f})"
     of = "agrees with grader" if p.of == "agreement" else p.answer
     return (
-        one.question.name, f"{p.done} of {p.units}", tuple(f"{who} {count}" for who, count in one.annotators.items()) or "",
-        tuple(f"{a}, {b}: {two(kappa)}" for a, b, kappa in one.kappas) or "", two(one.alpha), str(one.open),
-        f"{of} {share}" if share else "", "too few rows" if p.more is None else str(p.more),
+        one.question.name, f"{p.done} of {p.units}", _two(one.alpha), str(one.open),
+        (of, f"{p.share:.2f} ({p.low:.2f}-{p.high:.2f})") if p.counted else "",
+        ("too few", "rows") if p.more is None else str(p.more),
     )  # fmt: skip
+
+
+def _two(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rbrlang.cli import options as shared
 from rbrlang.cli.bar import Bar
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.failures import grouped
 from rbrlang.cli.terminal import say, warn
 
 if TYPE_CHECKING:
@@ -222,19 +223,19 @@ def _tell(options: argparse.Namespace, circuit: Circuit, composed: Composed, sum
     tell_impossible(circuit, composed.impossible, one_turn=True)
     if composed.empty:
         warn(f"{composed.empty} × the model wrote nothing")
-    for reason, count in list(composed.failures.items())[:10]:
+    for reason, count in grouped(composed.failures)[:10]:
         warn(f"{count} × {reason}")
     if summary is not None:
         used = summary.usage
         warn(
             f"sent {summary.sent} requests ({summary.retried} again, {summary.from_cache} more answered from the cache) in "
-            f"{summary.seconds:.1f} s: {used.prompt} prompt tokens, {used.completion} answer tokens, cost {summary.cost:.4f}\n"
+            f"{summary.seconds:.1f} s: {used.prompt} prompt tokens, {used.completion} answer tokens, cost {summary.cost:.4f}"
         )
         for note in summary.notes:
             warn(note)
         if summary.stopped:
             warn(f"the run ended early: {summary.stopped}")
-    if any(tally.open for tally in composed.tallies) and options.cache:
+    if any(tally.open for tally in composed.tallies) and options.cache and (summary is None or summary.sent):
         warn(f"what arrived is in `{options.cache}`; run the same command with --resume to continue")
     if composed.rows or not composed.failures:
         rejected = f", {len(composed.rejected)} rejected" + (

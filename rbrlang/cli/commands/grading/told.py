@@ -88,5 +88,5 @@ def tell_costs(summary: Summary, cache: str | None) -> None:
         warn(note)
     if summary.stopped:
         warn(f"the run ended early: {summary.stopped}")
-        if cache:
+        if cache and summary.sent:  # a model that was never loaded answered nothing
             warn(f"what was answered is in `{cache}`; run the same command with --resume to continue")
