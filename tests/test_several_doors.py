@@ -61,6 +61,9 @@ def cheap(items, names):
         for i, one in zip(items, found)
     ]
 
+def twin(items, names):
+    return cheap(items, names)
+
 def half(items, names):
     return [{n: 0.5 for n in names} for _ in items]
 
@@ -76,7 +79,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixt
     monkeypatch.syspath_prepend(str(tmp_path))
     module = f"judges_{crc32(request.node.name.encode())}"
     (tmp_path / f"{module}.py").write_text(JUDGES)
-    for name in ("strong", "cheap", "half", "silent"):
+    for name in ("strong", "cheap", "twin", "half", "silent"):
         (tmp_path / f"{name}.toml").write_text(f'kind = "python"\nfunction = "{module}.{name}"\n')
     (tmp_path / "policy.rbr").write_text(POLICY)
     rows: list[dict[str, Any]] = []
@@ -220,10 +223,13 @@ def test_a_missing_juror_is_no_number(folder: Path) -> None:
 
 
 def test_members_are_corrected_by_their_own_calibration_first(folder: Path) -> None:
-    assert main(["agree", "policy.rbr", "rows.jsonl", "--grader", "cheap.toml", "--calibrate", "cal.json"]) == 0
-    Path("cheap.toml").write_text(Path("cheap.toml").read_text() + 'calibration = "cal.json"\n')
+    for name in ("cheap", "twin"):  # which says the same
+        assert (
+            main(["agree", "policy.rbr", "rows.jsonl", "--grader", f"{name}.toml", "--calibrate", f"{name}.json"]) == 0
+        )
+        Path(f"{name}.toml").write_text(Path(f"{name}.toml").read_text() + f'calibration = "{name}.json"\n')
     corrected: dict[str, list[dict[str, Any]]] = {}
-    Path("jury.toml").write_text('kind = "jury"\nmembers = ["cheap.toml", "cheap.toml"]\n')
+    Path("jury.toml").write_text('kind = "jury"\nmembers = ["cheap.toml", "twin.toml"]\n')
     for name in ("cheap", "jury"):
         assert main(["grade", "policy.rbr", "rows.jsonl", "-o", "out.jsonl", "--grader", f"{name}.toml"]) == 0
         corrected[name] = probs()
@@ -292,7 +298,7 @@ def test_servers_among_members_have_their_own_addresses_and_bills(
         ('members = ["embedded", "jury.toml"]', "jury.toml` is a member of itself; name another there"),
         ('members = ["embedded", "embedded"]\ncombine = "median"', '`combine` is "median", which is not "mean"'),
         ('members = ["embedded", "embedded"]\ncombine = "mean"\nweights = "j.json"', "leave out one"),
-        ('members = ["embedded", "embedded"]\nweights = "j.json"', "cannot read `"),
+        ('members = ["embedded", "half.toml"]\nweights = "j.json"', "cannot read `"),
         ('members = ["embedded", "embedded"]\nthresholds = "j.json"', "`thresholds` is for graders of the kind `cascade`"),
     ],
 )  # fmt: skip
@@ -392,7 +398,10 @@ def test_who_knows_yes_and_no_alone_sits_out_scales(folder: Path, capsys: pytest
     call = ["grade", "scaled.rbr", "rows.jsonl", "-o", "out.jsonl", "--grader", "jury.toml", "--limit", "4"]
     assert main(call) == 0
     assert [row["probs"]["help.3"] for row in probs()] == pytest.approx([0.5] * 4)
-    Path("jury.toml").write_text('kind = "jury"\nmembers = ["embedded", "embedded"]\n')
+    assert main(["agree", "policy.rbr", "rows.jsonl", "--train", "heads.json"]) == 0
+    Path("own.toml").write_text('kind = "embedded"\nheads = "heads.json"\n')
+    Path("jury.toml").write_text('kind = "jury"\nmembers = ["embedded", "own.toml"]\n')
+    capsys.readouterr()
     assert main(call) == 2
     assert "no grader among the members has answers for scales and choices (`help`)" in capsys.readouterr().err
 
@@ -420,3 +429,67 @@ def test_files_are_written_and_members_checked(folder: Path, capsys: pytest.Capt
         assert main(["grader", *wrong]) == 2
         assert said in capsys.readouterr().err
     assert not Path("x.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "member", "said"),
+    [
+        ("grade", "table:nosuch.jsonl", "nosuch.jsonl`: no such file or directory; check the path"),
+        ("grade", "frob", "no grader `frob`; there are "),
+        ("grade", "python:os.nosuch", "the module `os` has no function `nosuch`; check the name"),
+        ("grade", "local:no.gguf", "no.gguf`: no such file or directory; check the path"),
+        ("grade", "none.toml", "none.toml`: no such file or directory; check the path"),
+    ],
+)
+def test_what_is_wrong_with_a_member_names_its_place(
+    folder: Path, kind: str, member: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("jury.toml").write_text(f'kind = "jury"\nmembers = ["half.toml", "{member}"]\n')
+    Path("cascade.toml").write_text(CASCADE.replace("strong.toml", member))
+    for file, key in (("jury.toml", "members[1]"), ("cascade.toml", "then")):
+        assert main(["grade", "policy.rbr", "rows.jsonl", "-o", "out.jsonl", "--grader", file]) == 2
+        shown = capsys.readouterr().err
+        assert f"the grader file `{file}`, `{key}`: " in shown
+        assert said in shown
+        assert shown.count("\n") == 1
+        if not member.startswith("table:"):
+            with pytest.raises(GraderError, match=rf"the grader file `{file}`, `{key[:6]}"):
+                Scorer("p.rbrc", file)
+
+
+def test_one_grader_is_not_two(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["grade", "policy.rbr", "rows.jsonl", "-o", "t.jsonl", "--grader", "strong.toml"]) == 0
+    Path("copy.jsonl").write_bytes(Path("t.jsonl").read_bytes())
+    Path("t.toml").write_text('kind = "table"\nfile = "t.jsonl"\n')
+    for one, other in (("table:t.jsonl", "table:t.jsonl"), ("table:t.jsonl", "table:copy.jsonl"), ("table:t.jsonl", "t.toml"),
+                       ("half.toml", "half.toml")):  # fmt: skip
+        Path("jury.toml").write_text(f'kind = "jury"\nmembers = ["{one}", "{other}"]\n')
+        capsys.readouterr()
+        assert main(["grade", "policy.rbr", "rows.jsonl", "-o", "out.jsonl", "--grader", "jury.toml"]) == 2
+        shown = capsys.readouterr().err
+        assert "the grader file `jury.toml`: `members[0] = " in shown
+        assert "are the same grader" in shown
+        for call in (["--jury"], ["--risk", "0.05", "--cascade"]):
+            assert main(["agree", "policy.rbr", "rows.jsonl", *call, one, other]) == 2
+            assert f"`{one}` and `{other}` are the same grader" in capsys.readouterr().err
+
+
+def test_a_table_is_known_by_what_it_holds(folder: Path) -> None:
+    for name in ("cheap", "strong"):
+        assert main(["grade", "policy.rbr", "rows.jsonl", "-o", f"{name}.jsonl", "--grader", f"{name}.toml"]) == 0
+    members = ["table:cheap.jsonl", f"table:{folder}/strong.jsonl"]
+    assert (
+        main(["agree", "policy.rbr", "rows.jsonl", "--cascade", *members, "--risk", "0.05", "-o", "cascade.json"]) == 0
+    )
+    assert main(["agree", "policy.rbr", "rows.jsonl", "--jury", *members, "-o", "weights.json"]) == 0
+    Path("cascade.toml").write_text(
+        CASCADE.replace("cheap.toml", "table:cheap.jsonl").replace("strong.toml", "table:strong.jsonl")
+    )
+    Path("jury.toml").write_text(
+        'kind = "jury"\nmembers = ["table:./cheap.jsonl", "table:strong.jsonl"]\nweights = "weights.json"\n'
+    )
+    for file in ("jury.toml", "cascade.toml"):
+        assert main(["grade", "policy.rbr", "rows.jsonl", "-o", "out.jsonl", "--grader", file]) == 0
+    with Path("cheap.jsonl").open("a") as changed:
+        changed.write('{"id": "more", "probs": {"rude": 0.5}}\n')
+    assert main(["grade", "policy.rbr", "rows.jsonl", "-o", "out.jsonl", "--grader", "cascade.toml"]) == 2

@@ -370,7 +370,7 @@ def _several(
     on_progress: Callable[[Progress], None] | None,
 ) -> tuple[Grader, Sequence[Sequence[Summary]]]:
     """A grader made of graders, each corrected by its own calibration. Raises `GraderError`."""
-    from rbrlang.grading.questions.specs import TableSpec
+    from rbrlang.grading.questions.specs import GraderError, TableSpec
     from rbrlang.grading.several.opening import opened
     from rbrlang.grading.sight import yes_no
     from rbrlang.grading.trust.calibrate import CalibratedGrader
@@ -380,9 +380,12 @@ def _several(
     summaries: list[Sequence[Summary]] = []
 
     def one(name: str) -> tuple[Grader, bool]:
-        own = member(options, name)
-        said = spec_of(own)
-        grader, spent = _opened(own, said, policy, (), items, None, on_progress)
+        try:
+            own = member(options, name)
+            said = spec_of(own)
+            grader, spent = _opened(own, said, policy, (), items, None, on_progress)
+        except UsageError as error:  # which is told with the member's place
+            raise GraderError(str(error)) from error
         summaries.extend(spent)
         if not isinstance(said, TableSpec):
             grader = filling(grader, circuit, yes_no=yes_no(said))

@@ -8,6 +8,7 @@ says wrongly is invalid; neither is ever a number.
 from __future__ import annotations
 
 import csv
+import hashlib
 import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -95,7 +96,7 @@ class TableGrader:
     """Probabilities by the id of an item, then by name; a missing one, or None, is an abstention.
 
     Those of a variable's values are an object under its name, or stand under `variable.value` each; `domains` are the variables
-    by their number. A value that is no probability is invalid and costs nothing else.
+    by their number. A value that is no probability is invalid and costs nothing else. `name` is what messages call it.
     """
 
     def __init__(
@@ -104,8 +105,9 @@ class TableGrader:
         rows: Mapping[str, Mapping[str, object]],
         names: Sequence[str],
         domains: Mapping[int, Domain] = _NO_DOMAINS,
+        name: str | None = None,
     ) -> None:
-        self.identity = identity
+        self.identity, self._said = identity, identity if name is None else name
         self._rows, self._names, self._domains = rows, tuple(names), domains
 
     def answers(self, items: Sequence[GradeItem], wanted: Sequence[Sequence[int]]) -> tuple[Mapping[int, Answer], ...]:
@@ -115,23 +117,23 @@ class TableGrader:
     def _answer(self, item: str, question: int) -> Answer:
         row, name, domain = self._rows.get(item), self._names[question], self._domains.get(question)
         if row is None:
-            return Abstained(f"`{self.identity}` has no row `{item}`")
+            return Abstained(f"`{self._said}` has no row `{item}`")
         value = row.get(name)
         if domain is not None:
             parts = {key.removeprefix(f"{name}."): p for key, p in row.items() if key.startswith(f"{name}.")}
             given = parts if value is None else mapping(value)
             if given is None:
                 return Invalid(
-                    "grader", f"`{self.identity}` has {value!r} for `{name}` of row `{item}`: no object by value"
+                    "grader", f"`{self._said}` has {value!r} for `{name}` of row `{item}`: no object by value"
                 )
             if any(p is not None for p in given.values()):
-                return distributed(given, domain, f"`{self.identity}`, row `{item}`,", "table")
+                return distributed(given, domain, f"`{self._said}`, row `{item}`,", "table")
             value = None
         if value is None:
-            return Abstained(f"`{self.identity}` has no `{name}` for row `{item}`")
+            return Abstained(f"`{self._said}` has no `{name}` for row `{item}`")
         p = finite(value)
         if p is None or not is_probability(p):
-            return Invalid("grader", f"`{self.identity}` has {value!r} for `{name}` of row `{item}`: no probability")
+            return Invalid("grader", f"`{self._said}` has {value!r} for `{name}` of row `{item}`: no probability")
         return certain(p, "table")
 
 
@@ -143,10 +145,13 @@ def table_grader(path: Path, names: Sequence[str], domains: Mapping[int, Domain]
     Raises `GraderError` for a file that cannot be read so.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise GraderError(f"cannot read `{path}`: {(reason or str(error)).lower()}") from error
+        data = path.read_bytes()
+        text = data.decode("utf-8-sig")
+    except OSError as error:
+        raise GraderError(f"cannot read `{path}`: {(error.strerror or str(error)).lower()}; check the path") from error
+    except UnicodeDecodeError as error:
+        raise GraderError(f"cannot read `{path}`: it is not UTF-8; save it so") from error
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     rows = _from_csv(path, text) if path.suffix == ".csv" else _from_jsonl(path, text)
     known = {*names, *(f"{domain.name}.{value}" for domain in domains.values() for value in domain.values)}
     if rows and not any(known & row.keys() for row in rows.values()):
@@ -155,7 +160,8 @@ def table_grader(path: Path, names: Sequence[str], domains: Mapping[int, Domain]
             + ", ".join(f"`{name}`" for name in names[:3])
             + (", …" if len(names) > 3 else "")
         )
-    return TableGrader(f"table:{path}", rows, names, domains)
+    digest = hashlib.sha256(data).hexdigest()[:16]  # wherever the file lies, and however its place was written
+    return TableGrader(f"table:{digest}", rows, names, domains, f"table:{path}")
 
 
 def _from_jsonl(path: Path, text: str) -> dict[str, Mapping[str, object]]:
@@ -311,5 +317,5 @@ def function_grader(target: str, names: Sequence[str], domains: Mapping[int, Dom
     except BaseException as error:  # a module may end the process as it is imported
         raise GraderError(f"cannot import `{module}`: {described(error)}") from error
     if not callable(found):
-        raise GraderError(f"the module `{module}` has no function `{function}`")
+        raise GraderError(f"the module `{module}` has no function `{function}`; check the name")
     return FunctionGrader(f"python:{target}", cast(Batched, found), names, domains=domains)

@@ -53,7 +53,9 @@ def check(path: Path) -> None:
                         "to follow instructions"
                     )
     except OSError as error:
-        raise GraderError(f"cannot read the model `{path}`: {(error.strerror or str(error)).lower()}") from error
+        raise GraderError(
+            f"cannot read the model `{path}`: {(error.strerror or str(error)).lower()}; check the path"
+        ) from error
     if importlib.util.find_spec("xllamacpp") is None:
         raise GraderError(f"the grader `local:{path}` needs the extra `local`: pip install 'rbrlang[local]'")
 

@@ -59,6 +59,10 @@ class Several:
     members: tuple[str, ...]
     learned: Path | None
 
+    def key(self, at: int) -> str:
+        """What the file calls a member, by its number."""
+        return ("first", "then")[at] if self.kind == "cascade" else f"members[{at}]"
+
 
 @dataclass(frozen=True, slots=True)
 class GraderFile:
@@ -100,7 +104,9 @@ def _plain(path: Path) -> Mapping[str, object]:
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
-        raise GraderError(f"cannot read the grader file `{path}`: {(error.strerror or str(error)).lower()}") from error
+        raise GraderError(
+            f"cannot read the grader file `{path}`: {(error.strerror or str(error)).lower()}; check the path"
+        ) from error
     except UnicodeDecodeError as error:
         raise GraderError(f"the grader file `{path}` is not UTF-8 (byte {error.start})") from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:

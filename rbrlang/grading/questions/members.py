@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -26,8 +28,21 @@ def leaves(spec: GraderSpec, within: tuple[Path, ...] = ()) -> tuple[GraderSpec,
     if path in within:
         raise GraderError(f"the grader file `{spec.path}` is a member of itself; name another there")
     found: list[GraderSpec] = []
-    for member in members_of(spec).members:
-        name, options = applied(member, {})
-        one = parse_grader(name, os.environ, cast("str | None", options.get("base_url")))
-        found += leaves(one, (*within, path))
+    several = members_of(spec)
+    for at, member in enumerate(several.members):
+        with member_named(spec, several, at):
+            name, options = applied(member, {})
+            one = parse_grader(name, os.environ, cast("str | None", options.get("base_url")))
+            found += leaves(one, (*within, path))
     return tuple(found)
+
+
+@contextmanager
+def member_named(spec: SeveralSpec, several: Several, at: int) -> Generator[None]:
+    """Let what is wrong with a member be said with its place: the file that names it, and the key."""
+    try:
+        yield
+    except GraderError as error:
+        path, here = spec.path, Path.cwd()
+        shown = path.relative_to(here) if path.is_relative_to(here) else path
+        raise GraderError(f"the grader file `{shown}`, `{several.key(at)}`: {error}") from error

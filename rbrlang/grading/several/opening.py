@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from rbrlang.grading.judge import Grader
-from rbrlang.grading.questions.members import leaves, members_of
+from rbrlang.grading.judge import Grader, unshaped
+from rbrlang.grading.questions.members import leaves, member_named, members_of
 from rbrlang.grading.questions.specs import GraderError, SeveralSpec
 from rbrlang.grading.several import thresholds, weights
 from rbrlang.grading.several.cascade import Cascade, rules_of
@@ -32,8 +32,15 @@ def opened(spec: SeveralSpec, policy: Policy, circuit: Circuit, member: Callable
     """The jury or the cascade of a grader file; `member` opens one of its graders by name. Raises `GraderError`."""
     leaves(spec)  # a file that is a member of itself would never end
     found = members_of(spec)
-    graders = [member(name) for name in found.members]
+    graders: list[Opened] = []
+    for at, name in enumerate(found.members):
+        with member_named(spec, found, at):
+            graders.append(member(name))
     identities = [grader.identity for grader, _ in graders]
+    check_distinct(
+        [f"{found.key(at)} = {name}" for at, name in enumerate(found.members)], identities,
+        f"the grader file `{spec.path.name}`: ",
+    )  # fmt: skip
     seats = np.ones((len(graders), len(circuit.questions)), np.bool_)
     seats[[yes_no for _, yes_no in graders], circuit.first_variable :] = (
         False  # they have no answer to a scale or a choice
@@ -56,3 +63,14 @@ def opened(spec: SeveralSpec, policy: Policy, circuit: Circuit, member: Callable
     except OSError as error:
         raise GraderError(f"cannot read `{found.learned}`: {(error.strerror or str(error)).lower()}") from error
     return Jury([grader for grader, _ in graders], Weights.mean(seats), "mean")
+
+
+def check_distinct(names: Sequence[str], identities: Sequence[str], where: str = "") -> None:
+    """Refuse one grader that is named twice: it would count twice. Raises `GraderError`."""
+    first: dict[str, int] = {}
+    for at, identity in enumerate(map(unshaped, identities)):
+        if first.setdefault(identity, at) != at:
+            raise GraderError(
+                f"{where}`{names[first[identity]]}` and `{names[at]}` are the same grader, `{identity}`, which would count "
+                "twice; name another, or leave one out"
+            )

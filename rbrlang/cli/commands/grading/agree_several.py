@@ -146,6 +146,24 @@ def _graded(options: argparse.Namespace, policy: Policy, name: str, rows: Sequen
     return _Graded(name, identity, kept, np.array(answers), spent.asks, spent.cost + spent.cost_reused)
 
 
+def _each_graded(
+    options: argparse.Namespace, policy: Policy, names: Sequence[str], rows: Sequence[Row], *, every: bool
+) -> list[_Graded]:
+    """What each says, unless one is named twice. Raises `UsageError`."""
+    from rbrlang.grading.questions.specs import GraderError
+    from rbrlang.grading.several.opening import check_distinct
+
+    found: list[_Graded] = []
+    try:
+        check_distinct(names, names)  # before anything is paid for
+        for name in names:
+            found.append(_graded(options, policy, name, rows, every=every))
+            check_distinct(names, [one.identity for one in found])
+    except GraderError as error:
+        raise UsageError(str(error)) from error
+    return found
+
+
 # --- juries -------------------------------------------------------------------------------------
 
 
@@ -163,7 +181,7 @@ def _jury(options: argparse.Namespace, policy: Policy, rows: Sequence[Row]) -> i
         raise UsageError(
             f"`{options.gold}` has labels of one prompt, and weights are judged on other prompts than their own"
         )
-    members = [_graded(options, policy, name, rows, every=True) for name in options.jury]
+    members = _each_graded(options, policy, options.jury, rows, every=True)
     p = np.array([numbers(names, (row.probs for row in one.rows), len(rows)) for one in members])
     found = verdict(names, labels, p, prompts, options.seed, options.bootstrap)
     fitted = weights.fit([one.identity for one in members], names, labels, p, options.seed)
@@ -281,7 +299,7 @@ def _cascade(options: argparse.Namespace, policy: Policy, rows: Sequence[Row], i
             f"`{options.gold}` has {len(np.unique(prompts))} prompts, and to show a risk of {options.risk:g} at "
             f"{options.confidence:g} takes {least} even if no class differs; give more prompts, or allow a higher `--risk`"
         )
-    first, then = (_graded(options, policy, name, rows, every=False) for name in options.cascade)
+    first, then = _each_graded(options, policy, options.cascade, rows, every=False)
     reward = NumpyReward(policy.circuit)
     of = [reward.class_probs(reward.encode(one.rows), ids) for one in (first, then)]
     known = [~np.isnan(one).any(1) for one in of]
