@@ -437,9 +437,8 @@ def policy(options: argparse.Namespace, path: str, budget: Budget | None = None)
 
     result = checked(options, path, budget=budget)
     if result.ok:
-        policy = Policy(result)
-        spare_inputs(options, (source.name for source in policy.program.sources))
-        return policy
+        spare_inputs(options, (one.module.source.name for one in result.modules))
+        return Policy(result)
     errors = [diagnostic for diagnostic in result.diagnostics if diagnostic.severity == "error"]
     shown = chosen(errors, all_messages=False)
     for diagnostic in shown:
