@@ -453,6 +453,8 @@ def test_what_is_wrong_with_a_member_names_its_place(
         assert said in shown
         assert shown.count("\n") == 1
         if not member.startswith("table:"):
+            assert main(["grader", "check", file]) == 2
+            assert f"the grader file `{file}`, `{key}`: " in capsys.readouterr().err
             with pytest.raises(GraderError, match=rf"the grader file `{file}`, `{key[:6]}"):
                 Scorer("p.rbrc", file)
 

@@ -161,7 +161,7 @@ def _check(options: argparse.Namespace) -> int:
 def _checked(name: str, file: str) -> list[tuple[str, str, Checkup, GraderOptions]]:
     """A grader of that name, or of a jury or a cascade each of its members: the file that says so, its name, what was found."""
     from rbrlang.grading.questions.graderfile import applied
-    from rbrlang.grading.questions.members import leaves, members_of
+    from rbrlang.grading.questions.members import leaves, member_named, members_of
     from rbrlang.grading.questions.options import GraderOptions
     from rbrlang.grading.questions.specs import SeveralSpec, parse_grader
 
@@ -170,7 +170,11 @@ def _checked(name: str, file: str) -> list[tuple[str, str, Checkup, GraderOption
     spec = parse_grader(own, os.environ, how.base_url)
     leaves(spec)  # a file that is a member of itself would never end
     if isinstance(spec, SeveralSpec):
-        return [found for one in members_of(spec).members for found in _checked(one, one)]
+        several, checked = members_of(spec), []
+        for at, one in enumerate(several.members):
+            with member_named(spec, several, at):
+                checked += _checked(one, one)
+        return checked
     return [(file, own, _checkup(spec, how, file), how)]
 
 
