@@ -13,7 +13,7 @@ from grading_kit import item, proposition, reaching
 
 from rbrlang.grading.endpoint.account import Price, RunOptions
 from rbrlang.grading.endpoint.cache import AnswerCache
-from rbrlang.grading.endpoint.endpoint import ChatEndpoint, ChatOptions, chat_endpoint
+from rbrlang.grading.endpoint.protocol.endpoint import ChatEndpoint, ChatOptions, chat_endpoint
 from rbrlang.grading.endpoint.run import grade
 from rbrlang.grading.questions.layout import plan
 from rbrlang.grading.questions.specs import Secret

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from reward_circuits import random_case
 from scipy.stats import binomtest
 
-from rbrlang.cli.commands.grading import agree
+from rbrlang.cli.commands.trust import agree
 from rbrlang.cli.main import main
 from rbrlang.grading.classes import CONTRADICTION, OPEN, classes_of
 from rbrlang.grading.trust.agreement import Agreement, Macro, assess_all

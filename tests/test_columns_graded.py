@@ -22,7 +22,7 @@ from rbrlang.adapters.tunix import TunixReward
 from rbrlang.adapters.verifiers import VerifiersReward
 from rbrlang.adapters.verl import VerlReward
 from rbrlang.cli.main import main
-from rbrlang.grading.endpoint.systemone import SystemOne
+from rbrlang.grading.endpoint.protocol.systemone import SystemOne
 from rbrlang.grading.endpoint.writing import Order, Written
 from rbrlang.grading.judge import Bench
 from rbrlang.grading.questions.layout import Ask, plan

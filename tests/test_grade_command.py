@@ -15,7 +15,7 @@ from faultserver import Action, FaultServer, Say, answer, chat, truth
 
 from rbrlang.cli.failures import grouped
 from rbrlang.cli.main import main
-from rbrlang.grading.endpoint.endpoint import ChatOptions
+from rbrlang.grading.endpoint.protocol.endpoint import ChatOptions
 from rbrlang.grading.questions.forms import FORMS
 from rbrlang.grading.results import Invalid, Value, from_json
 from rbrlang.grading.trust import calibrate

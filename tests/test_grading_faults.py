@@ -22,9 +22,9 @@ from virtualtime import Scripted
 from rbrlang.grading.endpoint import run as runs
 from rbrlang.grading.endpoint.account import Estimate, Grades, Price, Progress, RunOptions, estimate, together
 from rbrlang.grading.endpoint.cache import AnswerCache, CacheError
-from rbrlang.grading.endpoint.endpoint import ChatEndpoint, ChatOptions, chat_endpoint
+from rbrlang.grading.endpoint.protocol.endpoint import ChatEndpoint, ChatOptions, chat_endpoint
+from rbrlang.grading.endpoint.protocol.systemone import SystemOne
 from rbrlang.grading.endpoint.run import RemoteGrader, grade
-from rbrlang.grading.endpoint.systemone import SystemOne
 from rbrlang.grading.questions.forms import FORMS, Limits, settled, tally, vote
 from rbrlang.grading.questions.layout import plan
 from rbrlang.grading.questions.prompt import Layout

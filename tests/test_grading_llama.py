@@ -18,9 +18,9 @@ from llama_server import LlamaServer
 from rbrlang.cli.main import main
 from rbrlang.grading.endpoint.account import Grades, Price, RunOptions
 from rbrlang.grading.endpoint.cache import AnswerCache
-from rbrlang.grading.endpoint.endpoint import ChatEndpoint, ChatOptions, chat_endpoint
+from rbrlang.grading.endpoint.protocol.endpoint import ChatEndpoint, ChatOptions, chat_endpoint
+from rbrlang.grading.endpoint.protocol.systemone import SystemOne
 from rbrlang.grading.endpoint.run import grade
-from rbrlang.grading.endpoint.systemone import SystemOne
 from rbrlang.grading.questions.forms import Limits, answer_form
 from rbrlang.grading.questions.layout import Ask, estimated_tokens, plan
 from rbrlang.grading.questions.prompt import Layout, item_text, signs

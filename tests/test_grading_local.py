@@ -13,8 +13,8 @@ import pytest
 from faultserver import Action, FaultServer, Say
 from grading_kit import item
 
-from rbrlang.grading.endpoint.discover import discovered
-from rbrlang.grading.endpoint.endpoint import ChatOptions
+from rbrlang.grading.endpoint.protocol.discover import discovered
+from rbrlang.grading.endpoint.protocol.endpoint import ChatOptions
 from rbrlang.grading.local import FunctionGrader, LabelGrader, function_grader, table_grader
 from rbrlang.grading.questions import specs
 from rbrlang.grading.questions.forms import FORMS

@@ -22,8 +22,8 @@ import rbrlang as rbr
 from rbrlang.cli.main import main
 from rbrlang.grading.endpoint.account import Grades, Price, RunOptions
 from rbrlang.grading.endpoint.cache import AnswerCache
-from rbrlang.grading.endpoint.endpoint import ChatEndpoint
 from rbrlang.grading.endpoint.llama import LocalModel, end_all
+from rbrlang.grading.endpoint.protocol.endpoint import ChatEndpoint
 from rbrlang.grading.endpoint.run import grade
 from rbrlang.grading.endpoint.served import remote
 from rbrlang.grading.questions.layout import Ask

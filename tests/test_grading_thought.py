@@ -17,7 +17,7 @@ from rbrlang.cli.main import main
 from rbrlang.grading.checkup import items as texts
 from rbrlang.grading.endpoint.account import estimate
 from rbrlang.grading.endpoint.cache import AnswerCache
-from rbrlang.grading.endpoint.endpoint import THINKING_ON, ChatOptions, chat_endpoint
+from rbrlang.grading.endpoint.protocol.endpoint import THINKING_ON, ChatOptions, chat_endpoint
 from rbrlang.grading.endpoint.run import grade
 from rbrlang.grading.questions.layout import plan
 from rbrlang.grading.questions.specs import Secret

@@ -19,7 +19,7 @@ from rbrlang.cli.main import main
 from rbrlang.grading.checkup import items as texts
 from rbrlang.grading.endpoint.account import Grades, RunOptions, estimate
 from rbrlang.grading.endpoint.cache import AnswerCache
-from rbrlang.grading.endpoint.endpoint import THINKING_ON, ChatEndpoint, ChatOptions, chat_endpoint
+from rbrlang.grading.endpoint.protocol.endpoint import THINKING_ON, ChatEndpoint, ChatOptions, chat_endpoint
 from rbrlang.grading.endpoint.remote import Answered
 from rbrlang.grading.endpoint.run import grade
 from rbrlang.grading.questions.graderfile import read_grader

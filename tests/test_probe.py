@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rbrlang
-from rbrlang.cli.commands.grading import probe as command
+from rbrlang.cli.commands.trust import probe as command
 from rbrlang.cli.errors import UsageError
 from rbrlang.grading.judge import Bench, Judge, JudgeError
 from rbrlang.grading.questions.prompt import assemble, item_text, neutral, question

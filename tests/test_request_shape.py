@@ -29,9 +29,9 @@ from shapedserver import (
 from rbrlang.cli.main import main
 from rbrlang.grading.endpoint.account import Grades, Price, RunOptions, estimate, identified
 from rbrlang.grading.endpoint.cache import AnswerCache
-from rbrlang.grading.endpoint.endpoint import ChatOptions, chat_endpoint
+from rbrlang.grading.endpoint.protocol.endpoint import ChatOptions, chat_endpoint
+from rbrlang.grading.endpoint.protocol.shape import Shape, Shaping
 from rbrlang.grading.endpoint.run import grade
-from rbrlang.grading.endpoint.shape import Shape, Shaping
 from rbrlang.grading.judge import same
 from rbrlang.grading.questions.layout import plan
 from rbrlang.grading.questions.request import Request

@@ -21,7 +21,7 @@ import rbrlang as rbr
 from rbrlang.adapters.trl import TRLReward
 from rbrlang.cli.main import main
 from rbrlang.grading.endpoint.cache import AnswerCache
-from rbrlang.grading.endpoint.endpoint import ChatOptions, chat_endpoint
+from rbrlang.grading.endpoint.protocol.endpoint import ChatOptions, chat_endpoint
 from rbrlang.grading.endpoint.remote import Answered
 from rbrlang.grading.judge import Bench
 from rbrlang.grading.lazy import grade_lazily

@@ -66,7 +66,8 @@ COMMANDS = {
 # The room of `rbrlang.cli.commands` that each command's module is in.
 _ROOMS = {
     "language": ("check", "fmt", "diff", "test", "explain", "graph", "import"),
-    "grading": ("grader", "plan", "grade", "label", "agree", "distil", "probe", "bank", "synth"),
+    "grading": ("grader", "grade", "bank", "synth"),
+    "trust": ("plan", "label", "agree", "distil", "probe"),
     "reward": ("fit", "compile", "inspect", "export", "verify", "score", "eval", "report", "serve", "watch"),
     "tools": ("new", "doctor", "lsp", "repl", "playground", "completion", "bench", "demo"),
 }

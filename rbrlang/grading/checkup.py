@@ -14,12 +14,12 @@ from functools import cache
 from rbrlang.grading.endpoint.account import Summary, identified, price_of, run_options
 from rbrlang.grading.endpoint.cache import AnswerCache
 from rbrlang.grading.endpoint.llama import LocalModel
-from rbrlang.grading.endpoint.logprobs import pieces_of, steps_of
+from rbrlang.grading.endpoint.protocol.logprobs import pieces_of, steps_of
+from rbrlang.grading.endpoint.protocol.shape import Shape, Shaping
+from rbrlang.grading.endpoint.protocol.thought import Apart, apart, beginning
 from rbrlang.grading.endpoint.remote import Garbled, Reading, Remote, Shapes, Short, at, mapping, parsed
 from rbrlang.grading.endpoint.run import grade
 from rbrlang.grading.endpoint.served import remote
-from rbrlang.grading.endpoint.shape import Shape, Shaping
-from rbrlang.grading.endpoint.thought import Apart, apart, beginning
 from rbrlang.grading.questions.layout import Ask
 from rbrlang.grading.questions.options import GraderOptions
 from rbrlang.grading.questions.specs import RemoteSpec, Secret

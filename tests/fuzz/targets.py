@@ -14,9 +14,9 @@ from typing import Any
 
 from rbrlang.cli.commands.language.formats import github, junit, sarif
 from rbrlang.cli.render import pretty
-from rbrlang.grading.endpoint.endpoint import ChatEndpoint, ChatOptions, chat_endpoint
+from rbrlang.grading.endpoint.protocol.endpoint import ChatEndpoint, ChatOptions, chat_endpoint
+from rbrlang.grading.endpoint.protocol.systemone import SystemOne
 from rbrlang.grading.endpoint.remote import Answered, Garbled, Short
-from rbrlang.grading.endpoint.systemone import SystemOne
 from rbrlang.grading.endpoint.writing import Written, read_text
 from rbrlang.grading.questions.layout import Ask, plan
 from rbrlang.grading.questions.prompt import Layout

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import assert_never, cast
 
 from rbrlang.grading.endpoint.cache import AnswerCache, CacheError, cache_key
-from rbrlang.grading.endpoint.discover import LLAMA_TOP, discovered
-from rbrlang.grading.endpoint.endpoint import THINKING_OFF, THINKING_ON, ChatOptions, chat_endpoint
-from rbrlang.grading.endpoint.lines import TOKENS_OF_A_LINE
 from rbrlang.grading.endpoint.llama import check, digest, local_model
+from rbrlang.grading.endpoint.protocol.discover import LLAMA_TOP, discovered
+from rbrlang.grading.endpoint.protocol.endpoint import THINKING_OFF, THINKING_ON, ChatOptions, chat_endpoint
+from rbrlang.grading.endpoint.protocol.lines import TOKENS_OF_A_LINE
+from rbrlang.grading.endpoint.protocol.systemone import SystemOne
 from rbrlang.grading.endpoint.remote import Remote
-from rbrlang.grading.endpoint.systemone import SystemOne
 from rbrlang.grading.questions.forms import Limits, sign_forms
 from rbrlang.grading.questions.layout import estimated_tokens, plan
 from rbrlang.grading.questions.options import GraderOptions

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from rbrlang.grading.endpoint.endpoint import THINKING_OFF
+from rbrlang.grading.endpoint.protocol.endpoint import THINKING_OFF
 from rbrlang.grading.endpoint.remote import Garbled, at, encoded, parsed
 from rbrlang.grading.questions.prices import Model, PriceError
 from rbrlang.grading.questions.specs import Secret

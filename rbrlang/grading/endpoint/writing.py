@@ -25,8 +25,8 @@ from urllib.parse import urlsplit
 
 from rbrlang.grading.endpoint.account import Price, Progress, RunOptions, Summary, body_tokens
 from rbrlang.grading.endpoint.cache import AnswerCache, cache_key
-from rbrlang.grading.endpoint.endpoint import THINKING_OFF, usage_of
 from rbrlang.grading.endpoint.exchange import Sender
+from rbrlang.grading.endpoint.protocol.endpoint import THINKING_OFF, usage_of
 from rbrlang.grading.endpoint.remote import Garbled, at, encoded, mapping, parsed, whole
 from rbrlang.grading.endpoint.wire import clients, waited
 from rbrlang.grading.questions.specs import OPENAI_URL, Secret

@@ -1,1 +1,1 @@
-"""Commands that ask graders, and that ask how good they are."""
+"""Commands that ask graders, and that write for them."""

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, cast
 from urllib.parse import urlsplit
 
-from rbrlang.grading.endpoint.lines import TOKENS_OF_A_LINE, answers_in, tokens_of
 from rbrlang.grading.endpoint.llama import LocalModel
-from rbrlang.grading.endpoint.logprobs import numbered, pieces_of, steps_of
+from rbrlang.grading.endpoint.protocol.lines import TOKENS_OF_A_LINE, answers_in, tokens_of
+from rbrlang.grading.endpoint.protocol.logprobs import numbered, pieces_of, steps_of
+from rbrlang.grading.endpoint.protocol.shape import Shaping
+from rbrlang.grading.endpoint.protocol.thought import ROOM, apart, beginning
 from rbrlang.grading.endpoint.remote import Answered, Garbled, Reading, Short, at, encoded, mapping, parsed, whole
-from rbrlang.grading.endpoint.shape import Shaping
-from rbrlang.grading.endpoint.thought import ROOM, apart, beginning
 from rbrlang.grading.questions.forms import (
     FORMS,
     Limits,

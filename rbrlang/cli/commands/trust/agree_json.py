@@ -6,12 +6,12 @@ import argparse
 import math
 from typing import TYPE_CHECKING, Any, assert_never
 
-from rbrlang.cli.commands.grading import agree_values
+from rbrlang.cli.commands.trust import agree_values
 from rbrlang.grading.trust.assessment import Disagreement, disagreements
 from rbrlang.grading.trust.calibrate import Calibrated, Correction, Isotonic, Platt, Temperature, Unchanged
 
 if TYPE_CHECKING:
-    from rbrlang.cli.commands.grading.agree_outcome import Outcome, Training
+    from rbrlang.cli.commands.trust.agree_outcome import Outcome, Training
     from rbrlang.policy import Policy
     from rbrlang.rows.read import Row
 

@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
     if policy is None:
         return 1
     if options.graders:
-        from rbrlang.cli.commands.grading import plan_bill
+        from rbrlang.cli.commands.trust import plan_bill
 
         allow_python(options, policy.circuit)
         plan_bill.check(options)
@@ -93,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
         return _show_prompt(policy, items, rows, options.layout, *options.show_prompt)
     report = _report(policy, items, options.layout, rows)
     if options.simulate:
-        from rbrlang.cli.commands.grading import plan_simulate
+        from rbrlang.cli.commands.trust import plan_simulate
 
         report["simulation"] = plan_simulate.simulation(options, policy, rows, items)
     if options.format == "json":
@@ -102,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write(dump(report))
         return 3 if invalid else 0
     if options.simulate:
-        from rbrlang.cli.commands.grading import plan_simulate
+        from rbrlang.cli.commands.trust import plan_simulate
 
         plan_simulate.tell(report["simulation"])
     else:

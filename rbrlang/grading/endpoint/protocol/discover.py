@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from rbrlang.grading.endpoint.endpoint import ChatOptions
+from rbrlang.grading.endpoint.protocol.endpoint import ChatOptions
 from rbrlang.grading.endpoint.remote import Garbled, at, encoded, listed, parsed
 from rbrlang.grading.endpoint.wire import Reply, clients, get, post, waited
 from rbrlang.grading.questions.forms import FORMS

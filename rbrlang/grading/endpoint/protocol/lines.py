@@ -14,7 +14,7 @@ import re
 from collections.abc import Sequence
 from itertools import accumulate
 
-from rbrlang.grading.endpoint.thought import beginning
+from rbrlang.grading.endpoint.protocol.thought import beginning
 from rbrlang.grading.questions.forms import answer_form, leads_in
 from rbrlang.grading.results import Invalid
 

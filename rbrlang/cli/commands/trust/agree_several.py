@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rbrlang.cli import options as shared
-from rbrlang.cli.commands.grading.agree_labels import labelled_rows
+from rbrlang.cli.commands.trust.agree_labels import labelled_rows
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.terminal import say, warn, wrapped
 

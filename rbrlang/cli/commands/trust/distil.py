@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rbrlang.cli import guide
 from rbrlang.cli import options as shared
-from rbrlang.cli.commands.grading.agree_labels import labelled_rows
+from rbrlang.cli.commands.trust.agree_labels import labelled_rows
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.failures import grouped
 from rbrlang.cli.python import allow_python, python_argument
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from rbrlang.cli.commands.grading.distil_show import Distilled
+    from rbrlang.cli.commands.trust.distil_show import Distilled
     from rbrlang.cli.graders import Grading
     from rbrlang.grading.embedded.heads import Heads
     from rbrlang.grading.endpoint.account import Summary
@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
         return 1
     allow_python(options, policy.circuit)
     from rbrlang.cli import data, graders
-    from rbrlang.cli.commands.grading import distil_show
+    from rbrlang.cli.commands.trust import distil_show
     from rbrlang.grading.embedded.train import TrainingError
     from rbrlang.reward.rows import response_ids
 
@@ -229,7 +229,7 @@ def _distil(options: argparse.Namespace, policy: Policy, split: _Split, ids: NDA
     import numpy as np
 
     from rbrlang.cli import graders
-    from rbrlang.cli.commands.grading.distil_show import Distilled, Point
+    from rbrlang.cli.commands.trust.distil_show import Distilled, Point
     from rbrlang.grading.distil import teach
     from rbrlang.grading.embedded.grader import EmbeddedGrader
     from rbrlang.grading.questions.layout import wanted

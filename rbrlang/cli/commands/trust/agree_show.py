@@ -10,8 +10,8 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from rbrlang.cli.commands.grading import agree_values
-from rbrlang.cli.commands.grading.agree_json import describe, last_turn
+from rbrlang.cli.commands.trust import agree_values
+from rbrlang.cli.commands.trust.agree_json import describe, last_turn
 from rbrlang.cli.failures import grouped
 from rbrlang.cli.tables import show as table
 from rbrlang.cli.terminal import excerpt, say, wrapped
@@ -21,7 +21,7 @@ from rbrlang.grading.trust.bootstrap import FEWEST_PROMPTS, Interval
 from rbrlang.grading.trust.values import Values
 
 if TYPE_CHECKING:
-    from rbrlang.cli.commands.grading.agree_outcome import Outcome, Training
+    from rbrlang.cli.commands.trust.agree_outcome import Outcome, Training
     from rbrlang.grading.trust.calibrate import Calibrated, Calibration
     from rbrlang.policy import Policy
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from rbrlang.cli import data, graders
-from rbrlang.cli.commands.grading.agree import PLOT_FORMATS
-from rbrlang.cli.commands.grading.agree_labels import labelled_rows
-from rbrlang.cli.commands.grading.agree_show import LEARNED
+from rbrlang.cli.commands.trust.agree import PLOT_FORMATS
+from rbrlang.cli.commands.trust.agree_labels import labelled_rows
+from rbrlang.cli.commands.trust.agree_show import LEARNED
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.graderfiles import take_file
 from rbrlang.cli.tables import show

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from rbrlang.cli import gate, guide
 from rbrlang.cli import options as shared
-from rbrlang.cli.commands.grading import agree_several
-from rbrlang.cli.commands.grading.agree_labels import labelled_rows
-from rbrlang.cli.commands.grading.agree_outcome import Outcome, Training
+from rbrlang.cli.commands.trust import agree_several
+from rbrlang.cli.commands.trust.agree_labels import labelled_rows
+from rbrlang.cli.commands.trust.agree_outcome import Outcome, Training
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.python import allow_python, python_argument
 from rbrlang.cli.terminal import console, warn
@@ -95,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
     _check_options(options)
     circuit = policy.circuit
     from rbrlang.cli import data
-    from rbrlang.cli.commands.grading import agree_json, agree_show, agree_values
+    from rbrlang.cli.commands.trust import agree_json, agree_show, agree_values
 
     yes_no = circuit.questions[: circuit.first_variable]
     of_values = agree_values.gate_names(circuit, order=options.order_effect)
@@ -192,7 +192,7 @@ def judge(options: argparse.Namespace, policy: Policy, rows: Sequence[Row], unla
     import numpy as np
 
     from rbrlang.cli import graders
-    from rbrlang.cli.commands.grading import agree_values
+    from rbrlang.cli.commands.trust import agree_values
     from rbrlang.grading.trust import calibrate
     from rbrlang.grading.trust.assessment import assess, stacked
     from rbrlang.grading.trust.values import numbers, value_atoms

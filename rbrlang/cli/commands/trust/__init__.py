@@ -1,0 +1,1 @@
+"""Commands that judge graders, teach them, or let people label."""

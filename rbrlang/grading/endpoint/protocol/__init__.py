@@ -1,0 +1,1 @@
+"""How a server is asked, and what its reply says: requests, log-probabilities, thoughts, lines."""
