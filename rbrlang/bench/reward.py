@@ -17,7 +17,7 @@ from rbrlang.bench.process import Bench, NotMeasured, best, in_turn
 ROWS = 4096
 UNROLLED = "a small policy is unrolled, and XLA compiles it node by node; a large one is data for one program"
 ONE_PROGRAM = "each function is a program of its own, compiled when it is first called"
-GRADIENT = "XLA makes one CPU kernel of each column of the result and computes the circuit in each"
+GRADIENT = "the rules alone are differentiated, and XLA still makes one CPU kernel of each column of the result"
 BOUNDS = "an interval is four times a value, and is searched for where features and classes pull apart"
 SINGLE = "every node costs about 0.1 µs of Python, under axioms twice"
 _SHAPES: tuple[tuple[str, Callable[[], str]], ...] = (

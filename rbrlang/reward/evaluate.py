@@ -76,6 +76,11 @@ def rewards(batch: Batch, base_reward: Column) -> Column:
     return xp.where(xp.abs(total) <= LARGEST, total, xp.nan)
 
 
+def rules(batch: Batch) -> Column:
+    """The rules' part of the reward [batch] with unknowns at `FILL`: finite also where it is undefined, linear in the weights."""
+    return _select(batch, [_rules(part).value for part in batch.parts], 0.0)
+
+
 def class_probabilities(batch: Batch) -> Stack:
     """P(class), one column [batch] for each class position; 0 where the row's type has fewer classes."""
     xp = batch.engine.xp
@@ -109,12 +114,18 @@ def contributions(batch: Batch, base_reward: Column) -> tuple[Column, Stack]:
     as `FILL`: single addends may then depend on them although their sum does not.
     """
     xp, per = batch.engine.xp, batch.engine.per
-    classes = batch.engine.each(batch.classes, lambda unit: _class_part(batch, unit))
     known = xp.logical_not(xp.isnan(rewards(batch, base_reward)))
-    features = _by_feature(batch, classes, filled=True)
-    weights = _stacks(batch, [part.weights() for part in batch.parts])
-    addends = per(lambda weight, phi: xp.where(known, weight * phi, xp.nan), weights, features)
-    return xp.where(known, base_reward + batch.zero, xp.nan), addends
+
+    def addends() -> Stack:
+        rows = batch.again()
+        classes = rows.engine.each(rows.classes, lambda unit: _class_part(rows, unit))
+        features = _by_feature(rows, classes, filled=True)
+        weights = _stacks(rows, [part.weights() for part in rows.parts])
+        return per(lambda weight, phi: xp.where(known, weight * phi, xp.nan), weights, features)
+
+    # What is known goes into the conditional as a column, or XLA would compute it again for every addend.
+    nothing = per(lambda _: xp.where(known, xp.nan, xp.nan), batch.parts[0].weights()) if batch.parts else []
+    return xp.where(known, base_reward + batch.zero, xp.nan), batch.engine.when(xp.any(known), addends, nothing)
 
 
 def reward_bounds(batch: Batch, base_reward: Column) -> Interval:

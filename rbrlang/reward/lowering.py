@@ -11,7 +11,7 @@ are left as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -23,7 +23,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from rbrlang.logic.circuit import Circuit
-from rbrlang.reward import tables
+from rbrlang.reward import evaluate, tables
 from rbrlang.reward.engines import JaxEngine
 from rbrlang.reward.evaluate import Batch
 from rbrlang.reward.numpy import ShapeError
@@ -66,19 +66,44 @@ class Unrolled:
 
     def batch(self, probs: jax.Array, ids: jax.Array) -> Batch:
         """The rows, float32 [batch, atoms] and integer [batch]."""
+        return self._batch(lambda: self._columns(probs), ids, remember=False)
+
+    def slopes(self, probs: jax.Array, ids: jax.Array, known: jax.Array) -> jax.Array:
+        """The derivative of the rules' part with respect to every probability [batch, atoms], 0 where not `known` [batch].
+
+        XLA computes each column of it in a kernel of its own, which would also compute again all that it reads. The
+        operands of a conditional it keeps: the columns one after another, and what is known.
+        """
+        read = reached(self.static.circuit)
+        if not read:
+            return jnp.zeros_like(probs)
+        columns = self._columns(probs)
+
+        def rules(own: dict[int, jax.Array]) -> jax.Array:
+            return evaluate.rules(self._batch(lambda: own, ids, remember=True))
+
+        def found() -> jax.Array:
+            _, back = jax.vjp(rules, columns)
+            (slope,) = back(jnp.ones_like(ids, jnp.float32))
+            own = {a: jnp.where(known, s, 0.0) for a, s in slope.items()}
+            return jnp.stack([own.get(a, jnp.zeros_like(known, jnp.float32)) for a in range(probs.shape[1])], 1)
+
+        return jax.lax.cond(known.any(), found, lambda: jnp.zeros_like(probs))
+
+    def _columns(self, probs: jax.Array) -> dict[int, jax.Array]:
+        if not probs.shape[1]:
+            return {}
+        # One `split` and not a slice per column: its transpose is one concatenation, where slices become
+        # as many padded arrays of the size of probs (measured on a CPU: 25 times slower to differentiate).
+        parts = jax.lax.split(probs, (1,) * probs.shape[1], axis=1)
+        return {a: parts[a][:, 0] for a in reached(self.static.circuit)}
+
+    def _batch(self, columns: Callable[[], Mapping[int, jax.Array]], ids: jax.Array, *, remember: bool) -> Batch:
         circuit = self.static.circuit
-        read = reached(circuit)
-
-        def columns() -> dict[int, jax.Array]:
-            if not circuit.atoms:
-                return {}
-            # One `split` and not a slice per column: its transpose is one concatenation, where slices become
-            # as many padded arrays of the size of probs (measured on a CPU: 25 times slower to differentiate).
-            parts = jax.lax.split(probs, (1,) * len(circuit.atoms), axis=1)
-            return {a: parts[a][:, 0] for a in read}
-
         weights = [[self.weights[r, j] for j in range(len(one.features))] for r, one in enumerate(circuit.responses)]
-        return unrolled(JaxEngine(), circuit, columns, ids, weights, jnp.zeros_like(ids, jnp.float32), remember=False)
+        return unrolled(
+            JaxEngine(), circuit, columns, ids, weights, jnp.zeros_like(ids, jnp.float32), remember=remember
+        )
 
 
 @jax.tree_util.register_dataclass
@@ -93,6 +118,15 @@ class Tabled:
     def batch(self, probs: jax.Array, ids: jax.Array) -> Batch:
         """The rows, float32 [batch, atoms or more] and integer [batch]."""
         return own_batch(self.kind, self.tables, self.weights, probs, ids)
+
+    def slopes(self, probs: jax.Array, ids: jax.Array, known: jax.Array) -> jax.Array:
+        """As for `Unrolled`, [batch, atoms or more]."""
+
+        def rules(own: jax.Array) -> jax.Array:
+            return evaluate.rules(self.batch(own, ids))
+
+        _, back = jax.vjp(rules, probs)
+        return jnp.where(known[:, None], back(jnp.ones_like(ids, jnp.float32))[0], 0.0)
 
 
 Lowered: TypeAlias = Unrolled | Tabled

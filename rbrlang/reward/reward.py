@@ -15,14 +15,15 @@ Every row has its own response type. For features φ of that type, r = base + Σ
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
@@ -216,9 +217,35 @@ def _run(
     return program(reward.lowered, *arrays), rows
 
 
+@jax.custom_jvp
+def _value(program: Lowered, probs: jax.Array, ids: jax.Array, base_reward: jax.Array) -> jax.Array:
+    return evaluate.rewards(program.batch(probs, ids), base_reward)
+
+
+@partial(_value.defjvp, symbolic_zeros=True)
+def _derivative(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[jax.Array, jax.Array]:
+    """Where there is a reward, it is the base and a polynomial or a quotient of two; elsewhere nothing moves it."""
+    program, probs, ids, base_reward = primals
+    of_program, of_probs, _, of_base = tangents
+    found = _value(program, probs, ids, base_reward)
+    known = ~jnp.isnan(found)
+    moved = jnp.zeros_like(found)
+    if not isinstance(of_program.weights, SymbolicZero):
+
+        def rules(weights: jax.Array) -> jax.Array:
+            return evaluate.rules(replace(program, weights=weights).batch(probs, ids))
+
+        moved += jax.jvp(rules, (program.weights,), (of_program.weights,))[1]
+    if not isinstance(of_probs, SymbolicZero):
+        moved += (program.slopes(probs, ids, known) * of_probs).sum(1)
+    if not isinstance(of_base, SymbolicZero):
+        moved += of_base
+    return found, jnp.where(known, moved, 0.0)
+
+
 @jax.jit
 def _reward(program: Lowered, probs: jax.Array, ids: jax.Array, base_reward: jax.Array) -> jax.Array:
-    return evaluate.rewards(program.batch(probs, ids), base_reward)
+    return _value(program, probs, ids, base_reward)
 
 
 @jax.jit
