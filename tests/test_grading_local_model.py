@@ -199,8 +199,8 @@ def test_commands_take_it_by_name_and_by_file(
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("none.gguf", "rbrc grade: cannot read the model `none.gguf`: no such file or directory"),
-        ("folder", "rbrc grade: cannot read the model `folder`: is a directory"),
+        ("none.gguf", "rbrc grade: cannot read the model `none.gguf`: no such file or directory; check the path"),
+        ("folder", "rbrc grade: cannot read the model `folder`: is a directory; check the path"),
         ("text.gguf", "rbrc grade: `text.gguf` is not a GGUF file; name one that llama.cpp can load, such as `Qwen3-4B-Q4_K_M.gguf`"),
         ("bare.gguf", "rbrc grade: the model `bare.gguf` has no chat template, so it is none to ask questions; take one that was trained to follow instructions"),
     ],

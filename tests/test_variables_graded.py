@@ -554,7 +554,7 @@ def test_a_plan_counts_a_variable_as_a_question(folder: Path, server: FaultServe
     simulation = json.loads(capsys.readouterr().out)["simulation"]
     ways = simulation["models"][0]["ways"]
     assert {name: bill["requests"] for name, bill in ways.items()} == {
-        "naive": 9, "pruned": 9, "planned": 9, "lazy": ways["lazy"]["requests"]
+        "naive": 9, "pruned": 9, "planned": 9, "batch": 9, "lazy": ways["lazy"]["requests"]
     }  # fmt: skip
     assert ways["lazy"]["requests"] < 9
     assert simulation["lazy"]["answers_from"] == {"probs": 9}
