@@ -105,7 +105,10 @@ def run(options: argparse.Namespace) -> int:
     names = data.class_names(options.class_names)
     reward = NumpyReward.from_artefact(artefact)
     meaning = _meaning(options, artefact.circuit)
-    agreement = None if options.agreement is None else measured("--agreement", options.agreement, artefact.circuit)
+    agreement = None
+    if options.agreement is not None:
+        plain = agreement_in("--agreement", options.agreement)
+        agreement = measured("--agreement", options.agreement, plain, artefact.circuit)
     found = data.read_joined(options, options.rows, options.more, artefact.circuit)
     rows = graders.graded(options, artefact, found.rows)
     data.tell_rubrics(artefact.circuit, rows)
@@ -256,22 +259,29 @@ def refitted(
         raise UsageError(f"`--refit`: {error}") from error
 
 
-def measured(option: str, path: str, circuit: Circuit) -> _Rates:
-    """The error rates in what `rbrc agree --format json` printed. Raises `UsageError`, OSError."""
-    from rbrlang.learning.judging.rates import AgreementFileError, rates_from_agreement, value_rates_from_agreement
-
+def agreement_in(option: str, path: str) -> Any:
+    """What `rbrc agree --format json` printed. Raises `UsageError`, OSError."""
     try:
-        plain = parse_bytes(Path(path).read_bytes())
-        of_policy = plain.get("fingerprint") if isinstance(plain, dict) else None
-        if isinstance(of_policy, str) and of_policy != circuit.fingerprint:
-            warn(
-                f"`{option} {path}` was measured under the policy {of_policy[:12]}, and this one is {circuit.fingerprint[:12]}: "
-                "its rates hold for questions that are still the same"
-            )
-        return rates_from_agreement(circuit, plain), value_rates_from_agreement(circuit, plain)
-    except (AgreementFileError, JsonError) as error:
+        return parse_bytes(Path(path).read_bytes())
+    except JsonError as error:
         what = f"it is {error}" if isinstance(error, NotJsonError) else str(error)
         raise UsageError(f"`{option} {path}`: {what}") from error
+
+
+def measured(option: str, path: str, plain: Any, circuit: Circuit) -> _Rates:
+    """The error rates in an agreement. Raises `UsageError`."""
+    from rbrlang.learning.judging.rates import AgreementFileError, rates_from_agreement, value_rates_from_agreement
+
+    of_policy = plain.get("fingerprint") if isinstance(plain, dict) else None
+    if isinstance(of_policy, str) and of_policy != circuit.fingerprint:
+        warn(
+            f"`{option} {path}` was measured under the policy {of_policy[:12]}, and this one is {circuit.fingerprint[:12]}: "
+            "its rates hold for questions that are still the same"
+        )
+    try:
+        return rates_from_agreement(circuit, plain), value_rates_from_agreement(circuit, plain)
+    except AgreementFileError as error:
+        raise UsageError(f"`{option} {path}`: {error}") from error
 
 
 def _rates_of_rows(options: argparse.Namespace, circuit: Circuit, rows: Sequence[Row]) -> _Rates:

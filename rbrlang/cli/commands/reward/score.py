@@ -194,8 +194,7 @@ class Score:
         lazily = None if options.lazy is None else Lazily(reward, options.lazy)
         self._grading = Grading(options, self._artefact, lazily=lazily)
         self._rewarding = Rewarding(reward, bounds=self._bounded, settled=options.lazy or 0.0)
-        self._correction = _correction(options, self._artefact)
-        self._measured = _measured_of(options)
+        self._correction, self._measured = _correction(options, self._artefact)
         self._kind: Kind = output_format(options.output).kind
         if first is not None:
             self._grading.prepare([row for block in blocks(first, self.names) for row in block.rows])
@@ -333,21 +332,21 @@ class Score:
         return batch(self._artefact.circuit, self._schema, block, found, reasons)
 
 
-def _correction(options: argparse.Namespace, artefact: Artefact) -> Correction | None:
-    """What `--correct` says. Raises `UsageError`, OSError."""
+def _correction(options: argparse.Namespace, artefact: Artefact) -> tuple[Correction | None, str | None]:
+    """What `--correct` says, and whose mistakes they are, as far as the file tells. Raises `UsageError`, OSError."""
     if options.correct is None:
-        return None
-    from rbrlang.cli.commands.reward.eval import measured
+        return None, None
+    from rbrlang.cli.commands.reward.eval import agreement_in, measured
     from rbrlang.cli.errors import UsageError
     from rbrlang.scoring.correct import Correction, CorrectionError
 
     if options.grader == "labels" or options.lazy is not None:
         what = "labels have no such mistakes" if options.grader == "labels" else "`--lazy` leaves answers out"
         raise UsageError(f"`--correct` takes a grader's mistakes out of its answers, and {what}")
+    plain = agreement_in("--correct", options.correct)
+    rates, _ = measured("--correct", options.correct, plain, artefact.circuit)
     try:
-        found = Correction(
-            artefact.circuit, artefact.weights, measured("--correct", options.correct, artefact.circuit)[0]
-        )
+        found = Correction(artefact.circuit, artefact.weights, rates)
     except CorrectionError as error:
         raise UsageError(f"`--correct {options.correct}`: {error}") from error
     if found.declared:
@@ -356,18 +355,8 @@ def _correction(options: argparse.Namespace, artefact: Artefact) -> Correction |
             f"no rates were measured of {len(found.declared)} propositions ({names}): `@noise` of the policy stands in, "
             "0 without it"
         )
-    return found
-
-
-def _measured_of(options: argparse.Namespace) -> str | None:
-    """Whose mistakes the file of `--correct` holds; None where it does not say."""
-    if options.correct is None:
-        return None
-    from rbrlang.jsontext import parse_bytes
-
-    found = parse_bytes(Path(options.correct).read_bytes())
-    grader = found.get("grader") if isinstance(found, dict) else None
-    return grader if isinstance(grader, str) else None
+    grader = plain.get("grader")
+    return found, grader if isinstance(grader, str) else None
 
 
 def _same_grader(*, options: argparse.Namespace, said: str | None, grader: str) -> None:
