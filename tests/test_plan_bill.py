@@ -51,8 +51,8 @@ def test_shares_differences_and_who_is_beaten(place: Path) -> None:
     good, fair, mute = noisy(0.05), noisy(0.3), truth.copy()
     mute[:100, 0] = np.nan  # no class: not right
     graders = [
-        Answered("good", "g", good, spent(3.0)), Answered("fair", "f", fair, spent(1.0)),
-        Answered("dear", "d", fair, spent(9.0)), Answered("mute", "m", mute, spent(0.5)),
+        Answered("good", "g", good, spent(3.0), True), Answered("fair", "f", fair, spent(1.0), True),
+        Answered("dear", "d", fair, spent(9.0), True), Answered("mute", "m", mute, spent(0.5), True),
     ]  # fmt: skip
     found = {one.name: one for one in compare(circuit, truth, prompts, responses, graders, seed=0)}
 
@@ -81,7 +81,9 @@ def test_nothing_to_compare_is_said(place: Path) -> None:
     circuit = load(place / "p.rbr").circuit
     unknown = np.full((3, 2), np.nan)
     with pytest.raises(ValueError, match="no row has labels that decide its class"):
-        compare(circuit, unknown, np.arange(3), np.zeros(3, np.int64), [Answered("g", "g", unknown, spent(1))], seed=0)
+        compare(
+            circuit, unknown, np.arange(3), np.zeros(3, np.int64), [Answered("g", "g", unknown, spent(1), True)], seed=0
+        )
 
 
 def rows(place: Path, count: int = 24) -> str:
@@ -139,7 +141,7 @@ def test_a_server_and_a_table_side_by_side(place: Path, capsys: pytest.CaptureFi
     assert usage == {"prompt": 100 * asked, "completion": asked, "cached": 60 * asked}
     assert strong["spent"]["cost"] == pytest.approx((100 * 2 + 10) * asked / 1e6)
     assert strong["cost_per_1000"] == pytest.approx(1000 * strong["spent"]["cost"] / 24)
-    assert strong["beaten_by"] == "labels"
+    assert strong["beaten_by"] is None  # labels are the measure, and grade no new completion
     assert again["spent"] == strong["spent"] | {"seconds": None}
     assert (place / "b.png").read_bytes().startswith(b"\x89PNG")
 

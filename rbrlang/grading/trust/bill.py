@@ -54,12 +54,14 @@ class Offer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answered:
-    """What a grader said: P(yes) `given` [rows, atoms], NaN for nothing, and what that took."""
+    """What a grader said: P(yes) `given` [rows, atoms], NaN for nothing, and what that took. People's labels are the measure
+    and no `offer`: they beat nobody."""
 
     name: str
     identity: str
     given: Numbers
     spent: Spent
+    offer: bool
 
 
 def compare(
@@ -84,7 +86,7 @@ def compare(
         beaten = [
             other.name for other, share in zip(graders, shares, strict=True)
             if (share, -other.spent.cost) > (shares[at], -one.spent.cost)
-            and share >= shares[at] and other.spent.cost <= one.spent.cost
+            and other.offer and share >= shares[at] and other.spent.cost <= one.spent.cost
         ]  # fmt: skip
         found.append(
             Offer(

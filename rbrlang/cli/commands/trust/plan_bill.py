@@ -148,7 +148,7 @@ def _asked(options: argparse.Namespace, policy: Policy, rows: Sequence[Row], nam
     )  # fmt: skip
     circuit = policy.circuit
     p = numbers(circuit.propositions, (row.probs for row in kept), len(kept))
-    return Answered(name, ", ".join(identities), np.hstack([p, value_atoms(circuit, kept)[1]]), spent)
+    return Answered(name, ", ".join(identities), np.hstack([p, value_atoms(circuit, kept)[1]]), spent, name != "labels")
 
 
 # --- showing ------------------------------------------------------------------------------------
