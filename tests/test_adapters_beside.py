@@ -1,4 +1,4 @@
-"""Each tool that judges calls its adapter itself: Inspect, DSPy and OpenEnv as they are installed, promptfoo by its protocol.
+"""Each tool that judges calls its adapter itself: Inspect, DSPy, OpenEnv and evaluate as they are installed, promptfoo by its protocol.
 
 pip install -e '.[test,beside]'
 """
@@ -19,6 +19,7 @@ from conftest import CHECKOUT, trainer
 
 import rbrlang as rbr
 from rbrlang.adapters.dspy import DSPyMetric
+from rbrlang.adapters.evaluate import rules as evaluate_rules
 from rbrlang.adapters.inspect_ai import rules as inspect_rules
 from rbrlang.adapters.openenv import rules as openenv_rules
 from rbrlang.adapters.promptfoo import PromptfooAssert
@@ -140,6 +141,43 @@ def test_openenv_calls_it_as_a_rubric(artefact: str) -> None:
         openenv_rules(artefact, FailingJudge(), columns=KIND)(Say(message="broken"), Asked(prompt=REQUEST))
     with pytest.raises(ColumnsError, match="the action has no field `text`, but"):
         openenv_rules(artefact, completion="text", columns=KIND)(Say(message="x"), Asked(prompt=REQUEST))
+
+
+def test_evaluate_computes_it_as_a_metric(artefact: str, tmp_path: Path) -> None:
+    evaluate = trainer("evaluate")
+    place = {"cache_dir": str(tmp_path)}
+    asked = {"prompt": REQUEST, "response_type": "hard_refusal"}
+    metric = evaluate_rules(artefact, module=place)
+    assert isinstance(metric, evaluate.Metric)
+    # Text stays text also where it is JSON; messages may stand beside it.
+    said = [REFUSAL, "42", '{"role": "user"}', [{"role": "assistant", "content": REFUSAL}]]
+    found = metric.compute(predictions=said, references=[asked] * 4)
+    each = [wanted(artefact, text) for text in (*said[:3], REFUSAL)]
+    assert found["rbr_rewards"] == pytest.approx(each)
+    assert found["rbr"] == pytest.approx(sum(each) / 4)
+    assert (found["rbr_scored"], found["rbr_unscored"], found["rbr_classes"][0]) == (4, 0, "ideal")
+    # In batches, one by one, and beside another; a failure is counted, with its reason, and is in no mean.
+    failing = evaluate_rules(artefact, FailingJudge(), module=place, name="judged")
+    both = evaluate.combine([metric, failing])
+    both.add_batch(predictions=["Sure.", "broken"], references=[asked] * 2)
+    failing.add(prediction="No.", reference=asked)
+    assert (len(metric), len(failing)) == (2, 3)
+    found = failing.compute()
+    first, lost, last = found["judged_rewards"]
+    assert (found["judged"], lost) == (pytest.approx((first + last) / 2), None)
+    assert (found["judged_scored"], found["judged_unscored"]) == (2, 1)
+    assert "no answer within 60 s" in found["judged_reasons"][1]
+    assert math.isnan(failing.compute(predictions=["broken"], references=[asked])["judged"])
+    with pytest.raises(UnscoredError, match="no answer within 60 s"):
+        evaluate_rules(artefact, FailingJudge(), on_invalid="raise", module=place).compute(
+            predictions=["broken"], references=[asked]
+        )
+    for references, complaint in (
+        (None, "there is no `prompt` among"),
+        (["hard_refusal"], "reference 0 is no record of columns; give one such as"),
+    ):
+        with pytest.raises(ColumnsError, match=complaint):
+            evaluate_rules(artefact, module=place).compute(predictions=[REFUSAL], references=references)
 
 
 def test_promptfoo_runs_it_as_a_script(artefact: str, tmp_path: Path) -> None:
