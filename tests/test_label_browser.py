@@ -14,7 +14,7 @@ from typing import Any
 import krippendorff
 import numpy as np
 import pytest
-from browser import WEAK, browser
+from browser import barriers, browser
 from label_kit import Started, folder, read, start
 from sklearn.metrics import cohen_kappa_score
 
@@ -138,12 +138,12 @@ def test_it_can_be_read_and_runs_nothing_of_what_it_shows(
         desk.choose(what)
         if page.locator("#help").is_visible() and not page.locator("#help").evaluate("one => one.open"):
             desk.press("h")
-        assert page.evaluate(WEAK) == []
+        assert barriers(page) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.locator(".judged").count() >= 1
     desk.press("s")
     page.wait_for_selector("#status-rows tr")
-    assert page.evaluate(WEAK) == []
+    assert barriers(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     desk.press("s")
     assert "⟨U+202E⟩" in page.inner_text("#conversation")

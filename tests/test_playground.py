@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import WEAK, browser
+from browser import barriers, browser
 from conftest import CHECKOUT
 from needs import PYODIDE, missing
 
@@ -293,7 +293,7 @@ def test_it_can_be_read_at_any_width_in_light_and_dark(page: Opened, scheme: str
     assert shown.evaluate("document.documentElement.scrollWidth") <= width
     # Below the editor lies its text once more, unseen, to bear the marks.
     shown.evaluate("{ window.apart = document.getElementById('mirror'); window.apart.remove(); }")
-    assert shown.evaluate(WEAK) == []
+    assert barriers(shown) == []
     shown.evaluate("document.querySelector('.editor').prepend(window.apart)")
     sizes = "['mirror', 'editor'].map(id => document.getElementById(id).getBoundingClientRect()).map(one => [one.width, one.height])"
     pre, text = shown.evaluate(sizes)

@@ -89,7 +89,7 @@ def _parts(found: Mapping[str, Any], picture: str | None) -> Iterator[str]:
             continue
         outcome = outcomes[row["name"]]
         if outcome.lines:
-            yield "\n| | here | beside it, in the same run | ratio | goal |\n| --- | ---: | --- | ---: | --- |\n"
+            yield "\n| measured | here | beside it, in the same run | ratio | goal |\n| --- | ---: | --- | ---: | --- |\n"
             for line in outcome.lines:
                 yield "| " + " | ".join(_cell(cell) for cell in cells(line)) + " |\n"
         yield from _reasons(outcome.lines)
@@ -119,7 +119,7 @@ def _curves(curves: list[Curve], picture: str | None) -> Iterator[str]:
     yield "\n## Growth\n\n"
     if picture is not None:
         yield f"![Curves of growth, both axes logarithmic]({picture})\n\n"
-    yield "| | sizes | from | to | grows as |\n| --- | --- | ---: | ---: | --- |\n"
+    yield "| curve | sizes | from | to | grows as |\n| --- | --- | ---: | ---: | --- |\n"
     for curve in curves:
         if not curve.points:
             yield f"| {_cell(curve.name)} | none: {_cell(curve.left_out)} | | | |\n"
