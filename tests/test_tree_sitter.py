@@ -7,6 +7,7 @@ import importlib.util
 import random
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from lark.exceptions import LarkError
 from needs import COMPILER, missing
 from tree_sitter import Language, Parser, Query, QueryCursor
 
+import rbrlang
 from rbrlang.lang.reading.parse import parse
 from rbrlang.lang.reading.tokens import lex
 from rbrlang.source import Source
@@ -117,3 +119,19 @@ def test_the_query_colours_a_policy(language: Language) -> None:
     assert (found["comment"], found["string"], found["number"]) == (["# why"], ['"Says sorry."'], ["0.2"])
     assert (found["variable"], found["type"], found["constant"]) == (["sorry"], ["r"], ["bad", "good"])
     assert found["operator"] == ["!", "&", ":=", ">"]
+
+
+def test_zeds_extension_is_of_this_grammar_and_colours_what_zed_knows(language: Language) -> None:
+    folder = CHECKOUT / "editors" / "zed"
+    manifest = tomllib.loads((folder / "extension.toml").read_text(encoding="utf-8"))
+    assert {"id", "name", "version", "schema_version"} <= manifest.keys()
+    grammar = manifest["grammars"]["rbr"]
+    assert (grammar["rev"], manifest["version"]) == (f"v{rbrlang.__version__}", rbrlang.__version__)
+    assert CHECKOUT / grammar["path"] == FOLDER
+    (room,) = (folder / "languages").iterdir()
+    config = tomllib.loads((room / "config.toml").read_text(encoding="utf-8"))
+    assert (config["grammar"], config["path_suffixes"]) == ("rbr", ["rbr"])
+    query = Query(language, (room / "highlights.scm").read_text(encoding="utf-8"))
+    # Of those that its themes colour (zed.dev/docs/extensions/languages).
+    known = {"attribute", "comment", "constant", "keyword", "number", "operator", "string", "type", "variable"}
+    assert {query.capture_name(at) for at in range(query.capture_count)} == known

@@ -1,0 +1,1 @@
+../../../tree-sitter-rbr/queries/highlights.scm
