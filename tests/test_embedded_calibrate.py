@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import isotonic_regression, minimize
+from scipy.optimize import minimize
 
 from rbrlang.grading.results import Abstained, Invalid, Value
 from rbrlang.grading.trust import calibrate
@@ -52,13 +52,18 @@ def test_platt_never_reverses_the_order():
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 30)), min_size=2, max_size=80))
-def test_isotonic_has_the_blocks_of_scipys(pairs):
+def test_isotonic_has_the_blocks_of_the_definition(pairs):
     truth = np.array([t for t, _ in pairs])
     p = np.array([k / 30 for _, k in pairs])
     found = calibrate.isotonic(truth, p)
     _, inverse, counts = np.unique(p, return_inverse=True, return_counts=True)
-    means = np.bincount(inverse, truth) / counts
-    oracle = isotonic_regression(means, weights=counts).x
+    n = len(counts)
+    yes, rows = ([0, *np.cumsum(of).tolist()] for of in (np.bincount(inverse, truth), counts))
+
+    def mean(a, b):
+        return (yes[b + 1] - yes[a]) / (rows[b + 1] - rows[a])
+
+    oracle = [max(min(mean(a, b) for b in range(at, n)) for a in range(at + 1)) for at in range(n)]
     assert len(found.x) == len(np.unique(np.round(oracle, 9)))
     assert all(np.diff(found.y) >= 0)
     assert all(0 < y < 1 for y in found.y)

@@ -28,6 +28,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from scipy.special import betaincinv
+
 from rbrlang.grading.results import Abstained, Answer, Distribution, Invalid, Value, spread
 
 FORMS = tuple(space + word for word in ("yes", "Yes", "YES", "no", "No", "NO") for space in ("", " "))
@@ -307,7 +309,8 @@ def sign_tally(votes: Sequence[Answer], values: Sequence[str], limits: Limits) -
     count, k = {value: said.count(value) for value in values}, len(values)
     # What is left of a Dirichlet distribution for one value is a Beta distribution.
     ends = {
-        value: [_beta_quantile(q, 1 + n, k - 1 + len(said) - n) for q in (0.025, 0.975)] for value, n in count.items()
+        value: [float(betaincinv(1 + n, k - 1 + len(said) - n, q)) for q in (0.025, 0.975)]
+        for value, n in count.items()
     }
     p = {value: (1 + n) / (k + len(said)) for value, n in count.items()}
     low = {value: min(ends[value][0], p[value]) for value in values}
@@ -362,20 +365,5 @@ def tally(votes: Sequence[Answer], limits: Limits, risk: float = 0.0) -> Answer:
     mass = len(said) / len(votes)
     if mass < limits.mass:
         return Invalid("low-mass", f"{len(votes) - len(said)} of {len(votes)} samples say neither yes nor no")
-    low, high = _at_any_time(yes, no) if risk else (_beta_quantile(q, 1 + yes, 1 + no) for q in (0.025, 0.975))
+    low, high = _at_any_time(yes, no) if risk else (float(betaincinv(1 + yes, 1 + no, q)) for q in (0.025, 0.975))
     return Value((1 + yes) / (2 + yes + no), mass, low, high, "samples")
-
-
-def _beta_quantile(q: float, a: int, b: int) -> float:
-    """Where the distribution function of Beta(a, b), a and b whole, reaches `q`; by bisection.
-
-    For whole parameters it is a binomial tail: `I_x(a, b) = Σ_{j≥a} C(n, j) x^j (1 − x)^(n−j)`,
-    `n = a + b − 1` (https://dlmf.nist.gov/8.17#E5).
-    """
-    n = a + b - 1
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        x = (low + high) / 2
-        below = math.fsum(math.comb(n, j) * x**j * (1 - x) ** (n - j) for j in range(a, n + 1))
-        low, high = (x, high) if below < q else (low, x)
-    return (low + high) / 2

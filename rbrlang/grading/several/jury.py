@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from rbrlang.grading.judge import Grader, unshaped
 from rbrlang.grading.results import Abstained, Answer, Distribution, GradeItem, Invalid, Value
@@ -42,27 +43,21 @@ class Joined:
 def joined(low: Floats, p: Floats, high: Floats, weights: Floats, bias: Floats) -> Joined:
     """What members say together: [members, n], NaN for no answer; weights [members, n] are 0 or more, bias [n]."""
     missing = np.isnan(p)
-    middle = (weights * np.where(missing, 0.0, logit(p))).sum(0) + bias
-    least = (weights * logit(np.where(missing, EDGE, low))).sum(0) + bias
-    most = (weights * logit(np.where(missing, 1 - EDGE, high))).sum(0) + bias
+    middle = (weights * np.where(missing, 0.0, log_odds(p))).sum(0) + bias
+    least = (weights * log_odds(np.where(missing, EDGE, low))).sum(0) + bias
+    most = (weights * log_odds(np.where(missing, 1 - EDGE, high))).sum(0) + bias
     whole = weights.sum(0)
     share = np.divide((weights * ~missing).sum(0), whole, out=np.zeros_like(whole), where=whole > 0)
     turned = (least < 0) & (most >= 0) & (share < 1)
     return Joined(
-        sigmoid(middle), sigmoid(np.minimum(least, middle)), sigmoid(np.maximum(most, middle)), share,
+        expit(middle), expit(np.minimum(least, middle)), expit(np.maximum(most, middle)), share,
         (share > 1 - MISSING) & ~turned,
     )  # fmt: skip
 
 
-def logit(p: Floats) -> Floats:
+def log_odds(p: Floats) -> Floats:
     """Log-odds, no P nearer to 0 or 1 than `EDGE`; NaN stays."""
-    kept = np.clip(p, EDGE, 1 - EDGE)
-    return np.log(kept) - np.log1p(-kept)
-
-
-def sigmoid(z: Floats) -> Floats:
-    """The P of log-odds."""
-    return 1 / (1 + np.exp(-z))
+    return logit(np.clip(p, EDGE, 1 - EDGE))
 
 
 @dataclass(frozen=True, slots=True)

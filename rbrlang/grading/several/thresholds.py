@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import bdtr, betaincinv
 
 from rbrlang.grading.judge import unshaped
 from rbrlang.grading.several.jury import Floats
@@ -98,23 +99,12 @@ def one_of_each(prompts: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
 
 def tail(errors: int, number: int, risk: float) -> float:
     """P(at most so many errors in so many draws) where each is one with probability `risk`, exactly."""
-    if risk >= 1:
-        return float(errors >= number)
-    logs = [
-        math.lgamma(number + 1) - math.lgamma(k + 1) - math.lgamma(number - k + 1)
-        + k * math.log(risk) + (number - k) * math.log1p(-risk)
-        for k in range(errors + 1)
-    ]  # fmt: skip
-    return min(1.0, math.fsum(map(math.exp, logs)))
+    return float(bdtr(errors, number, risk))
 
 
 def upper(errors: int, number: int, confidence: float) -> float:
     """Clopper and Pearson's upper end (Biometrika 26, 1934) of the share, one-sided."""
-    low, high = errors / number, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if tail(errors, number, middle) > 1 - confidence else (low, middle)
-    return high
+    return 1.0 if errors == number else float(betaincinv(errors + 1, number - errors, confidence))
 
 
 # --- files --------------------------------------------------------------------------------------

@@ -17,9 +17,11 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
 
 from rbrlang.grading.judge import unshaped
-from rbrlang.grading.several.jury import Floats, Joined, Weights, joined, logit, sigmoid
+from rbrlang.grading.several.jury import Floats, Joined, Weights, joined, log_odds
 from rbrlang.grading.trust import agreement
 from rbrlang.grading.trust.corrections import CalibrationError, all_once, count, fields, finite, items, text, whole
 from rbrlang.jsontext import JsonError, parse_bytes
@@ -59,7 +61,7 @@ class Fitted:
 
 def fit(members: Sequence[str], names: Sequence[str], labels: Floats, p: Floats, seed: int) -> Fitted:
     """Weights from labels [rows, propositions] (1, 0, NaN) and the jurors' P(yes) [members, rows, propositions]."""
-    z = np.nan_to_num(logit(p))
+    z = np.nan_to_num(log_odds(p))
     used = np.isfinite(labels) & np.isfinite(p).any(0)
     mean = np.append(np.full(len(members), 1 / len(members)), 0.0)
     shared = _stacked(z[:, used], labels[used], mean, np.ones(len(members), np.bool_))
@@ -73,35 +75,19 @@ def fit(members: Sequence[str], names: Sequence[str], labels: Floats, p: Floats,
 
 
 def _stacked(z: Floats, truth: Floats, prior: Floats, seats: NDArray[np.bool_]) -> Stacked:
-    """The likeliest weights, by projected Newton steps; `seats` are the jurors that may have one."""
+    """The likeliest weights; `seats` are the jurors that may have one."""
     x = np.vstack([z, np.ones(z.shape[1])]).T
-    free = np.append(seats, True)
-    w = np.where(free, prior, 0.0)
 
-    def loss(at: Floats) -> float:
-        score = x @ at
-        return float(np.sum(np.logaddexp(0, score) - truth * score) + PRIOR / 2 * np.sum((at - prior)[free] ** 2))
+    def loss(at: Floats) -> tuple[float, Floats]:
+        score, moved = x @ at, at - prior
+        value = float(np.sum(np.logaddexp(0, score) - truth * score) + PRIOR / 2 * moved @ moved)
+        return value, x.T @ (expit(score) - truth) + PRIOR * moved
 
-    for _ in range(100):
-        q = sigmoid(x @ w)
-        gradient = x.T @ (q - truth) + PRIOR * (w - prior)
-        moved = free & ~((w <= 0) & (gradient > 0) & (np.arange(len(w)) < len(w) - 1))
-        hessian = (x[:, moved].T * (q * (1 - q))) @ x[:, moved] + PRIOR * np.eye(int(moved.sum()))
-        step, size, before = np.zeros_like(w), 1.0, loss(w)
-        step[moved] = np.linalg.solve(hessian, gradient[moved])
-        while size > 1e-6:
-            new = w - size * step
-            new[:-1] = np.maximum(new[:-1], 0.0)
-            if loss(new) <= before:
-                break
-            size /= 2
-        else:
-            break
-        done = np.abs(new - w).max() < 1e-9
-        w = new
-        if done:
-            break
-    return Stacked(tuple(w[:-1].tolist()), float(w[-1]), len(truth))
+    ends = [*((0.0, None if seat else 0.0) for seat in seats.tolist()), (None, None)]
+    found: Any = minimize(
+        loss, prior, jac=True, bounds=ends, method="L-BFGS-B", options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 1000}
+    )
+    return Stacked(tuple(found.x[:-1].tolist()), float(found.x[-1]), len(truth))
 
 
 def by_weights(weights: Weights, p: Floats) -> Joined:

@@ -31,6 +31,8 @@ from typing import Any, assert_never, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression, minimize, minimize_scalar
+from scipy.special import expit, logit
 
 from rbrlang.grading.judge import Grader, same
 from rbrlang.grading.results import Abstained, Answer, Distribution, GradeItem, Invalid, Value
@@ -176,9 +178,9 @@ def apply(correction: Correction, p: Numbers) -> Numbers:
         case Unchanged():
             return p
         case Temperature(t):
-            return _sigmoid(_logit(p) / t)
+            return expit(_logit(p) / t)
         case Platt(a, b):
-            return _sigmoid(a * _logit(p) + b)
+            return expit(a * _logit(p) + b)
         case Isotonic(x, y):
             return np.interp(p, x, y)
         case _:
@@ -241,70 +243,51 @@ def _choose(truth: NDArray[np.bool_], p: Numbers, labels: int) -> Correction:
 
 
 def temperature(truth: NDArray[np.bool_], p: Numbers) -> Temperature:
-    """The temperature of greatest likelihood between 1/8 and 8, by golden-section search on its logarithm."""
+    """The temperature of greatest likelihood between 1/8 and 8, sought on its logarithm."""
     z = _logit(p)
-    low, high = math.log(1 / 8), math.log(8)
-    ratio = (math.sqrt(5) - 1) / 2
-    for _ in range(60):
-        a, b = high - ratio * (high - low), low + ratio * (high - low)
-        if _loss(truth, z / math.exp(a)) <= _loss(truth, z / math.exp(b)):
-            high = b
-        else:
-            low = a
-    return Temperature(math.exp((low + high) / 2))
+
+    def loss(log_t: float) -> float:
+        return _loss(truth, z / math.exp(log_t))
+
+    ends = math.log(1 / 8), math.log(8)
+    found: Any = minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-10})
+    return Temperature(math.exp(found.x))
 
 
 def platt(truth: NDArray[np.bool_], p: Numbers) -> Platt:
-    """Newton's method on Platt's smoothed targets; falls back to slope 1 where the slope would not be positive."""
+    """The likeliest slope and shift by Platt's smoothed targets; slope 1 where the slope would not be positive."""
     z = _logit(p)
     yes, no = int(truth.sum()), int((~truth).sum())
     target = np.where(truth, (yes + 1) / (yes + 2), 1 / (no + 2))
-    a, b = 1.0, 0.0
-    for _ in range(100):
-        q = _sigmoid(a * z + b)
-        curve = np.maximum(q * (1 - q), 1e-9)
-        gradient = np.array([np.sum((q - target) * z), np.sum(q - target)])
-        cross = float(np.sum(curve * z))
-        hessian = np.array([[np.sum(curve * z * z) + 1e-6, cross], [cross, np.sum(curve) + 1e-6]])
-        step = np.linalg.solve(hessian, gradient)
-        size = min(1.0, 2.0 / float(np.abs(step).max() + 1e-12))  # Newton overshoots from flat regions
-        a, b = a - size * float(step[0]), b - size * float(step[1])
-        if np.abs(step).max() < 1e-9:
-            break
-    if a <= 0 or not math.isfinite(a + b):
-        return Platt(1.0, 0.0)
-    return Platt(a, b)
+
+    def loss(at: Numbers) -> tuple[float, Numbers]:
+        score = at[0] * z + at[1]
+        off = expit(score) - target
+        return _loss(target, score), np.array([off @ z, off.sum()])
+
+    found: Any = minimize(loss, (1.0, 0.0), jac=True, method="BFGS")
+    a, b = found.x.tolist()
+    return Platt(a, b) if a > 0 and math.isfinite(a + b) else Platt(1.0, 0.0)
 
 
 def isotonic(truth: NDArray[np.bool_], p: Numbers) -> Isotonic:
     """Pool-adjacent-violators on (p, truth). Each block gives one point: mean p, and its share of yes,
     smoothed by one imaginary row split evenly so that no corrected probability is exactly 0 or 1."""
-    order = np.argsort(p, kind="stable")
-    values, start = np.unique(p[order], return_index=True)
-    counts = np.diff(np.append(start, len(p))).astype(float)
-    sums = np.add.reduceat(truth[order].astype(float), start)
-    blocks: list[tuple[float, float, float]] = []  # rows, yes, sum of p
-    for n, yes, value in zip(counts.tolist(), sums.tolist(), values.tolist(), strict=True):
-        block = (n, yes, n * value)
-        while blocks and blocks[-1][1] * block[0] >= block[1] * blocks[-1][0]:
-            last = blocks.pop()
-            block = (last[0] + block[0], last[1] + block[1], last[2] + block[2])
-        blocks.append(block)
-    y = np.maximum.accumulate([(yes + 0.5) / (n + 1) for n, yes, _ in blocks])
-    return Isotonic(tuple(total / n for n, _, total in blocks), tuple(y.tolist()))
+    values, at, counts = np.unique(p, return_inverse=True, return_counts=True)
+    yes = np.bincount(at, truth)
+    found: Any = isotonic_regression(yes / counts, weights=counts)
+    starts = found.blocks[:-1]
+    rows, yes, total = (np.add.reduceat(of, starts) for of in (counts, yes, counts * values))
+    y = np.maximum.accumulate((yes + 0.5) / (rows + 1))
+    return Isotonic(tuple((total / rows).tolist()), tuple(y.tolist()))
 
 
-def _loss(truth: NDArray[np.bool_], z: Numbers) -> float:
+def _loss(truth: NDArray[Any], z: Numbers) -> float:
     return float(np.sum(np.logaddexp(0, z) - truth * z))
 
 
 def _logit(p: Numbers) -> Numbers:
-    q = np.clip(p, EDGE, 1 - EDGE)
-    return np.log(q) - np.log1p(-q)
-
-
-def _sigmoid(z: Numbers) -> Numbers:
-    return 1 / (1 + np.exp(-z))
+    return logit(np.clip(p, EDGE, 1 - EDGE))
 
 
 # --- files --------------------------------------------------------------------------------------

@@ -22,6 +22,8 @@ from typing import Any, assert_never, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import logsumexp, softmax
 
 from rbrlang.grading.results import Distribution
 from rbrlang.grading.trust import agreement
@@ -91,7 +93,7 @@ def apply_values(correction: ValuesCorrection, p: Numbers) -> Numbers:
             return p
         case Temperature() | BiasCorrected():
             slope, bias = _parts(correction, p.shape[1])
-            return _softmax(slope * np.log(_mixed(p)) + bias)
+            return softmax(slope * np.log(_mixed(p)) + bias, 1)
         case _:
             assert_never(correction)
 
@@ -122,11 +124,6 @@ def _parts(correction: Temperature | BiasCorrected, k: int) -> tuple[float, Numb
 
 def _mixed(p: Numbers) -> Numbers:
     return EDGE + (1.0 - p.shape[1] * EDGE) * p
-
-
-def _softmax(s: Numbers) -> Numbers:
-    weights = np.exp(s - s.max(1, keepdims=True))
-    return weights / weights.sum(1, keepdims=True)
 
 
 # --- bounds -------------------------------------------------------------------------------------
@@ -263,42 +260,22 @@ def bias_corrected(truth: Whole, p: Numbers) -> BiasCorrected:
 
 
 def _likeliest(truth: Whole, z: Numbers, *, biased: bool) -> tuple[float, Numbers]:
-    """The slope and biases that minimise the penalised log loss, convex in both, by Newton's method within the slope's limits."""
+    """The slope within its limits and the biases, 0 unless `biased`, that minimise the penalised log loss, convex in both."""
     n, k = z.shape
     right = np.eye(k)[truth]
 
-    def loss(x: Numbers) -> float:
+    def loss(x: Numbers) -> tuple[float, Numbers]:
         s = x[0] * z + x[1:]
-        top = s.max(1)
-        return float(np.sum(np.log(np.exp(s - top[:, None]).sum(1)) + top - s[np.arange(n), truth]) + x[1:] @ x[1:] / 2)
+        off = softmax(s, 1) - right
+        value = float(logsumexp(s, 1).sum() - s[np.arange(n), truth].sum() + x[1:] @ x[1:] / 2)
+        return value, np.array([(off * z).sum(), *(off.sum(0) + x[1:])])
 
-    x = np.zeros(k + 1)
-    x[0] = 1.0
-    now = loss(x)
-    for _ in range(100):
-        q = _softmax(x[0] * z + x[1:])
-        gradient = np.array([((q - right) * z).sum(), *((q - right).sum(0) + x[1:])])
-        mean = (q * z).sum(1)
-        curve = np.zeros((k + 1, k + 1))
-        curve[0, 0] = (q * z * z).sum() - mean @ mean + 1e-9
-        curve[0, 1:] = curve[1:, 0] = (q * z).sum(0) - mean @ q
-        curve[1:, 1:] = np.diag(q.sum(0) + 1.0) - q.T @ q
-        ends = 1.0 / _HOTTEST, 1.0 / _COLDEST
-        held = (x[0] <= ends[0] and gradient[0] > 0) or (x[0] >= ends[1] and gradient[0] < 0)
-        free = np.array([not held, *[biased] * k])
-        if not free.any():
-            break
-        step = np.zeros(k + 1)
-        step[free] = np.linalg.solve(curve[np.ix_(free, free)], gradient[free])
-        for halvings in range(40):
-            there = x - step / 2.0**halvings
-            there[0] = min(max(there[0], ends[0]), ends[1])
-            if (then := loss(there)) < now:
-                break
-        else:
-            break
-        x, now = there, then
-    return float(x[0]), x[1:]
+    ends = [(1.0 / _HOTTEST, 1.0 / _COLDEST), *[(None, None) if biased else (0.0, 0.0)] * k]
+    start = np.array([1.0, *[0.0] * k])
+    found: Any = minimize(
+        loss, start, jac=True, bounds=ends, method="L-BFGS-B", options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 1000}
+    )
+    return float(found.x[0]), found.x[1:]
 
 
 # --- files --------------------------------------------------------------------------------------
