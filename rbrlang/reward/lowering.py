@@ -32,12 +32,14 @@ from rbrlang.reward.parts import reached
 from rbrlang.reward.rows import bucket
 from rbrlang.reward.unrolled import unrolled
 
-UNROLLED_NODES = 80
-"""Largest circuit that is unrolled, counted in nodes of all response types, those under axioms twice, and of the axioms.
+UNROLLED_NODES = 64
+"""Largest circuit that is unrolled, counted in `nodes`.
 
-Unrolled circuits run up to three times as fast and compile ever longer, since XLA makes one kernel of them and computes
-shared values again and again. Made policies, processor time of the first reward with JAX 0.10.2 on two cores: 18 nodes
-2.0 s, 55 nodes 6.9 s, 84 nodes 17 s, 136 nodes 38 s; as data 2.2 to 3.0 s. The policy that OpenAI published has 73 nodes.
+Unrolled circuits run 8 to 60 times as fast on a CPU, and compile ever longer: XLA makes one kernel of them, in a time
+that grows faster than the kernel. What counts is nodes and not whether axioms double what is computed of each. Seconds of
+the processor until the first reward, with JAX 0.10.2 on two cores that had much else to do (`benchmarks/lowering_sizes.py`),
+without and with axioms: 20 nodes 1.0 and 1.3, 40 nodes 2.7 and 2.2, 60 nodes 4.1 and 3.3 to 3.9, 80 nodes 8.1 and 5.6,
+100 nodes 11 to 17; as data 1.2 to 2.3 at all of them.
 """
 
 
@@ -132,10 +134,14 @@ class Tabled:
 Lowered: TypeAlias = Unrolled | Tabled
 
 
+def nodes(circuit: Circuit) -> int:
+    """How many nodes there are, of all response types and of the axioms."""
+    return sum(len(response.diagram.nodes) for response in circuit.responses) + len(circuit.axioms.nodes)
+
+
 def is_large(circuit: Circuit) -> bool:
     """Whether the circuit is to be data."""
-    nodes = (len(r.diagram.nodes) * (2 if -1 in r.diagram.terminals else 1) for r in circuit.responses)
-    return sum(nodes) + len(circuit.axioms.nodes) > UNROLLED_NODES
+    return nodes(circuit) > UNROLLED_NODES
 
 
 def lowered(circuit: Circuit, weights: jax.Array) -> Lowered:
