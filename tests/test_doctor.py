@@ -126,7 +126,8 @@ def test_what_a_policy_or_its_grader_lacks_ends_with_1(
     Path("jury.toml").write_text('kind = "jury"\nmembers = ["table:p.rbr", "table:none.jsonl"]\n')
     ended, found = told(capsys, "p.rbr", *more)
     assert ended == code
-    assert any(words in need["said"] for need in found["needs"])
+    (need,) = [need for need in found["needs"] if words in need["said"]]
+    assert need["what"].startswith("members[1]: ") == ("jury.toml" in more)
 
 
 def test_what_makes_no_sense_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -313,6 +313,18 @@ def test_a_mistake_is_one_sentence(folder: Path, text: str, said: str, capsys: p
     assert said in str(raised.value)
 
 
+@pytest.mark.parametrize("command", [["serve", "p.rbrc"], ["grade", "policy.rbr", "rows.jsonl", "-o", "out.jsonl"]])
+def test_a_member_whose_model_is_not_there_is_said_by_its_place(
+    folder: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("inner.toml").write_text('kind = "jury"\nmembers = ["half.toml", "local:none.gguf"]\n')
+    Path("jury.toml").write_text('kind = "jury"\nmembers = ["strong.toml", "inner.toml"]\n')
+    assert main([*command, "--grader", "jury.toml"]) == 2
+    said = capsys.readouterr().err
+    places = "the grader file `jury.toml`, `members[1]`: the grader file `inner.toml`, `members[1]`: "
+    assert f"{places}cannot read the model `none.gguf`: no such file or directory; check the path" in said
+
+
 def test_a_table_has_no_part_in_training(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["grade", "policy.rbr", "rows.jsonl", "-o", "t.jsonl", "--grader", "strong.toml"]) == 0
     Path("jury.toml").write_text('kind = "jury"\nmembers = ["table:t.jsonl", "strong.toml"]\n')

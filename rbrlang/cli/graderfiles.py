@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from typing import cast
 
 from rbrlang.cli.errors import UsageError
@@ -62,10 +63,12 @@ def spec_of(options: argparse.Namespace) -> GraderSpec:
         raise UsageError(str(error)) from error
 
 
-def leaves_of(options: argparse.Namespace) -> tuple[GraderSpec, ...]:
-    """The graders that answer in the end: of a jury or a cascade its members. Raises `UsageError`."""
+def leaves_of(
+    options: argparse.Namespace, look: Callable[[GraderSpec], object] = lambda _: None
+) -> tuple[GraderSpec, ...]:
+    """The graders that answer in the end, each of which `look` is shown: of a jury or a cascade its members. Raises `UsageError`."""
     try:
-        return leaves(spec_of(options))
+        return leaves(spec_of(options), look)
     except GraderError as error:
         raise UsageError(str(error)) from error
 

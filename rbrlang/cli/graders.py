@@ -251,11 +251,9 @@ def standing(options: argparse.Namespace, artefact: Artefact) -> Grader:
     from rbrlang.grading.questions.specs import GraderError, PythonSpec
     from rbrlang.scoring.graders import grader_of
 
-    if any(isinstance(one, PythonSpec) for one in leaves_of(options)):
+    if any(isinstance(one, PythonSpec) for one in leaves_of(options, read_weights)):
         sys.path.insert(0, os.getcwd())
     try:
-        for one in leaves_of(options):
-            read_weights(one)
         return grader_of(options.grader, artefact, chosen(options), items=())
     except GraderError as error:
         raise UsageError(str(error)) from error

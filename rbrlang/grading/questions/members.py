@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
@@ -20,9 +20,15 @@ def members_of(spec: SeveralSpec) -> Several:
     return found
 
 
-def leaves(spec: GraderSpec, within: tuple[Path, ...] = ()) -> tuple[GraderSpec, ...]:
-    """The graders that answer in the end: the grader itself, unless its file makes it of others. Raises `GraderError`."""
+def leaves(
+    spec: GraderSpec, look: Callable[[GraderSpec], object] = lambda _: None, within: tuple[Path, ...] = ()
+) -> tuple[GraderSpec, ...]:
+    """The graders that answer in the end: the grader itself, unless its file makes it of others.
+
+    Raises `GraderError`, also where `look` raises it of one of them: then with the place of that one.
+    """
     if not isinstance(spec, SeveralSpec):
+        look(spec)
         return (spec,)
     path = spec.path.resolve()
     if path in within:
@@ -33,7 +39,7 @@ def leaves(spec: GraderSpec, within: tuple[Path, ...] = ()) -> tuple[GraderSpec,
         with member_named(spec, several, at):
             name, options = applied(member, {})
             one = parse_grader(name, os.environ, cast("str | None", options.get("base_url")))
-            found += leaves(one, (*within, path))
+            found += leaves(one, look, (*within, path))
     return tuple(found)
 
 

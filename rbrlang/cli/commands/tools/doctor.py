@@ -9,7 +9,7 @@ import platform
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
@@ -230,10 +230,12 @@ def _of_members(options: argparse.Namespace, policy: Policy | None, spec: Severa
     from rbrlang.grading.questions.specs import parse_grader
 
     leaves(spec)  # a file that is a member of itself would never end
-    for member in members_of(spec).members:
+    several = members_of(spec)
+    for at, member in enumerate(several.members):
         name, given = applied(member, {})
         how = GraderOptions.read(given)
-        yield from _of_spec(options, policy, parse_grader(name, os.environ, how.base_url), how)
+        for need in _of_spec(options, policy, parse_grader(name, os.environ, how.base_url), how):
+            yield replace(need, what=f"{several.key(at)}: {need.what}")
 
 
 def _file(path: Path) -> Need:
