@@ -107,6 +107,37 @@ def test_heads_need_no_sight(folder: Path) -> None:
     assert main(["grade", "dark.rbr", "rows.jsonl", "-o", "out.jsonl", "--heads", "h.safetensors"]) == 0
 
 
+def test_labels_that_teach_no_head_are_said_and_no_fit_is_named_that_could_not_be(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RBR_NEXT", "1")
+    learn = [
+        "agree",
+        "dark.rbr",
+        "gold.jsonl",
+        "--grader",
+        "embedded",
+        "--train",
+        "h.safetensors",
+        "-o",
+        "judged.jsonl",
+    ]
+    both = Path("dark.rbr").read_text(encoding="utf-8").replace("response r", 'prop dull "Is dull."\nresponse r', 1)
+    for held, rule, fit in ((2, "!glimmers", True), (2, "!glimmers & dull", False), (30, "!glimmers & dull", True)):
+        Path("dark.rbr").write_text(both.replace("!glimmers", rule), encoding="utf-8")
+        rows = [row(at, completion=f"{'glimmer' if at % 2 else 'dull'} {at}") for at in range(60)]
+        for at, one in enumerate(rows):
+            one["labels"] = {"glimmers": at % 2 == 1, "dull": at % 2 == 0 and at < 2 * held}
+        Path("gold.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows), encoding="utf-8")
+        assert main(learn) == 0
+        said = capsys.readouterr()
+        told = " ".join(said.out.split())
+        assert (
+            "nothing reads dull, and rows whose class turns on that have no reward: label more rows of both" in told
+        ) == (held < 30)
+        assert ("next: rbrc fit dark.rbr judged.jsonl" in said.err) == fit
+
+
 def test_a_probe_without_a_trial_is_no_pass(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["probe", "half.rbr", *E]) == 1
     said = capsys.readouterr()

@@ -147,13 +147,17 @@ def after_label(options: argparse.Namespace, program: Program, labelled: int) ->
         suggest(options, "agree", options.file, options.output, *given, *learn)
 
 
-def after_agree(options: argparse.Namespace, labelled: int, *, values: bool) -> None:
-    """The fit to what was judged, or how the embedded grader judges better; `values`: scales or choices were judged."""
+def after_agree(options: argparse.Namespace, labelled: int, *, values: bool, fits: bool) -> None:
+    """The fit to what was judged, or how the embedded grader judges better.
+
+    `values`: scales or choices were judged; `fits`: of a response type all that is asked has a value in some row.
+    """
     given = _given(options, "params", "roots", "columns")
     judged = options.output or (options.gold if options.grader == "rows" else None)
     if judged:
         how = ("--class-source", "labels", "-o", _artefact(options.file))
-        suggest(options, "fit", options.file, judged, *given, *how)
+        if fits:
+            suggest(options, "fit", options.file, judged, *given, *how)
     elif options.grader == "embedded" and not options.heads and not values:
         from rbrlang.grading.embedded.train import FEWEST_LABELS
 

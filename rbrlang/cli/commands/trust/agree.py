@@ -101,6 +101,7 @@ def run(options: argparse.Namespace) -> int:
     of_values = agree_values.gate_names(circuit, order=options.order_effect)
     gate.parsed(options.gate, (*gate_names(yes_no, circuit.response_names), *of_values))
     agree_values.check(options, policy)
+    from rbrlang.grading.questions.layout import reached
     from rbrlang.reward.rows import response_ids
 
     if options.output:
@@ -133,7 +134,9 @@ def run(options: argparse.Namespace) -> int:
     if outcome.compared == 0:
         warn("rbrc agree: nothing was compared: no label met an answer of the grader")
         return 1
-    guide.after_agree(options, len(outcome.rows), values=bool(outcome.values))
+    asked, valued = reached(policy.circuit), outcome.valued
+    fits = any(valued[[q for q in asked[one] if q < len(valued)]].all() for one in set(ids) if one >= 0)
+    guide.after_agree(options, len(outcome.rows), values=bool(outcome.values), fits=fits)
     return data.EXIT_SOME_INVALID if unknown or found.bad or outcome.invalid else 0
 
 

@@ -56,6 +56,11 @@ class Outcome:
     values: tuple[ValuesJudged, ...]
 
     @property
+    def valued(self) -> NDArray[np.bool_]:
+        """Which propositions have a value in any row, bool [propositions]."""
+        return (self.p == self.p).any(axis=0)
+
+    @property
     def compared(self) -> int:
         """How many labels met an answer of the grader."""
         met = int(((self.labels == self.labels) & (self.p == self.p)).sum())

@@ -335,6 +335,15 @@ def _next_steps(outcome: Outcome, options: argparse.Namespace) -> list[str]:
     if few:
         more = f" and {len(few) - 6} more" if len(few) > 6 else ""
         steps.append(f"label more rows of both answers for {', '.join(few[:6])}{more}")
+    known = (outcome.labels == outcome.labels).any(axis=0)
+    blind = [
+        j.name for j, one, valued in zip(found.propositions, known, outcome.valued, strict=True) if one and not valued
+    ]
+    if blind and options.grader == "embedded":
+        steps.append(
+            f"nothing reads {', '.join(blind)}, and rows whose class turns on that have no reward: label more rows of both answers, or "
+            "write a cue or few-shots in the policy"
+        )
     weak = [j.name for j, _ in _told(found) if _weak(j)]
     if weak:
         steps.append(
