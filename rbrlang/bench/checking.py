@@ -28,10 +28,12 @@ def checked(rules: int) -> dict[str, Any]:
     python = "\n".join(f"c{at} = p{at} and not q{at} and not r{at} and not s{at}" for at in range(text.count("\n")))
     times = 3 if rules <= 1_000 else 1
     settled = partial(check_text, text, steps=10**9)
-    if not settled().ok:
+    found: list[bool] = []
+    seconds = best(lambda: found.append(settled().ok), times)
+    if not all(found):
         raise ValueError("the made policy has errors")
     return {
-        "seconds": best(settled, times),
+        "seconds": seconds,
         "python": best(lambda: ast.parse(python), times),
         "lines": text.count("\n"),
     }

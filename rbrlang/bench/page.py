@@ -22,8 +22,8 @@ lesser of clock and processor, since other load stretches the one and several co
 run counts. Peers compute the same reward, and are compared with ours before they are timed. Policies and rows are
 made from the seed, but for the policy and the completions of `examples/refusals` (`--policy` takes another).
 
-A row is measured as a whole, under the load that it names; `--from FILE.json --only NAME` measures one again and keeps the others.
-On a busy machine absolute values are too slow and ratios are what can be trusted.
+A row is measured as a whole, on the day and under the load that it names. On a busy machine absolute values are too slow and ratios
+are what can be trusted.
 
 Goals have a reason each. A goal that is a ratio or a count and marked *gate* fails the run when it is missed; absolute times never
 do. Exponents are those of value ≈ c · size^k over the larger sizes, by least squares of logarithms.
@@ -32,6 +32,8 @@ do. Exponents are those of value ≈ c · size^k over the larger sizes, by least
 rbrc bench                          # all of it, some minutes
 rbrc bench --quick --format json    # less than a minute, for CI
 rbrc bench --only compile --policy policy.rbr
+rbrc bench --only reward --only score --from docs/performance.json -o docs/performance.md    # these again, the others stay
+python benchmarks/score_rows.py     # 10⁷ rows of Parquet and 10⁶ of JSON Lines: rows a second, most memory
 ```
 """
 
@@ -81,7 +83,8 @@ def _parts(found: Mapping[str, Any], picture: str | None) -> Iterator[str]:
     met = sum(line.met is True for line in judged)
     yield f"\nOf {len(judged)} goals {met} are met; what keeps the others stands below their tables.\n"
     for row in found["rows"]:
-        yield f"\n## {row['title']}\n\n`rbrc bench --only {row['name']}`, {row['seconds']:.0f} s, {_load(row['load'])}, {row['limit_s']:.0f} s a process at most."
+        when = f"{row['date']}, " if "date" in row else ""  # figures of earlier versions have none
+        yield f"\n## {row['title']}\n\n`rbrc bench --only {row['name']}`, {when}{row['seconds']:.0f} s, {_load(row['load'])}, {row['limit_s']:.0f} s a process at most."
         sizes = ", ".join(f"{name}: {_size(value)}" for name, value in row["sizes"].items())
         yield (f" Sizes: {sizes}." if sizes else "") + "\n"
         if row["why_not"]:

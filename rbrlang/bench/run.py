@@ -7,6 +7,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,8 @@ def measure(
             except NotMeasured as error:
                 plain |= {"why_not": str(error), "lines": [], "curves": [], "sizes": {}}
             took = round(time.monotonic() - started, 1)
-            rows.append({**plain, "seconds": took, "load": [round(load, 1), round(os.getloadavg()[0], 1)]})
+            day = datetime.now(UTC).date().isoformat()
+            rows.append({**plain, "date": day, "seconds": took, "load": [round(load, 1), round(os.getloadavg()[0], 1)]})
             found["seconds"] = round(time.monotonic() - begun, 1)
             keep(found)
     return found
