@@ -16,7 +16,7 @@ from rbrlang.cli.main import main
 from rbrlang.grading.endpoint.tokens import Counter, counter
 from rbrlang.grading.questions.layout import plan
 from rbrlang.grading.questions.prices import FIELDS, Model, PriceError, read_prices
-from rbrlang.grading.questions.prompt import assemble, item_text, question
+from rbrlang.grading.questions.prompt import Layout, assemble, item_text, question, several
 from rbrlang.grading.questions.specs import Secret
 from rbrlang.grading.results import Usage
 from rbrlang.grading.simulate import Simulator, asks
@@ -127,6 +127,23 @@ def test_what_is_cached_is_what_two_prompts_begin_with() -> None:
     assert cached * 0.97 <= found <= cached * 1.03
 
 
+@pytest.mark.parametrize("layout", ["question-first", "conversation-first"])
+def test_a_request_of_several_questions_is_counted_as_it_is_sent(layout: Layout) -> None:
+    made = plan(PROPOSITIONS, CIRCUIT, ITEMS, layout=layout, questions=2)
+    asked = asks(CIRCUIT, made, ITEMS, None)
+    simulator = Simulator(replace(MODEL, answer_tokens=7), LETTERS, PROPOSITIONS, ITEMS)
+    bill = simulator.bill(asked.planned, remembering=False)
+    assert sorted(ask.propositions for ask in asked.planned) == [(0, 1), (0, 1), (0, 1), (1,)]
+    sent = [
+        assemble(several([question(PROPOSITIONS[p]) for p in ask.propositions]), item_text(ITEMS[ask.item]), layout).text
+        for ask in asked.planned
+    ]
+    lines = len("1: yes\n2: yes")
+    assert bill.requests == 4
+    assert bill.usage == Usage(sum(map(len, sent)) + 4 * 5, 7 + 3 * (6 + lines), 0)  # six tokens are thought
+    assert simulator.bill(asked.naive, remembering=False).requests == 12
+
+
 @pytest.mark.parametrize(
     ("changed", "left"),
     [
@@ -219,6 +236,11 @@ def test_lazy_grading_is_told_where_something_answers_and_only_there(
     assert (ways["batch"]["requests"], ways["batch"]["cached_tokens"], ways["batch"]["seconds"]) == (8, 0, None)
     assert ways["planned"]["prompt_tokens"] == ways["batch"]["prompt_tokens"]
     assert ways["naive"]["seconds"] is None
+    (tmp_path / "prices.toml").write_text("[models.a]\ninput = 1\noutput = 1\nquestions = 4\n")
+    several = run_json(capsys, policy, *arguments)["models"][0]["ways"]
+    assert several["planned"]["requests"] == several["batch"]["requests"] == 3  # one a row
+    assert several["planned"]["prompt_tokens"] < ways["planned"]["prompt_tokens"]
+    assert (several["naive"], several["pruned"]) == (ways["naive"], ways["pruned"])
 
 
 def test_a_simulation_needs_rows_and_a_server_that_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -161,3 +161,38 @@ def test_planted_mistakes_are_taken_out_on_average(tmp_path: Path, capsys: pytes
     command = ["score", at["p.rbrc"], at["rows.jsonl"], "-o", at["out.jsonl"], "--correct", str(tmp_path / "bad.json")]
     assert main(command) == 2
     assert "it has no object `propositions`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [[], ["--workers", "2"]])
+def test_a_grader_whose_mistakes_these_are_not_is_asked_nothing(
+    more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "p.rbr").write_text(POLICY)
+    (tmp_path / "counting.py").write_text(
+        "def grade(items, names):\n"
+        "    with open('asked', 'a') as file:\n"
+        "        file.write('x')\n"
+        "    return [dict.fromkeys(names, 0.1 + 0.8 * (int(item.id[1:]) % 2)) for item in items]\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    gold = [
+        {"id": f"g{n}", "prompt": f"{n}?", "completion": "Well.", "response_type": "one"}
+        | {"labels": dict.fromkeys("abc", n % 2 == 1)}
+        for n in range(40)
+    ]
+    (tmp_path / "gold.jsonl").write_text("".join(json.dumps(row) + "\n" for row in gold))
+    grader = ["--grader", "python:counting.grade"]
+    assert main(["agree", "p.rbr", "gold.jsonl", *grader, "--format", "json", "--bootstrap", "0"]) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert main(["compile", "p.rbr", "-o", "p.rbrc"]) == 0
+    command = ["score", "p.rbrc", "gold.jsonl", "-o", "out.jsonl", *grader, "--correct"]
+    for whose, code in (("openai:else", 2), (plain["grader"], 0)):
+        Path("rates.json").write_text(json.dumps(plain | {"grader": whose}))
+        Path("asked").unlink(missing_ok=True)
+        capsys.readouterr()
+        assert main([*command, "rates.json", *more]) == code, capsys.readouterr().err
+        assert Path("asked").exists() == (code == 0)
+        assert ("holds the mistakes of `openai:else`" in capsys.readouterr().err) == (code == 2)
+        assert Path("out.jsonl").exists() == (code == 0)

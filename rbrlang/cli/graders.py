@@ -80,7 +80,8 @@ def grade_rows(
 class Grading:
     """`grade_rows` for rows that come in blocks: the grader is opened with the first, and what is said is said once.
 
-    `only` are the questions to ask, whatever response types need, and no criteria. What a remote grader shows which proposition first is chosen for the rows of the first block. The rows' own
+    `only` are the questions to ask, whatever response types need, and no criteria. `suits` may refuse a grader by its identity,
+    before it is asked anything. What a remote grader shows which proposition first is chosen for the rows of the first block. The rows' own
     probabilities are those of each block.
     """
 
@@ -92,12 +93,13 @@ class Grading:
         every: bool = False,
         lazily: Lazily | None = None,
         only: tuple[int, ...] | None = None,
+        suits: Callable[[str], None] = lambda identity: None,
     ) -> None:
         from rbrlang.grading.questions.layout import every_question
 
         self._options, self._policy, self._lazily = options, policy, lazily
         self._only = every_question(policy.circuit) if every else only
-        self._criteria = only is None
+        self._criteria, self._suits = only is None, suits
         self._spec = spec_of(options)
         self._grader: Grader | None = None
         self._summaries: Sequence[Sequence[Summary]] = ()
@@ -126,6 +128,7 @@ class Grading:
             opened = grader = self._opened(rows, items, of_rubrics, bar.update)
             paid = [len(each) for each in self._summaries]
             identity = grader.identity
+            self._suits(identity)
             before = _said(rows, "calibration") if of_rows else {None}
             asked = wanted(circuit, items) if self._only is None else ((self._only,) * len(items))
             self._look(grader, (*asked, *of_rubrics.wanted))

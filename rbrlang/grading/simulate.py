@@ -9,7 +9,8 @@ ones used longest ago go first, and what a prompt begins with that is still ther
     planned   that, in the layouts and the order of the plan, beginnings kept, nothing asked twice: `rbrc grade`
     lazy      that, in rounds, and only while a reward is not known to within eps: `rbrc grade --lazy EPS`
 
-The first two ask question first, as one would without a plan. What lazy grading asks depends on the answers; they
+Requests of the last two hold as many questions of yes and no as the plan says. The first two ask one question at a time, question
+first, as one would without a plan. What lazy grading asks depends on the answers; they
 come from a `judge` that the caller brings, such as labels.
 """
 
@@ -24,13 +25,12 @@ from rbrlang.grading.judge import Judge
 from rbrlang.grading.lazy import grade_lazily
 from rbrlang.grading.questions.layout import Ask, Plan, every_question, wanted
 from rbrlang.grading.questions.prices import Model
-from rbrlang.grading.questions.prompt import Question, assemble, conversation, item_text, question
+from rbrlang.grading.questions.prompt import Question, assemble, conversation, item_text, question, several
 from rbrlang.grading.results import Answer, GradeItem, Usage
 from rbrlang.grading.unfilled import askable
 from rbrlang.lang.program import Judged, Proposition, Variable
 from rbrlang.logic.circuit import Circuit
 from rbrlang.reward.numpy import NumpyReward
-from rbrlang.rows.cells import Cell, Unfilled
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def _flat(plan: Plan, of: Sequence[Sequence[int]], items: Sequence[GradeItem]) -
 
 
 class Simulator:
-    """Goes through requests for one model. Its texts are counted once, when it is made."""
+    """Goes through requests for one model. Each of its texts is counted once, when a request first holds it."""
 
     def __init__(
         self, model: Model, counter: Counter, propositions: Sequence[Proposition | Variable], items: Sequence[GradeItem]
@@ -102,47 +102,61 @@ class Simulator:
             for at, item in enumerate(items)
         }
         self._parts: dict[Hashable, dict[str, tuple[str, str, str]]] = {}
-        for at, p in ((at, p) for p in range(len(self._propositions)) for at in range(len(items))):
-            said = self._said(p, at)
-            if said not in self._parts and not any(isinstance(cell, Unfilled) for cell in said[1]):
-                self._parts[said] = _parts(question(self._propositions[p], items[at]))
-        every = {*self._texts.values(), *(part for q in self._parts.values() for of in q.values() for part in of)}
-        texts = sorted(every)
-        self._tokens: dict[str, float] = dict(zip(texts, counter.count(texts), strict=True))
+        self._tokens: dict[str, float] = {}
 
-    def _said(self, p: int, item: int) -> tuple[int, tuple[Cell, ...]]:
-        """What tells the words of a question apart: the proposition, and what the row says in its columns."""
-        return p, tuple(self._items[item].cell(column) for column in self._propositions[p].columns)
+    def _said(self, ask: Ask) -> Hashable:
+        """What tells the words of questions apart: the propositions, and what the row says in their columns."""
+        item = self._items[ask.item]
+        return ask.propositions, tuple(item.cell(name) for p in ask.propositions for name in self._propositions[p].columns)
+
+    def _count(self, asked: Sequence[Ask]) -> None:
+        """Count the texts of these requests, and of their answers, as far as they are new."""
+        for ask in asked:
+            said = self._said(ask)
+            if said not in self._parts:
+                item = self._items[ask.item]
+                self._parts[said] = _parts(several([question(self._propositions[p], item) for p in ask.propositions]))
+        shown = {self._shown(ask) for ask in asked}
+        put = {part for ask in asked for part in self._parts[self._said(ask)][ask.layout]}
+        lines = {_lines(ask) for ask in asked if len(ask.propositions) > 1}
+        new = sorted((shown | put | lines) - self._tokens.keys())
+        self._tokens.update(zip(new, self._counter.count(new) if new else (), strict=True))
+
+    def _shown(self, ask: Ask) -> str:
+        return self._texts[ask.item, self._propositions[ask.propositions[0]].over]
 
     def bill(self, asked: Iterable[Ask], *, remembering: bool) -> Bill:
         """What these requests take; `remembering`: the server keeps beginnings, and no prompt is sent twice."""
+        asked = tuple(asked)
+        self._count(asked)
         model = self._model
         kept = _Kept(model.cache_tokens)
         sent: set[Hashable] = set()
         requests = 0
-        prompt = cached = 0.0
+        prompt = cached = answer = 0.0
         for ask in asked:
-            (p,) = ask.propositions
-            path = self._path(p, self._texts[ask.item, self._propositions[p].over], ask)
+            path = self._path(ask)
             whole = path[-1][0]
             if remembering and whole in sent:
                 continue
             sent.add(whole)
             requests += 1
             prompt += sum(size for _, size in path)
+            alone = len(ask.propositions) == 1
+            answer += model.answer_tokens + (0 if alone else self._tokens[_lines(ask)] - 1)
             if remembering and model.cache_tokens:
                 # The last token is always computed, and beginnings are kept in whole blocks.
                 found = kept.take(path) // model.cache_block * model.cache_block
                 cached += found if found >= model.cache_minimum else 0.0
-        used = Usage(round(prompt), round(requests * model.answer_tokens), round(cached))
+        used = Usage(round(prompt), round(answer), round(cached))
         return Bill(requests, used, model.cost(used), model.seconds(requests, used))
 
-    def _path(self, p: int, shown: str, ask: Ask) -> list[tuple[Hashable, float]]:
+    def _path(self, ask: Ask) -> list[tuple[Hashable, float]]:
         """The parts of a prompt with their tokens, each named by all that stands before it and itself."""
-        said = self._said(p, ask.item)
+        said, shown = self._said(ask), self._shown(ask)
         intro, own, last = self._parts[said][ask.layout]
         size = self._tokens
-        first = ("intro", self._propositions[p].over)
+        first = ("intro", intro)
         shared = said if ask.layout == "question-first" else shown
         middle, behind = (own, shown) if ask.layout == "question-first" else (shown, own)
         return [
@@ -150,6 +164,11 @@ class Simulator:
             ((first, ask.layout, shared), size[middle]),
             ((first, ask.layout, said, shown), size[behind] + size[last] + self._counter.after),
         ]
+
+
+def _lines(ask: Ask) -> str:
+    """A reply to several questions; what is thought before it is `answer_tokens` beyond the first."""
+    return "\n".join(f"{n}: yes" for n in range(1, len(ask.propositions) + 1))
 
 
 def _opened(shown: str) -> tuple[str, str]:

@@ -34,6 +34,7 @@ FIELDS: Mapping[str, str] = {
     "llama.cpp server, which counts them itself",
     "template_tokens": "what the chat template adds to a prompt, where no server counts (default: 0)",
     "answer_tokens": "tokens of one answer (default: 1)",
+    "questions": "how many questions of yes and no a request holds, `questions` of a grader file (default: 1)",
     "cache_tokens": "how many tokens of prompts the server keeps; 0: none (default: without limit)",
     "cache_block": "a beginning is kept in whole blocks of so many tokens (default: 1)",
     "cache_minimum": "a shorter beginning is not kept (default: 0)",
@@ -45,11 +46,11 @@ FIELDS: Mapping[str, str] = {
     "requests_per_minute": "requests that the host allows in a minute (default: without limit)",
     "tokens_per_minute": "tokens that the host allows in a minute (default: without limit)",
 }
-_LEAST: Mapping[str, float] = {"cache_block": 1, "concurrency": 1}
+_LEAST: Mapping[str, float] = {"cache_block": 1, "concurrency": 1, "questions": 1}
 _ABOVE_ZERO = frozenset(
     {"input_per_second", "cached_per_second", "output_per_second", "requests_per_minute", "tokens_per_minute"}
 )
-_WHOLE = frozenset({"cache_tokens", "cache_block", "cache_minimum", "concurrency"})
+_WHOLE = frozenset({"cache_tokens", "cache_block", "cache_minimum", "concurrency", "questions"})
 
 
 class PriceError(ValueError):
@@ -67,6 +68,7 @@ class Model:
     tokens: float | str = BYTES_PER_TOKEN
     template_tokens: float = 0.0
     answer_tokens: float = 1.0
+    questions: int = 1
     cache_tokens: float = math.inf
     cache_block: int = 1
     cache_minimum: int = 0

@@ -192,9 +192,14 @@ class Score:
         allow_python(options, self._artefact.circuit)
         reward = NumpyReward.from_artefact(self._artefact)
         lazily = None if options.lazy is None else Lazily(reward, options.lazy)
-        self._grading = Grading(options, self._artefact, lazily=lazily)
+        self._correction, measured = _correction(options, self._artefact)
+
+        def suits(grader: str) -> None:
+            if self._correction is not None:
+                _same_grader(options=options, said=measured, grader=grader)
+
+        self._grading = Grading(options, self._artefact, lazily=lazily, suits=suits)
         self._rewarding = Rewarding(reward, bounds=self._bounded, settled=options.lazy or 0.0)
-        self._correction, self._measured = _correction(options, self._artefact)
         self._kind: Kind = output_format(options.output).kind
         if first is not None:
             self._grading.prepare([row for block in blocks(first, self.names) for row in block.rows])
@@ -227,8 +232,6 @@ class Score:
         rubrics = self._artefact.circuit.rubrics
         found = self._rewarding(atoms, ids, base, spans(self._artefact.circuit, rows) if rubrics else None)
         reasons = self._reasons(found, atoms, base, dict(enumerate(rows)))
-        if self._correction is not None:
-            _same_grader(options=self._options, said=self._measured, grader=graded.identity)
         corrected = None if self._correction is None else self._correction(atoms, ids, base)
         out: list[dict[str, Any]] = []
         for at, columns in enumerate(self._columns(found, reasons)):

@@ -23,7 +23,7 @@ from rbrlang.grading.questions.layout import estimated_tokens, plan, wanted
 from rbrlang.grading.questions.prices import Model, PriceError, PriceList, read_prices
 from rbrlang.grading.questions.specs import api_key
 from rbrlang.grading.results import Abstained, Answer, Distribution, GradeItem, Value, certain
-from rbrlang.grading.simulate import Bill, Simulator, asks
+from rbrlang.grading.simulate import Asks, Bill, Simulator, asks
 from rbrlang.grading.unfilled import YesNoGrader
 from rbrlang.policy import Policy
 from rbrlang.rows.read import Row
@@ -52,23 +52,18 @@ def simulation(
     found = prices(options.simulate)
     judge, told = _judge(policy, rows, items)
     lazily = None if judge is None else (reward_with(policy, options.weights, options.file), judge, options.lazy)
-    made = plan(policy.program.questions, policy.circuit, items, estimated_tokens, options.layout)
-    asked = asks(policy.circuit, made, items, lazily)
+    asked_in: dict[int, Asks] = {}
+    for number in {model.questions for model in found.models}:
+        made = plan(policy.program.questions, policy.circuit, items, estimated_tokens, options.layout, number)
+        asked_in[number] = asks(policy.circuit, made, items, lazily)
     models: list[dict[str, Any]] = []
     for model in found.models:
+        asked = asked_in[model.questions]
         try:
             count = counter(model, api_key(os.environ))
-            simulator = Simulator(model, count, policy.program.questions, items)
+            bills = _bills(Simulator(model, count, policy.program.questions, items), asked)
         except (PriceError, ModuleNotFoundError) as error:
             raise UsageError(f"`{options.simulate}`, model `{model.name}`: {error}") from error
-        batch = simulator.bill(asked.planned, remembering=False)
-        bills: dict[str, Bill | None] = {
-            "naive": simulator.bill(asked.naive, remembering=False),
-            "pruned": simulator.bill(asked.pruned, remembering=False),
-            "planned": simulator.bill(asked.planned, remembering=True),
-            "batch": replace(batch, cost=HALF * batch.cost, seconds=None),
-            "lazy": None if asked.lazy is None else simulator.bill(asked.lazy, remembering=True),
-        }
         models.append({
             "model": model.name,
             "counted_by": count.how,
@@ -77,8 +72,20 @@ def simulation(
         })  # fmt: skip
     return {
         "currency": found.currency,
-        "lazy": {"eps": options.lazy, "answers_from": told, "rounds": asked.rounds},
+        "lazy": {"eps": options.lazy, "answers_from": told, "rounds": next(iter(asked_in.values())).rounds},
         "models": models,
+    }
+
+
+def _bills(simulator: Simulator, asked: Asks) -> dict[str, Bill | None]:
+    """Bills by the names in `_WAYS`; None where nothing could answer."""
+    batch = simulator.bill(asked.planned, remembering=False)
+    return {
+        "naive": simulator.bill(asked.naive, remembering=False),
+        "pruned": simulator.bill(asked.pruned, remembering=False),
+        "planned": simulator.bill(asked.planned, remembering=True),
+        "batch": replace(batch, cost=HALF * batch.cost, seconds=None),
+        "lazy": None if asked.lazy is None else simulator.bill(asked.lazy, remembering=True),
     }
 
 
