@@ -1,12 +1,14 @@
 """Do rows that are picked teach more than rows drawn at random, at the same price?
 
 OpenAI's gold rows with their labels as the teacher. By each seed a quarter of the prompts is kept aside, and `teach` learns heads from
-as many of the other rows as the budget says, picked in four ways:
+as many of the other rows as the budget says, picked in six ways:
 
     random        drawn
     uncertain     the first round drawn, then how near one half P(yes) is, times how far it moves the reward, summed over propositions
     rare          the first round drawn, then the rarer answers, one after another, propositions alike
     rare-moving   the same, propositions weighted by how far they move the reward: what `rbrc distil` does
+    half          of each round after the first a half like that, and a half drawn
+    half-later    of each round after the second
 
 The heads that ship were learned from these rows, and take no part. Printed are means over seeds on all rows kept aside, and how far
 each is from `random` with the 95 % interval of the paired difference (Student's t).
@@ -20,6 +22,8 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +62,19 @@ def at_random(seed: int) -> Choose:
     return lambda sight, number: random.permutation(len(sight.left))[:number].tolist()
 
 
+def half(seed: int, after: int) -> Choose:
+    """As `promising`, and a half of each round drawn, once so many rounds were picked."""
+    random, rounds = np.random.default_rng((seed, 2)), count()
+
+    def choose(sight: Sight, number: int) -> list[int]:
+        drawn = number // 2 if next(rounds) >= after else 0
+        first = promising(sight, number - drawn)
+        others = np.setdiff1d(np.arange(len(sight.left)), first)
+        return first + random.permutation(others)[:drawn].tolist()
+
+    return choose
+
+
 def measured(policy: Policy, rows: list[Row], budget: int, seed: int, choose: Choose) -> list[float]:
     """AUC, balanced accuracy, accuracy of classes, and how many propositions have a head, on the prompts kept aside."""
     circuit, names = policy.circuit, policy.circuit.propositions
@@ -84,6 +101,17 @@ def measured(policy: Policy, rows: list[Row], budget: int, seed: int, choose: Ch
     return [found.macro.auc.value, found.macro.balanced_accuracy, found.class_accuracy.value, learned]
 
 
+WAYS: dict[str, Callable[[int], Choose]] = {
+    "random": at_random,
+    "uncertain": lambda seed: uncertain,
+    "rare": lambda seed: rare,
+    "rare-moving": lambda seed: promising,
+    "half": lambda seed: half(seed, 0),
+    "half-later": lambda seed: half(seed, 1),
+}
+"""How rows are picked, by a seed."""
+
+
 def main() -> None:
     """Measure, print a line of a table for each budget and way of picking."""
     parser = argparse.ArgumentParser()
@@ -101,11 +129,8 @@ def main() -> None:
     quantile = t.ppf(0.975, arguments.seeds - 1) / np.sqrt(arguments.seeds)
     for budget in arguments.budgets:
         base = None
-        for name in ("random", "uncertain", "rare", "rare-moving"):
-            of = {"uncertain": uncertain, "rare": rare, "rare-moving": promising}
-            found = np.array([
-                measured(policy, rows, budget, seed, of.get(name) or at_random(seed)) for seed in range(arguments.seeds)
-            ])  # fmt: skip
+        for name, of in WAYS.items():
+            found = np.array([measured(policy, rows, budget, seed, of(seed)) for seed in range(arguments.seeds)])
             base = found if base is None else base
             mean, apart = found.mean(0), found - base
             cells = [f"{mean[0]:.3f}", "", f"{mean[1]:.3f}", "", f"{mean[2]:.3f}", ""]

@@ -19,7 +19,7 @@ them. Nothing is measured on them, and statistics and temperatures come from the
 labels than that our texts did not help: they are shorter than the release's, and class accuracy fell from 0.88
 to 0.85.
 
-Of insults and threats the release has four positives. Those two heads are learned from `embedded_sentences.jsonl`, 266
+Of insults and threats the release has four positives. Those two heads are learned from `embedded_sentences.jsonl`, 320
 mild sentences of ours (insults and threats by implication, and what merely looks like one), each put into a completion of
 the release, at its beginning, its end or between, so that length and topic tell nothing. Text alone, without a release's
 completion around it, ranked those positives worse than cues do. They read by paragraphs, since one sentence makes an

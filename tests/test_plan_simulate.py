@@ -135,7 +135,9 @@ def test_a_request_of_several_questions_is_counted_as_it_is_sent(layout: Layout)
     bill = simulator.bill(asked.planned, remembering=False)
     assert sorted(ask.propositions for ask in asked.planned) == [(0, 1), (0, 1), (0, 1), (1,)]
     sent = [
-        assemble(several([question(PROPOSITIONS[p]) for p in ask.propositions]), item_text(ITEMS[ask.item]), layout).text
+        assemble(
+            several([question(PROPOSITIONS[p]) for p in ask.propositions]), item_text(ITEMS[ask.item]), layout
+        ).text
         for ask in asked.planned
     ]
     lines = len("1: yes\n2: yes")

@@ -107,7 +107,9 @@ class Simulator:
     def _said(self, ask: Ask) -> Hashable:
         """What tells the words of questions apart: the propositions, and what the row says in their columns."""
         item = self._items[ask.item]
-        return ask.propositions, tuple(item.cell(name) for p in ask.propositions for name in self._propositions[p].columns)
+        return ask.propositions, tuple(
+            item.cell(name) for p in ask.propositions for name in self._propositions[p].columns
+        )
 
     def _count(self, asked: Sequence[Ask]) -> None:
         """Count the texts of these requests, and of their answers, as far as they are new."""
