@@ -32,7 +32,7 @@ class LlamaServer:
     """A context manager. One slot; no cache of prompts in memory, which would fake prefix reuse. `template` is Jinja."""
 
     def __init__(
-        self, context: int = 4096, reuse_prefix: bool = True, threads: int = 2, template: str = ""
+        self, context: int = 4096, reuse_prefix: bool = True, template: str = ""
     ) -> None:  # fmt: skip
         _require("xllamacpp")
         xllamacpp: Any = importlib.import_module("xllamacpp")
@@ -41,7 +41,7 @@ class LlamaServer:
         params.n_ctx = context
         params.n_parallel = 1
         params.n_gpu_layers = 0
-        params.cpuparams.n_threads = threads
+        params.cpuparams.n_threads = 1  # several wait for one another busily, which costs most where cores are shared
         params.cache_prompt = reuse_prefix
         params.cache_ram_mib = 0
         params.swa_full = True

@@ -476,7 +476,7 @@ def _read_or_refused(file: Path) -> Artefact | ArtefactError:
 
 
 @pytest.mark.slow
-def test_six_thousand_mutants(genuine: bytes, tmp_path: Path) -> None:
+def test_two_thousand_mutants(genuine: bytes, tmp_path: Path) -> None:
     """Damaged bytes, circuits changed in one place, and sources changed in one character, hashes made to agree.
 
     The first two kinds are all refused. A changed source is refused unless it means the same, in a comment say.
@@ -487,7 +487,7 @@ def test_six_thousand_mutants(genuine: bytes, tmp_path: Path) -> None:
     circuit = read_artefact(tmp_path / "genuine.rbrc").circuit
     leaves = [path for path in _leaves(wanted.policy) if path]
     accepted = 0
-    for number in range(6000):
+    for number in range(2000):  # many more at night: the fuzz target `artefact`
         parts = Parts.of(genuine)
         kind = ("damage", "damage", "damage", "circuit", "circuit", "source")[number % 6]
         if kind == "damage":
@@ -515,4 +515,4 @@ def test_six_thousand_mutants(genuine: bytes, tmp_path: Path) -> None:
         assert found.circuit == circuit
         np.testing.assert_array_equal(found.weights, default_weights(circuit))
         accepted += 1
-    assert 0 < accepted < 500
+    assert 0 < accepted < 170

@@ -252,7 +252,7 @@ def test_the_lines_are_requests_that_a_real_server_answers(here: Path) -> None:
 
     rows = Path("rows.jsonl").read_text().splitlines()[:1]
     Path("rows.jsonl").write_text(rows[0] + "\n")
-    with LlamaServer(1024, threads=1) as server:
+    with LlamaServer(1024) as server:
         how = ("--engine", "batch", "--batch-by-hand")
         assert main(grade(server.url, *how)) == 3
         requests = [json.loads(line) for line in Path("out.jsonl.batch/requests-0001.jsonl").read_text().splitlines()]

@@ -89,7 +89,7 @@ def test_the_same_numbers_as_of_the_server(model: Path) -> None:
     """At 200 tokens equal, and the same beginnings reused; of the whole vocabulary nothing is left to bound."""
     ours = local(model)
     every, few = [(0, 2), (3,)], [(0,), ()]
-    with LlamaServer(1024, threads=1) as server:
+    with LlamaServer(1024) as server:
         theirs = replace(ours, options=replace(ours.options, base_url=server.url), process=None)
         # A server's reply may have 4 MB: half of this vocabulary.
         for wanted, top, most in ((every, 200, 200), (few, 1_000_000, 25_000)):

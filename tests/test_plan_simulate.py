@@ -300,7 +300,7 @@ def test_the_bill_is_within_five_percent_of_the_servers_own_counters(
     real: dict[str, Usage] = {}
     requests: dict[str, int] = {}
     for way, more in ways.items():
-        with LlamaServer(context=1024, reuse_prefix=way in ("planned", "lazy"), threads=1) as server:
+        with LlamaServer(context=1024, reuse_prefix=way in ("planned", "lazy")) as server:
             capsys.readouterr()
             _graded(server, tmp_path, f"{way}.jsonl", *more)
             requests[way], real[way] = _summary(capsys.readouterr().err)
@@ -310,7 +310,7 @@ def test_the_bill_is_within_five_percent_of_the_servers_own_counters(
         row["probs"] = {name: answer["p"] for name, answer in row.pop("answers").items() if "p" in answer}
     rows, prices = tmp_path / "answered.jsonl", tmp_path / "prices.toml"
     rows.write_text("".join(json.dumps(row) + "\n" for row in answered))
-    with LlamaServer(context=1024, threads=1) as server:
+    with LlamaServer(context=1024) as server:
         prices.write_text(f'[models.smollm2]\ninput = 1\noutput = 1\ncache_tokens = 1\ntokens = "{server.url}"\n')
         arguments = ("--data", str(rows), "--simulate", str(prices), "--lazy", "0.4")
         found = run_json(capsys, str(tmp_path / "p.rbr"), *arguments)["models"][0]["ways"]
