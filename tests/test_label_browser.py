@@ -216,6 +216,19 @@ def test_by_keyboard_alone(browser: Any, served: Started) -> None:
     desk.close()
 
 
+def test_at_the_end_of_a_question_the_next_one_is_named(browser: Any, tmp_path: Path) -> None:
+    folder(tmp_path, 2)
+    with start(tmp_path, "--all") as served:
+        first, second = served.ask("begin", "kay")["questions"][:2]
+        desk = Desk(browser, served, "kay")
+        for _ in range(first["progress"]["units"]):
+            desk.press("y")
+        left = second["progress"]["units"]
+        desk.told(f"all of this is answered; ← goes back, or choose {second['name']} above, of which {left} are open")
+        assert desk.wrong == []
+        desk.close()
+
+
 def test_at_the_end_a_key_answers_nothing_until_one_goes_back(browser: Any, tmp_path: Path) -> None:
     folder(tmp_path, 2)
     with start(tmp_path, "--only", "rude") as served:

@@ -116,7 +116,12 @@ async function show() {
   at("ask").dataset.unit = key;
 }
 
-function tellEnd() { tell(adjudicating() ? "all is decided; ← goes back" : "all is answered; ← goes back, or choose another question, or end the desk"); }
+function tellEnd() {
+  const open = state.info.questions.find(one => one.progress.done < one.progress.units);
+  if (adjudicating()) tell("all is decided; ← goes back");
+  else if (open) tell(`all of this is answered; ← goes back, or choose ${open.name} above, of which ${open.progress.units - open.progress.done} are open`);
+  else tell("all is answered; ← goes back, or end the desk");
+}
 
 function next() {
   const open = state.queue.map((one, place) => [one, place]).filter(([one]) => one[3] === null);
