@@ -15,9 +15,7 @@ from rbrlang.lsp.describe import response_of
 from rbrlang.lsp.names import Mention, Target, mention_at
 from rbrlang.lsp.positions import Positions
 from rbrlang.lsp.workspace import Document, View, Workspace
-from rbrlang.source import Source, Span
-
-Places = Mapping[str, tuple[Source, tuple[Mention, ...]]]
+from rbrlang.source import Span
 
 
 class RefusedRename(Exception):

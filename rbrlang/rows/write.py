@@ -36,7 +36,6 @@ from rbrlang.jsontext import without_constants as without_nan
 from rbrlang.rows.arrow import ENCODED, arrived, sent
 from rbrlang.rows.columns import SPREAD
 from rbrlang.rows.formats import Broken, Format, Kind, RowsError, named_format, needed
-from rbrlang.rows.read import Row
 from rbrlang.rows.values import json_value, without_halves
 from rbrlang.writing import replacing
 
@@ -47,11 +46,6 @@ _GROUP_BYTES = 3 * 2**23
 _SPREAD = (*SPREAD, "class_probs")
 _SAID = {"lines": "JSON", "array": "JSON", "csv": "CSV", "tsv": "CSV", "parquet": "Parquet", "arrow": "Arrow"}
 _Row = Mapping[str, Any]
-
-
-def with_columns(row: Row, **columns: Any) -> dict[str, Any]:
-    """The row as read, with some columns set."""
-    return {**row.raw, **columns}
 
 
 def write_rows(path: str | os.PathLike[str], rows: Iterable[_Row]) -> None:

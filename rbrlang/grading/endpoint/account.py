@@ -74,17 +74,25 @@ def price_of(options: GraderOptions) -> Price:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is. `cost_estimate` and `seconds_left` extrapolate from the asks done so far."""
+    """How far a run is, after so many seconds and at what cost so far."""
 
     done: int
     total: int
     from_cache: int
     invalid: int
     seconds: float
-    rate: float
     cost: float
-    cost_estimate: float
-    seconds_left: float
+
+    @property
+    def rate(self) -> float:
+        """Asks done in a second."""
+        return self.done / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def cost_estimate(self) -> float:
+        """What all will cost, by what those cost that were paid for."""
+        paid = self.done - self.from_cache
+        return self.cost + (self.cost / paid * (self.total - self.done) if paid else 0.0)
 
 
 @dataclass(frozen=True, slots=True)

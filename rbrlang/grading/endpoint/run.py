@@ -341,20 +341,10 @@ class _Run:
 
     def _progress(self) -> Progress:
         counts = self.counts
-        seconds = time.monotonic() - self.started
-        paid, left = counts.done - counts.from_cache, self.total - counts.done
-        cost = self.price.of(counts.usage)
         return Progress(
-            done=counts.done,
-            total=self.total,
-            from_cache=counts.from_cache,
-            invalid=counts.invalid,
-            seconds=seconds,
-            rate=counts.done / seconds if seconds > 0 else 0.0,
-            cost=cost,
-            cost_estimate=cost + (cost / paid * left if paid else 0.0),
-            seconds_left=seconds / counts.done * left,
-        )
+            counts.done, self.total, counts.from_cache, counts.invalid, time.monotonic() - self.started,
+            self.price.of(counts.usage),
+        )  # fmt: skip
 
     def finished(self, wanted: Sequence[Sequence[int]]) -> Grades:
         """Every wanted answer, in order, and the summary."""

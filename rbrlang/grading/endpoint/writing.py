@@ -210,15 +210,10 @@ class _Writing:
         return outcome
 
     def _progress(self) -> Progress:
-        seconds = time.monotonic() - self.started
-        done, total, cost = len(self.texts), len(self.orders), self.price.of(self.usage)
-        paid = done - self.from_cache
+        invalid = sum(isinstance(text, Invalid) for text in self.texts.values())
         return Progress(
-            done=done, total=total, from_cache=self.from_cache,
-            invalid=sum(isinstance(text, Invalid) for text in self.texts.values()), seconds=seconds,
-            rate=done / seconds if seconds > 0 else 0.0, cost=cost,
-            cost_estimate=cost + (cost / paid * (total - done) if paid else 0.0),
-            seconds_left=seconds / done * (total - done),
+            len(self.texts), len(self.orders), self.from_cache, invalid, time.monotonic() - self.started,
+            self.price.of(self.usage),
         )  # fmt: skip
 
     def finished(self) -> tuple[tuple[Written | Invalid, ...], Summary]:

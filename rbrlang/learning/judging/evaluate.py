@@ -37,7 +37,6 @@ __all__ = ["ByReward", "ClassPair", "Estimate", "Evaluation", "Inversion", "Pick
            "RulesAlone", "evaluate"]  # fmt: skip
 
 Signal = Literal["base", "rules", "both"]
-SIGNALS: tuple[Signal, ...] = ("base", "rules", "both")
 Scores = Mapping[Signal, NDArray[np.float64]]
 
 MOST_INVERSIONS = 20

@@ -1,11 +1,10 @@
-"""What `rbrc eval` found, for people."""
+"""What `rbrc eval` found, and what a fit says of spreads, for people."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from rbrlang.cli.commands.reward.spread_table import show_spreads
 from rbrlang.cli.tables import show
 from rbrlang.cli.terminal import say
 from rbrlang.learning.judging.behaviour import Behaviour
@@ -14,6 +13,7 @@ from rbrlang.learning.judging.mining import Suggestions
 from rbrlang.learning.judging.noise import Noise, most_worth
 from rbrlang.learning.judging.rates import ErrorRate
 from rbrlang.learning.judging.resample import Estimate
+from rbrlang.learning.spread import Extent, RewardSpread
 
 _SHADES = " ▁▂▃▄▅▆▇█"
 _MOST_WORTH = 8
@@ -225,3 +225,25 @@ def _number(value: float | None) -> str:
 
 def _rows(count: int) -> str:
     return "1 row" if count == 1 else f"{count} rows"
+
+
+def show_spreads(spreads: Mapping[str, RewardSpread]) -> None:
+    """A line per response type, and a warning for each whose rules drown the base reward."""
+    if spreads:
+        show(
+            "reward over the rows: standard deviation, least … greatest",
+            ("response type", "rows", "rules", "base", "rules / base"),
+            [
+                (name, str(one.rows), _extent(one.rules), "" if one.base is None else _extent(one.base),
+                 "" if one.ratio is None else f"{one.ratio:.2f}")
+                for name, one in spreads.items()
+            ],
+        )  # fmt: skip
+    for name, one in spreads.items():
+        warning = one.warning(name)
+        if warning is not None:
+            sys.stdout.write(f"warning: {warning}\n\n")
+
+
+def _extent(extent: Extent) -> str:
+    return f"{extent.sd:.2f}  {extent.least:+.2f} … {extent.greatest:+.2f}"

@@ -176,7 +176,7 @@ def _tie(text: str) -> Tie:
 
 def show(result: Fit) -> None:
     """What was learned, as tables."""
-    from rbrlang.cli.commands.reward.spread_table import show_spreads
+    from rbrlang.cli.commands.reward.evaluation_tables import show_spreads
     from rbrlang.cli.tables import show as table
     from rbrlang.learning.fitting.fitted import ResponseFit
 
