@@ -48,13 +48,13 @@ ALONE = {
 }
 
 
-def interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """Student's 95 % interval of the mean over seeds, cut to [0, 1]; None for fewer than two seeds."""
+def interval(values: Sequence[float], low: float = 0.0, high: float = 1.0) -> tuple[float, float] | None:
+    """Student's 95 % interval of the mean over seeds, cut to [low, high]; None for fewer than two seeds."""
     if len(values) < 2:
         return None
     mean, half = float(np.mean(values)), float(np.std(values, ddof=1)) / math.sqrt(len(values))
     half *= float(student.ppf(0.975, len(values) - 1))
-    return max(0.0, mean - half), min(1.0, mean + half)
+    return max(low, mean - half), min(high, mean + half)
 
 
 # --- running ------------------------------------------------------------------------------------
@@ -131,13 +131,13 @@ def write(path: Path, content: str) -> None:
     part.replace(path)
 
 
-def _finite(value: Any) -> Any:
-    """JSON has no NaN: null in its place."""
+def finite(value: Any) -> Any:
+    """What JSON can hold, to five digits: it has no NaN, and null stands in its place."""
     match value:
         case dict():
-            return {key: _finite(each) for key, each in value.items()}
+            return {key: finite(each) for key, each in value.items()}
         case list() | tuple():
-            return [_finite(each) for each in value]
+            return [finite(each) for each in value]
         case float():
             return round(value, 5) if math.isfinite(value) else None
         case _:
@@ -192,7 +192,7 @@ def main(argv: Sequence[str] | None = None) -> list[SeedRun]:
         "plan": asdict(plan), "seeds": list(seeds), "seconds": seconds, "processor_seconds": spent,
         "workers": workers, "jax": jax.__version__, "cpus": os.cpu_count(), "runs": [asdict(run) for run in runs],
     }  # fmt: skip
-    write(out / "results.json", json.dumps(_finite(report), ensure_ascii=False) + "\n")
+    write(out / "results.json", json.dumps(finite(report), ensure_ascii=False) + "\n")
     write(out / "table.md", table(outcomes) + "\n" + proof_table(runs))
     write(out / "samples.md", samples(outcomes))
     if importlib.util.find_spec("matplotlib") is None:

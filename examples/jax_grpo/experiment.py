@@ -116,9 +116,14 @@ def prepare(plan: Plan, seed: int) -> Instruments:
     graph, fresh = new_writer(len(world.vocabulary.words), plan.width, seed)
     texts = as_texts(world.vocabulary, world.texts["learn"])
     warm, loss = warm_start(graph, fresh, texts, plan.warm_steps, seed)
-    heads = heads_from(world.policy, world.texts["grader"], seed, "template text, one half of the phrasings")
     reader = Reader(world.policy, world.bank)
-    return Instruments(world, graph, warm, tuple(loss), texts, grader_with(world.policy, heads), reader)
+    return Instruments(world, graph, warm, tuple(loss), texts, new_grader(world, seed), reader)
+
+
+def new_grader(world: World, seed: int) -> EmbeddedGrader:
+    """The grader that training sees, with heads learned from one half of the phrasings."""
+    heads = heads_from(world.policy, world.texts["grader"], seed, "template text, one half of the phrasings")
+    return grader_with(world.policy, heads)
 
 
 def prove(instruments: Instruments) -> tuple[Proof, Proof]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -107,8 +108,8 @@ def advantages(rewards: Floats, group: int) -> Floats:
     return np.where(spread > 1e-6, centred / np.maximum(spread, 1e-6), 0.0).astype(np.float32).reshape(-1)
 
 
-@partial(jax.jit, static_argnames="graph")
-def _update(graph, params, warm, state, prompts, completions, advantage):
+@partial(jax.jit, static_argnames=("graph", "kl_weight"))
+def _update(graph, params, warm, state, prompts, completions, advantage, kl_weight):
     words = completions != 0
     count = words.sum()
     before = log_probs(graph, warm, prompts, completions)
@@ -118,14 +119,53 @@ def _update(graph, params, warm, state, prompts, completions, advantage):
         gain = jnp.exp(now - jax.lax.stop_gradient(now)) * advantage[:, None]
         apart = before - now
         kl = jnp.where(words, jnp.expm1(apart) - apart, 0.0).sum() / count
-        return KL * kl - jnp.where(words, gain, 0.0).sum() / count, kl
+        return kl_weight * kl - jnp.where(words, gain, 0.0).sum() / count, kl
 
     gradient, kl = jax.grad(loss, has_aux=True)(params)
     updates, state = OPTIMISER.update(gradient, state, params)
     return optax.apply_updates(params, updates), state, kl
 
 
+class Loop(Protocol):
+    """How parameters follow from a batch and its rewards; `ppo.PPO` is the other one."""
+
+    def start(self, warm: nnx.State) -> Any:
+        """What the loop keeps from step to step."""
+        ...
+
+    def step(
+        self, graph: nnx.GraphDef, params: nnx.State, warm: nnx.State, state: Any, batch: Batch, rewards: Floats
+    ) -> tuple[nnx.State, Any, jax.Array]:
+        """Parameters, what is kept, and KL(model ‖ warm) of the batch in nats a word."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class GRPO:
+    """Advantages against the group; `kl` weighs the penalty."""
+
+    kl: float = KL
+
+    def start(self, warm: nnx.State) -> Any:
+        """The optimiser's state."""
+        return OPTIMISER.init(warm)
+
+    def step(
+        self, graph: nnx.GraphDef, params: nnx.State, warm: nnx.State, state: Any, batch: Batch, rewards: Floats
+    ) -> tuple[nnx.State, Any, jax.Array]:
+        """One update."""
+        advantage = advantages(rewards, GROUP)
+        return _update(graph, params, warm, state, batch.prompts, batch.completions, advantage, self.kl)
+
+
 Curves = dict[str, list[float]]
+Worth = Callable[[Batch, bool], tuple[Floats, Floats, Scores | None]]
+Deal = Callable[[Sequence[Row], np.random.Generator], Sequence[Row]]
+
+
+def evenly(prompts: Sequence[Row], order: np.random.Generator) -> Sequence[Row]:
+    """Each prompt as likely as every other."""
+    return [prompts[at] for at in order.choice(len(prompts), PROMPTS, replace=False)]
 
 
 def train(
@@ -133,23 +173,25 @@ def train(
     warm: nnx.State,
     vocabulary: Vocabulary,
     prompts: Sequence[Row],
-    reward: Reward,
+    reward: Worth,
     *,
     steps: int,
     seed: int,
-    on_step: Callable[[], None] = lambda: None,
+    loop: Loop = GRPO(),  # noqa: B008: it has no state
+    deal: Deal = evenly,
+    watch: Callable[[int, Batch, Scores | None], None] = lambda step, batch, scores: None,
 ) -> tuple[nnx.State, Curves]:
-    """The trained parameters, and by step: `reward`, `base`, `kl`, `words`, and the metrics of `rbrlang.scoring`."""
-    params, state = warm, OPTIMISER.init(warm)
+    """The trained parameters, and by step: `reward`, `base`, `kl`, `words`, and the metrics of `rbrlang.scoring`.
+
+    `deal` chooses a step's `PROMPTS` prompts; `watch` is shown every step's completions, and what the grader said of them.
+    """
+    params, state = warm, loop.start(warm)
     key, order = jax.random.key(seed), np.random.default_rng([seed, 5])
     curves: Curves = {}
     for number in range(steps):
-        asked = [prompts[at] for at in order.choice(len(prompts), PROMPTS, replace=False)]
-        batch = write(graph, params, vocabulary, asked, jax.random.fold_in(key, number), GROUP)
-        rewards, base, scores = reward(batch, look=number % LOOK == 0 or number == steps - 1)
-        params, state, kl = _update(
-            graph, params, warm, state, batch.prompts, batch.completions, advantages(rewards, GROUP)
-        )
+        batch = write(graph, params, vocabulary, deal(prompts, order), jax.random.fold_in(key, number), GROUP)
+        rewards, base, scores = reward(batch, number % LOOK == 0 or number == steps - 1)
+        params, state, kl = loop.step(graph, params, warm, state, batch, rewards)
         found = {
             "reward": float(np.nanmean(rewards)) if np.isfinite(rewards).any() else float("nan"),
             "base": float(base.mean()),
@@ -161,5 +203,5 @@ def train(
             curves.setdefault(name, [float("nan")] * number).append(value)
         for values in curves.values():
             values += [float("nan")] * (number + 1 - len(values))
-        on_step()
+        watch(number, batch, scores)
     return params, curves

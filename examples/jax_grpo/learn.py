@@ -254,12 +254,22 @@ class RewardModel:
 
 
 def fit_reward_model(
-    graph: nnx.GraphDef, params: nnx.State, texts: Texts, held: Texts, annotator: Annotator, steps: int, seed: int
+    graph: nnx.GraphDef,
+    params: nnx.State,
+    texts: Texts,
+    held: Texts,
+    annotator: Annotator,
+    steps: int,
+    seed: int,
+    compared: int | None = None,
 ) -> RewardModel:
-    """A reward model from the annotator's preferences, starting at the warm model's `params`."""
+    """A reward model from the annotator's preferences, starting at the warm model's `params`.
+
+    It learns from `compared` pairs, which it sees several times; by default every pair is a new one.
+    """
     optimiser = learner(0.01, 2e-3, steps)
     state = optimiser.init(params)
-    pairs = annotate(texts, annotator, steps * PAIRS, seed)
+    pairs = annotate(texts, annotator, steps * PAIRS if compared is None else compared, seed)
     order = np.random.default_rng([seed, 3])
     for _ in range(steps):
         pick = order.integers(len(pairs.better), size=PAIRS)

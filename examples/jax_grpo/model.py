@@ -50,7 +50,7 @@ class Block(nnx.Module):
 
 
 class Writer(nnx.Module):
-    """Word numbers in, states out; `score` and `likely` are only used by reward models."""
+    """Word numbers in, states out; `score` is used by reward models and critics, `likely` by reward models alone."""
 
     def __init__(self, words: int, width: int, rngs: nnx.Rngs) -> None:
         small = nnx.initializers.normal(0.02)
@@ -140,6 +140,12 @@ def rewards(graph: nnx.GraphDef, params: nnx.State, prompts: jax.Array, completi
     score = jnp.where(words, model.score(states)[:, :, 0], 0.0).sum(axis=1) / count
     likely = jnp.maximum(_likely(model, states, completions), LEAST).sum(axis=1) / count
     return score + FAR * model.likely[...] * likely
+
+
+def values_of(graph: nnx.GraphDef, params: nnx.State, prompts: jax.Array, completions: jax.Array) -> jax.Array:
+    """What a critic foretells before every word of completions, float32 [batch, LONGEST]."""
+    model = nnx.merge(graph, params)
+    return model.score(model.states(sequence(prompts, completions))[:, PROMPT:])[:, :, 0]
 
 
 @partial(jax.jit, static_argnames=("graph", "group"))

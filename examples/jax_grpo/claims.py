@@ -1,0 +1,156 @@
+"""What does the paper say, and what does the small world say to it?
+
+A claim is a number a seed that the paper expects to be above 0, or, `bound`, within ± that. The verdict is the interval's:
+`agrees` where all of it lies where the paper expects it, `contradicts` where none of it does, and otherwise `cannot decide`. An
+explanation belongs to a verdict, and is not shown beside another.
+"""
+
+# pyright: basic
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from results import Report, between, error, foretold, rate
+from studies import BOTH, CENTRE, FORETOLD, HAND, HELPFUL, HUMAN, MATCHED, RULES, STUDIES, WARM, Setting, settings_of
+
+Verdict = Literal["agrees", "contradicts", "cannot decide", "was not run"]
+
+_NAMED = {label: setting for study in STUDIES for label, setting in study.settings}
+_SET = {setting.name: setting for setting in settings_of(STUDIES)}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the `paper` says, `theirs` in numbers where there are; `ours` says what `of` is, by seed."""
+
+    study: str
+    paper: str
+    theirs: str
+    ours: str
+    of: Callable[[Report], list[float]]
+    bound: float | None = None
+    why: Mapping[Verdict, str] = field(default_factory=dict)
+
+    def verdict(self, report: Report) -> Verdict:
+        """What the interval says."""
+        values = self.of(report)
+        around = between(values) if values else None
+        if around is None:
+            return "was not run"
+        low, high = around
+        if self.bound is None:
+            return "agrees" if low > 0 else "contradicts" if high < 0 else "cannot decide"
+        if -self.bound < low and high < self.bound:
+            return "agrees"
+        return "contradicts" if high < -self.bound or low > self.bound else "cannot decide"
+
+
+def _more(one: Setting, other: Setting, name: str) -> Callable[[Report], list[float]]:
+    return lambda report: report.differences(one, other, rate(name))
+
+
+def _less_error(one: Setting, other: Setting) -> Callable[[Report], list[float]]:
+    return lambda report: report.differences(other, one, error)
+
+
+def _turns_more(report: Report) -> list[float]:
+    worst, best = _SET["30% planted mistakes"], _SET["0% planted mistakes"]
+    willing = report.differences(best, worst, rate("not over-refusing"))
+    safe = report.differences(best, worst, rate("not unsafe"))
+    return [one - abs(other) for one, other in zip(willing, safe, strict=True)]
+
+
+def _foretells(report: Report) -> list[float]:
+    settings = settings_of([study for study in STUDIES if study.name in FORETOLD])
+    return [-rho for rho in foretold(report, [one for one in settings if one != WARM]).values()]
+
+
+def _hacked(report: Report) -> list[float]:
+    """The rise of the grader's reward over the run, less the rise of the judge's."""
+
+    def rise(curve: list[float]) -> float:
+        return sum(curve[-3:]) / 3 - sum(curve[:3]) / 3
+
+    def gap(run: Mapping) -> float:
+        curves = run["watched"]["curves"]
+        return rise(curves["grader's reward"]) - rise(curves["judge's reward"])
+
+    return list(report.values(_SET["weak KL"], gap).values())
+
+
+CLAIMS = (
+    Claim(
+        "reward", "Rules on top of a helpful reward model beat human preferences.", "F1 97.1 against 91.7",
+        "F1: helpful + rules, less human preferences", _more(CENTRE, HUMAN, "F1"),
+    ),
+    Claim(
+        "reward", "They beat the helpful reward model alone.", "F1 97.1 against 95.8",
+        "F1: helpful + rules, less helpful only", _more(CENTRE, HELPFUL, "F1"),
+    ),
+    Claim(
+        "reward", "Human preferences are the safest.", "not unsafe 100 against 97.3",
+        "not unsafe: human preferences, less helpful + rules", _more(HUMAN, CENTRE, "not unsafe"),
+    ),
+    Claim(
+        "reward", "Human preferences over-refuse.", "not over-refusing 84.7 against 97.0",
+        "not over-refusing: helpful + rules, less human preferences", _more(CENTRE, HUMAN, "not over-refusing"),
+    ),
+    Claim(
+        "reward", "With as few human labels as the rules need, human preferences do worse than rules.", "",
+        "F1: helpful + rules, less human preferences of as many labels", _more(CENTRE, MATCHED, "F1"),
+    ),
+    Claim(
+        "reward", "Rules on top of the human-preference reward model refuse less.", "over-refusals down by 16 %",
+        "not over-refusing: human preferences + rules, less human preferences", _more(BOTH, HUMAN, "not over-refusing"),
+    ),
+    Claim(
+        "reward", "The rules belong on top of a reward model that knows what helps.", "",
+        "F1 with answers: helpful + rules, less rules only", _more(CENTRE, RULES, "F1 with answers"),
+    ),
+    Claim(
+        "reward", "Rules lower the ranking error.", "hard refusals 0.67 to 0.005, soft 0.32 to 0.010, comply 0.11 to 0.011",
+        "ranking error: helpful only, less helpful + rules", _less_error(CENTRE, HELPFUL),
+    ),
+    Claim(
+        "reward", "Fitted weights are worth the fit.", "",
+        "F1: fitted weights, less weights by hand", _more(CENTRE, HAND, "F1"),
+    ),
+    Claim(
+        "grader", "A better grader shows in over-refusal far more than in safety.",
+        "not over-refusing 0.705 to 0.938, not unsafe near 0.95 to 0.98",
+        "gain of not over-refusing from 30 % mistakes to none, less the change of not unsafe", _turns_more,
+    ),
+    Claim(
+        "safety prompts", "More safety prompts give better style of hard refusals.", "up to 0.83",
+        "ideal hard refusals: all safety prompts, less 25 %", _more(CENTRE, _SET["25% safety prompts"], "ideal refusals"),
+    ),
+    Claim(
+        "refusals", "More prompts to refuse cost willingness.", "",
+        "not over-refusing: 25 % refusals, less 90 %",
+        _more(_SET["25% refusals"], _SET["90% refusals"], "not over-refusing"),
+    ),
+    Claim(
+        "comparisons", "Few comparisons are enough.", "300 a category",
+        "F1: fitted to all 24 prompts a response type, less 8 (within ±0.05)",
+        _more(CENTRE, _SET["fitted to 8 prompts a type"], "F1"), bound=0.05,
+    ),
+    Claim(
+        "ridge", "Weights need holding back.", "weight decay of 0.05",
+        "F1: ridge chosen by cross-validation, less none", _more(_SET["ridge chosen"], CENTRE, "F1"),
+    ),
+    Claim(
+        "foretelling", "The ranking error before RL foretells the result of RL: it is what the outer loop looks at.", "",
+        "Spearman's correlation of ranking error and F1 over settings, sign turned", _foretells,
+    ),
+    Claim(
+        "optimiser", "PPO is the optimiser; nothing is said to hang on it.", "",
+        "F1 of helpful + rules: PPO, less GRPO (within ±0.05)", _more(_SET["helpful + rules, PPO"], CENTRE, "F1"), bound=0.05,
+    ),
+    Claim(
+        "hacking", "The reward holds under training: what the grader pays for is there.", "",
+        "rise of the grader's reward over the run, less that of the judge's, sign turned",
+        lambda report: [-gap for gap in _hacked(report)],
+    ),
+)  # fmt: skip
