@@ -21,24 +21,17 @@ import numpy as np
 from experiment import Instruments, Plan, new_grader, prepare, prove
 from flax import nnx
 from judge import Reader
-from learn import PAIRS, Annotator, RewardModel, as_texts, fit_reward_model
+from learn import Annotator, RewardModel, as_texts, fit_reward_model
 from model import new_writer
 from world import build_world
-
-READ_AGAIN = 4  # times that the model of few labels sees each of its pairs
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What all runs of a seed have in common.
-
-    `models` are reward models by annotator, `parts` how good they are, `seconds` what it took of a processor.
-    """
+    """What all runs of a seed have in common; `models` are reward models by annotator."""
 
     instruments: Instruments
     models: Mapping[str, RewardModel]
-    parts: Mapping[str, float]
-    seconds: float
 
 
 def _write(folder: Path, name: str, params: nnx.State) -> None:
@@ -57,7 +50,7 @@ def _models(made: Instruments, plan: Plan, seed: int) -> dict[str, RewardModel]:
     world = made.world
     held = as_texts(world.vocabulary, world.texts["fit"])
     labels = len(world.texts["grader"]) + len(world.texts["fit"])
-    few = min(plan.preference_steps, max(1, READ_AGAIN * labels // PAIRS))
+    few = max(1, plan.preference_steps // 2)  # some four times each pair
     cautious = Annotator("cautious", plan.wary, plan.nervous)
 
     def fitted(who: Annotator, steps: int, compared: int | None = None) -> RewardModel:
@@ -100,13 +93,22 @@ def make(plan: Plan, seed: int, folder: Path) -> None:
     part.rename(target)
 
 
-@lru_cache
-def load(plan: Plan, seed: int, folder: Path) -> Shared:
-    """Read a seed's folder. Raises ValueError where it was made under another plan."""
+def told(plan: Plan, seed: int, folder: Path) -> dict[str, Any]:
+    """What is known of a seed's models: how good the `parts` are, and the processor `seconds` that they took.
+
+    Raises ValueError where they were made under another plan.
+    """
     target = folder / f"seed-{seed}"
     said = json.loads((target / "kept.json").read_text(encoding="utf-8"))
     if said["plan"] != asdict(plan):
         raise ValueError(f"`{target}` was made under another plan; remove it, or give another folder with `--out`")
+    return said
+
+
+@lru_cache
+def load(plan: Plan, seed: int, folder: Path) -> Shared:
+    """Read a seed's folder. Raises ValueError as `told` does."""
+    said, target = told(plan, seed, folder), folder / f"seed-{seed}"
     world = build_world(plan.sizes, seed)
     graph, fresh = new_writer(len(world.vocabulary.words), plan.width, seed)
     warm = _read(target, "warm", fresh)
@@ -115,4 +117,4 @@ def load(plan: Plan, seed: int, folder: Path) -> Shared:
     models = {
         name: RewardModel(graph, _read(target, name, fresh), *numbers) for name, numbers in said["models"].items()
     }
-    return Shared(made, models, said["parts"], said["seconds"])
+    return Shared(made, models)

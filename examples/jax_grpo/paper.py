@@ -123,13 +123,13 @@ def report_of(plan: Plan, seeds: Sequence[int], settings: Sequence[Setting], fol
             if one is not None:
                 runs.setdefault(setting.name, {})[seed] = one["found"]
                 seconds += one["seconds"]
-    made = {seed: kept.load(plan, seed, folder) for seed in seeds}
+    made = {seed: kept.told(plan, seed, folder) for seed in seeds}
     cost = {
-        "processor_seconds": {"runs": seconds, "models": sum(one.seconds for one in made.values())},
+        "processor_seconds": {"runs": seconds, "models": sum(one["seconds"] for one in made.values())},
         "processors": os.cpu_count(),
         "jax": jax.__version__,
     }
-    return Report(asdict(plan), tuple(seeds), runs, {seed: one.parts for seed, one in made.items()}, cost)
+    return Report(asdict(plan), tuple(seeds), runs, {seed: one["parts"] for seed, one in made.items()}, cost)
 
 
 def draw(report: Report, folder: Path, say: Callable[[str], None]) -> None:
