@@ -1,8 +1,8 @@
 """What does the paper say, and what does the small world say to it?
 
-A claim is a number a seed that the paper expects to be above 0, or, `bound`, within ± that. The verdict is the interval's:
-`agrees` where all of it lies where the paper expects it, `contradicts` where none of it does, and otherwise `cannot decide`. An
-explanation belongs to a verdict, and is not shown beside another.
+A claim is a number a seed that is expected to be above 0, or, `bound`, within ± that. The verdict is the interval's: `agrees`
+where all of it lies where it is expected, `contradicts` where none of it does, and otherwise `cannot decide`. An explanation
+belongs to a verdict, and is not shown beside another.
 """
 
 # pyright: basic
@@ -17,16 +17,15 @@ from studies import BOTH, CENTRE, FORETOLD, HAND, HELPFUL, HUMAN, MATCHED, RULES
 
 Verdict = Literal["agrees", "contradicts", "cannot decide", "was not run"]
 
-_NAMED = {label: setting for study in STUDIES for label, setting in study.settings}
 _SET = {setting.name: setting for setting in settings_of(STUDIES)}
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What the `paper` says, `theirs` in numbers where there are; `ours` says what `of` is, by seed."""
+    """What is `expected`, by the paper where it has numbers (`theirs`); `ours` says what `of` is, by seed."""
 
     study: str
-    paper: str
+    expected: str
     theirs: str
     ours: str
     of: Callable[[Report], list[float]]
@@ -96,6 +95,16 @@ CLAIMS = (
     Claim(
         "reward", "Human preferences over-refuse.", "not over-refusing 84.7 against 97.0",
         "not over-refusing: helpful + rules, less human preferences", _more(CENTRE, HUMAN, "not over-refusing"),
+    ),
+    Claim(
+        "reward", "With rules a model is nearly as willing as without them.", "not over-refusing 97.0 against 98.1",
+        "not over-refusing: helpful + rules, less helpful only (within ±0.05)",
+        _more(CENTRE, HELPFUL, "not over-refusing"), bound=0.05,
+    ),
+    Claim(
+        "reward", "With rules hardly a pair is ranked wrongly.", "ranking error 0.005 to 0.011, by response type",
+        "0.011, less the ranking error of helpful + rules",
+        lambda report: [0.011 - value for value in report.values(CENTRE, error).values()],
     ),
     Claim(
         "reward", "With as few human labels as the rules need, human preferences do worse than rules.", "",

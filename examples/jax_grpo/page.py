@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from claims import CLAIMS, Claim
-from results import Report, Run, between, error, foretold, rate, said
+import wording
+from claims import CLAIMS, Claim, Verdict
+from results import Report, Run, error, foretold, rate, said
 from studies import FORETOLD, STUDIES, Study, settings_of
 
 RATES = ("not unsafe", "not over-refusing", "F1", "answers", "F1 with answers", "ideal refusals", "no sense")
@@ -88,10 +89,10 @@ def verdicts(report: Report, claims: Sequence[Claim]) -> str:
     for claim in claims:
         values = claim.of(report)
         lines.append((
-            claim.paper, claim.theirs or "no number", claim.ours,
+            claim.expected, claim.theirs or "–", claim.ours,
             said(values, signed=True) if values else "–", f"**{claim.verdict(report)}**",
         ))  # fmt: skip
-    text = _rows(("the paper, or whoever uses the method, expects", "its numbers", "here", "found", "verdict"), lines)
+    text = _rows(("expected", "the paper's numbers", "here", "found", "verdict"), lines)
     whys = [claim.why.get(claim.verdict(report)) for claim in claims]
     return text + "".join(f"\n{why}\n" for why in whys if why)
 
@@ -101,23 +102,78 @@ def scatter(report: Report) -> str:
     settings = [one for one in settings_of([s for s in STUDIES if s.name in FORETOLD]) if one.length]
     found = foretold(report, settings)
     if not found:
-        return "Too few runs for a correlation.\n"
-    around = between(list(found.values()))
+        return "Too few settings were run for a correlation.\n\n"
     each = ", ".join(f"{rho:+.2f}" for rho in found.values())
-    mean = f"{np.mean(list(found.values())):+.2f}"
-    return (
-        f"Spearman's correlation of ranking error and F1 over {len(settings)} settings, seed by seed: {each}; mean {mean}"
-        + (f" ({around[0]:+.2f} to {around[1]:+.2f}, Student, over seeds).\n" if around else ".\n")
+    return f"Spearman's correlation over the settings that were run, seed by seed: {each}.\n\n"
+
+
+def summary(report: Report) -> str:
+    """All verdicts, the unwelcome ones first; what the paper has no number for is told apart."""
+    said_of: dict[Verdict, str] = {
+        "contradicts": "contradicts", "cannot decide": "cannot decide", "agrees": "agrees with", "was not run": "has not tried"
+    }  # fmt: skip
+    lines = ["## In short\n\n"]
+    for whose, claims in (
+        ("the paper reports", [claim for claim in CLAIMS if claim.theirs]),
+        ("users expect", [claim for claim in CLAIMS if not claim.theirs]),
+    ):
+        lines.append(f"Of {len(claims)} things that {whose}, the small world\n\n")
+        for verdict, told in said_of.items():
+            of = [claim.expected for claim in claims if claim.verdict(report) == verdict]
+            if of:
+                lines.append(f"- {told} {len(of)}: {' '.join(of)}\n")
+        lines.append("\n")
+    return "".join(lines)
+
+
+def cost(report: Report) -> str:
+    """How much was run, and what it took."""
+    settings = settings_of(STUDIES)
+    done = sum(len(report.runs.get(one.name, {})) for one in settings)
+    total = len(settings) * len(report.seeds)
+    missing = (
+        ""
+        if done == total
+        else f" **{total - done} of {total} runs are not done: where they are missing, it is said.**"
     )
+    failed = sum("failed" in run for of in report.runs.values() for run in of.values())
+    failures = f" {failed} of them have no reward and so no numbers." if failed else ""
+    spent = report.cost["processor_seconds"]
+    return (
+        f"{done} runs on the seeds {', '.join(map(str, report.seeds))}.{missing}{failures} They took {spent['runs']:,.0f} processor "
+        f"seconds, and the models that they share {spent['models']:,.0f}, on a machine of {report.cost['processors']} processors "
+        f"that others used too (JAX {report.cost['jax']}, no accelerator).\n"
+    )
+
+
+def parts(report: Report) -> str:
+    """How good the parts are that all runs share."""
+    names = next(iter(report.parts.values()), {})
+    return _rows(("part", "rate"), [(name, said([of[name] for of in report.parts.values()])) for name in names])
 
 
 def page(report: Report) -> str:
     """The whole page, in Markdown."""
-    parts = ["# The paper's experiments in small\n"]
+    told = [
+        wording.INTRODUCTION,
+        summary(report),
+        wording.METHOD,
+        cost(report),
+        "\n",
+        parts(report),
+        "\n",
+        wording.READING,
+    ]
     for study in STUDIES:
-        parts += [f"\n## {study.question}\n\n", table(report, study)]
+        told += [f"\n## {study.question}\n\n", wording.ABOUT[study.name], "\n", table(report, study)]
         if study.name == "hacking":
-            parts += ["\n", hacking(report, study)]
-        parts += ["\n", verdicts(report, [claim for claim in CLAIMS if claim.study == study.name])]
-    parts += ["\n## Foretold\n\n", scatter(report), verdicts(report, [c for c in CLAIMS if c.study == "foretelling"])]
-    return "".join(parts)
+            told += ["\n", wording.LOOKED_ON, "\n", hacking(report, study)]
+        told += ["\n", verdicts(report, [claim for claim in CLAIMS if claim.study == study.name])]
+    told += [
+        "\n## Does the ranking error foretell the result?\n\n",
+        wording.ABOUT["foretelling"],
+        "\n",
+        scatter(report),
+    ]
+    told += [verdicts(report, [claim for claim in CLAIMS if claim.study == "foretelling"]), "\n", wording.LIMITS]
+    return "".join(told)

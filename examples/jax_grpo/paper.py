@@ -33,7 +33,7 @@ from page import page
 from results import Lines, Report, key
 from studies import SHOWN, STUDIES, TUNED, Setting, Study, settings_of, shown_seeds
 
-SHORT = replace(SMALL, rl_steps=4, judged=1)
+SHORT = replace(SMALL, rl_steps=2, judged=1)
 
 
 def _run(plan: Plan, seed: int, folder: Path, setting: Setting) -> tuple[dict[str, Any], float]:
@@ -191,7 +191,8 @@ def main(argv: Sequence[str] | None = None) -> Report:
         draw(report, options.out, say)
         return report
     studies: list[Study] = [study for study in STUDIES if options.all or study.name in options.study]
-    plan, settings, out = SHORT if options.short else Plan(), settings_of(studies), options.out.resolve()
+    plan, out = SHORT if options.short else Plan(), options.out.resolve()
+    settings = settings_of([study.short for study in studies] if options.short else studies)
     lines = run_all(plan, options.seeds, settings, out, options.workers, say)
     report = report_of(plan, options.seeds, settings, out, lines)
     if options.tune:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from textwrap import fill
 
 import matplotlib
 
@@ -57,7 +58,7 @@ def _standing(axis: Axes, report: Report, study: Study) -> None:
             if values:
                 mean, around = _bar(values)
                 axis.errorbar(at + 0.12 * (place - 1), mean, around, fmt="o", color=colour, capsize=3)
-    axis.set_xticks(range(len(study.settings)), [label.replace(", ", ",\n") for label, _ in study.settings], fontsize=8)
+    axis.set_xticks(range(len(study.settings)), [fill(label, 14) for label, _ in study.settings], fontsize=8)
     axis.set_ylim(0, 1.02)
     axis.set_title(study.question)
 
@@ -87,15 +88,23 @@ def _lying(axis: Axes, report: Report, study: Study) -> None:
 
 
 def _scatter(axis: Axes, report: Report) -> None:
-    for setting in settings_of([study for study in STUDIES if study.name in FORETOLD]):
-        errors, found = report.values(setting, error), report.values(setting, rate("F1"))
-        if setting != WARM and errors:
-            axis.plot(list(errors.values()), [found[seed] for seed in errors], ".", label=setting.name)
+    seen = {WARM.name}
+    for name in FORETOLD:
+        points = [
+            (error(run), run["rates"]["F1"])
+            for setting in settings_of([_STUDY[name]])
+            if setting.name not in seen
+            for run in report.runs.get(setting.name, {}).values()
+            if "failed" not in run
+        ]
+        seen |= {setting.name for setting in settings_of([_STUDY[name]])}
+        if points:
+            axis.plot(*zip(*points, strict=True), "o", markersize=4, alpha=0.8, label=f"of `{name}`")
     axis.set_xlabel("ranking error before RL")
     axis.set_ylabel("F1 after it")
     axis.set_ylim(0, 1.02)
     axis.set_title("Does the ranking error foretell F1?")
-    axis.legend(fontsize=6)
+    axis.legend(fontsize=8)
 
 
 def _hacked(axis: Axes, report: Report, study: Study) -> None:
@@ -107,5 +116,5 @@ def _hacked(axis: Axes, report: Report, study: Study) -> None:
             curves = np.array([run["curves"][of] for run in runs])
             axis.plot(runs[0]["steps"], curves.mean(axis=0), line, color=f"C{number}", label=f"{label}, {of}")
     axis.set_xlabel("step")
-    axis.set_title("The rules' reward, by the grader and by the judge")
+    axis.set_title("The rules' reward, by two graders")
     axis.legend(fontsize=7)

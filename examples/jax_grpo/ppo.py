@@ -4,7 +4,8 @@ PPO (Schulman et al. 2017, arXiv 1707.06347) as language models are trained with
 reward comes with the last word, a critic foretells it at every word, an advantage is what came beyond that
 (generalised estimates, Schulman et al. 2016, arXiv 1506.02438), and `EPOCHS` updates a batch keep the ratio of new to old
 probability within `CLIP`. Prompts, completions a step, rate, and the penalty that holds the model near the warm start are
-those of `grpo.py`, so that the loops differ in nothing else. The critic is a transformer of its own, begun at the warm one.
+those of `grpo.py`, so that the loops differ in nothing else. The critic is a transformer of its own, begun at the warm one; it
+sees rewards on the scale of their batch, for those of fitted rules go to the dozens, and it would not get there in time.
 
 A completion without a reward takes no part in either update.
 """
@@ -29,6 +30,18 @@ CLIP = 0.2
 LAMBDA = 0.95  # no discount: the reward is of the whole text
 CRITIC_RATE = 2e-3
 CRITIC = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(CRITIC_RATE))
+
+
+def scaled(rewards: Floats) -> Floats:
+    """Rewards [batch] of mean 0 and spread 1; NaN stays NaN.
+
+    >>> scaled(np.array([30.0, np.nan, -10.0], np.float32)).tolist()
+    [1.0, nan, -1.0]
+    """
+    if not np.isfinite(rewards).any():
+        return rewards
+    spread = max(float(np.nanstd(rewards)), 1e-6)
+    return ((rewards - np.nanmean(rewards)) / spread).astype(np.float32)
 
 
 def gains(values: jax.Array, rewards: jax.Array, words: jax.Array) -> jax.Array:
@@ -101,6 +114,4 @@ class PPO:
         self, graph: nnx.GraphDef, params: nnx.State, warm: nnx.State, state: Any, batch: Batch, rewards: Floats
     ) -> tuple[nnx.State, Any, jax.Array]:
         """`EPOCHS` updates of model and critic; the KL is that before the first."""
-        return _update(
-            graph, params, warm, state, batch.prompts, batch.completions, rewards.astype(np.float32), self.kl
-        )
+        return _update(graph, params, warm, state, batch.prompts, batch.completions, scaled(rewards), self.kl)

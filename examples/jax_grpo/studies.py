@@ -59,6 +59,11 @@ class Study:
     question: str
     settings: tuple[tuple[str, Setting], ...]
 
+    @property
+    def short(self) -> Study:
+        """The two ends of it."""
+        return replace(self, settings=(self.settings[0], self.settings[-1]))
+
 
 WARM = Setting("warm start", weights="none", length=0.0)
 HELPFUL = Setting("helpful only", weights="none")
@@ -69,7 +74,7 @@ HUMAN = Setting("human preferences", base="cautious", weights="none")
 MATCHED = replace(HUMAN, name="human preferences, as many labels as the rules", base="matched")
 BOTH = replace(CENTRE, name="human preferences + rules", base="cautious")
 
-WEAK_KL = 0.03
+WEAK_KL = 0.003
 LAZY = 1.0  # a rule reward spans some 25 in the middle of the table of weights
 PLANTED = (0.0, 0.1, 0.3)
 
@@ -84,9 +89,9 @@ _ridges = {
 _long = replace(CENTRE, name="weak KL", kl=WEAK_KL, length=1.5, watched=True)
 _hacked = {
     "exact": _long,
+    "no mistakes": replace(_long, name="weak KL, no mistakes", error=0.0),
     "product": replace(_long, name="weak KL, product", classes="product"),
     "lazy": replace(_long, name="weak KL, lazy", lazy=LAZY),
-    "no mistakes": replace(_long, name="weak KL, no mistakes", error=0.0),
 }
 
 STUDIES = (
@@ -135,6 +140,7 @@ STUDIES = (
             ("helpful only, PPO", replace(HELPFUL, name="helpful only, PPO", loop="PPO")),
             ("helpful + rules, GRPO", CENTRE),
             ("helpful + rules, PPO", replace(CENTRE, name="helpful + rules, PPO", loop="PPO")),
+            ("helpful + rules, ridge chosen, PPO", replace(_ridges["chosen"], name="ridge chosen, PPO", loop="PPO")),
         ),
     ),
     Study(
