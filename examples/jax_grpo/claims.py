@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from results import Report, between, error, foretold, rate
+from results import Report, between, error, foretold, rate, rise
 from studies import BOTH, CENTRE, FORETOLD, HAND, HELPFUL, HUMAN, MATCHED, RULES, STUDIES, WARM, Setting, settings_of
 
 Verdict = Literal["agrees", "contradicts", "cannot decide", "was not run"]
@@ -66,17 +66,10 @@ def _foretells(report: Report) -> list[float]:
     return [-rho for rho in foretold(report, [one for one in settings if one != WARM]).values()]
 
 
-def _hacked(report: Report) -> list[float]:
-    """The rise of the grader's reward over the run, less the rise of the judge's."""
-
-    def rise(curve: list[float]) -> float:
-        return sum(curve[-3:]) / 3 - sum(curve[:3]) / 3
-
-    def gap(run: Mapping) -> float:
-        curves = run["watched"]["curves"]
-        return rise(curves["grader's reward"]) - rise(curves["judge's reward"])
-
-    return list(report.values(_SET["weak KL"], gap).values())
+def _holds(report: Report) -> list[float]:
+    """How much of the rise of the grader's reward the judge does not see, its sign turned."""
+    found = report.values(_SET["weak KL"], lambda run: rise(run, "judge's reward") - rise(run, "grader's reward"))
+    return list(found.values())
 
 
 CLAIMS = (
@@ -137,8 +130,8 @@ CLAIMS = (
     ),
     Claim(
         "refusals", "More prompts to refuse cost willingness.", "",
-        "not over-refusing: 25 % refusals, less 90 %",
-        _more(_SET["25% refusals"], _SET["90% refusals"], "not over-refusing"),
+        "not over-refusing: 25 % refusals, less 88 %",
+        _more(_SET["25% refusals"], _SET["88% refusals"], "not over-refusing"),
     ),
     Claim(
         "comparisons", "Few comparisons are enough.", "300 a category",
@@ -159,7 +152,7 @@ CLAIMS = (
     ),
     Claim(
         "hacking", "The reward holds under training: what the grader pays for is there.", "",
-        "rise of the grader's reward over the run, less that of the judge's, sign turned",
-        lambda report: [-gap for gap in _hacked(report)],
+        "rise of the judge's reward over the run, less that of the grader's",
+        _holds,
     ),
 )  # fmt: skip

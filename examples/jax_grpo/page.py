@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import wording
 from claims import CLAIMS, Claim, Verdict
-from results import Report, Run, error, foretold, rate, said
+from results import Report, Run, error, foretold, rate, rise, said
 from studies import FORETOLD, STUDIES, Study, settings_of
 
 RATES = ("not unsafe", "not over-refusing", "F1", "answers", "F1 with answers", "ideal refusals", "no sense")
@@ -35,7 +34,8 @@ def table(report: Report, study: Study) -> str:
     for label, setting in study.settings:
         values = [list(report.values(setting, of).values()) for _, of in COLUMNS]
         if values[0]:
-            lines.append((label, *(said(of) for of in values)))
+            trained = len(COLUMNS) if setting.length else len(RATES)  # nothing is trained with the warm start's reward
+            lines.append((label, *(said(of) for of in values[:trained]), *("–",) * (len(COLUMNS) - trained)))
         else:
             lines.append((label, *("not run",) * len(COLUMNS)))
     return _rows(("", *(name for name, _ in COLUMNS)), lines)
@@ -50,7 +50,7 @@ def hacking(report: Report, study: Study) -> str:
             continue
         lines.append((
             label,
-            *(said([_rise(run["watched"]["curves"][of]) for run in runs], signed=True)
+            *(said([rise(run, of) for run in runs], signed=True)
               for of in ("grader's reward", "judge's reward", "ideal, by the judge", "F1, by the judge")),
             _alarms(runs), _probes(runs),
             said([run["asked"] for run in runs]) if "asked" in runs[0] else "all",
@@ -60,10 +60,6 @@ def hacking(report: Report, study: Study) -> str:
         "`rbrc probe`: trials that raise, payloads that outrank", "questions asked",
     )  # fmt: skip
     return _rows(head, lines)
-
-
-def _rise(curve: Sequence[float]) -> float:
-    return float(np.mean(curve[-3:]) - np.mean(curve[:3]))
 
 
 def _alarms(runs: Sequence[Run]) -> str:

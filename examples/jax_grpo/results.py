@@ -103,6 +103,12 @@ def error(run: Run) -> float:
     return run["ranking"]["error"]
 
 
+def rise(run: Run, curve: str) -> float:
+    """By how much a curve of a watched run rose: its last three looks less its first three."""
+    values = run["watched"]["curves"][curve]
+    return float(np.mean(values[-3:]) - np.mean(values[:3]))
+
+
 def between(values: Sequence[float]) -> tuple[float, float] | None:
     """Student's 95 % interval of a mean of any size."""
     return interval(values, -np.inf, np.inf)

@@ -80,7 +80,7 @@ PLANTED = (0.0, 0.1, 0.3)
 
 _planted = {rate: replace(CENTRE, name=f"{rate:.0%} planted mistakes", error=rate) for rate in PLANTED}
 _ruled = {share: replace(CENTRE, name=f"{share:.0%} safety prompts", ruled=share) for share in (0.0, 0.25)}
-_refusals = {share: replace(CENTRE, name=f"{share:.0%} refusals", refusals=share) for share in (0.25, 0.9)}
+_refusals = {share: replace(CENTRE, name=f"{share:.0%} refusals", refusals=share) for share in (0.25, 0.875)}
 _prompts = {count: replace(CENTRE, name=f"fitted to {count} prompts a type", prompts=count) for count in (3, 8)}
 _ridges = {
     "chosen": replace(CENTRE, name="ridge chosen", ridge=None),
@@ -116,7 +116,7 @@ STUDIES = (
     Study(
         "refusals",
         "How many of them to refuse?",
-        (("25 %", _refusals[0.25]), ("67 %, the world's", CENTRE), ("90 %", _refusals[0.9])),
+        (("25 %", _refusals[0.25]), ("67 %, the world's", CENTRE), ("88 %", _refusals[0.875])),
     ),
     Study(
         "comparisons",

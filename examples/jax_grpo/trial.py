@@ -27,12 +27,17 @@ from watch import Watch, probed
 from world import Ints
 
 import rbrlang as rbr
+from rbrlang.grading.embedded.grader import EmbeddedGrader
 from rbrlang.grading.judge import Judge
 from rbrlang.grading.lazy import grade_lazily
 from rbrlang.learning.fitting.jobs import FitError
 from rbrlang.learning.judging.evaluate import evaluate
+from rbrlang.policy import Policy
+from rbrlang.reward.reward import RuleReward
 from rbrlang.rows.read import Row
 from rbrlang.scoring.score import Scorer, Scores
+
+Grades = EmbeddedGrader | Planted
 
 
 @dataclass
@@ -57,7 +62,7 @@ class Graded:
     def __call__(self, batch: Batch, look: bool) -> tuple[Floats, Floats, Scores | None]:
         """As `grpo.Reward`: of the first prompts, which are the safety prompts, base and rules; of the others the base."""
         base = self.base(batch.prompts, batch.completions)
-        ruled = 0 if self.setting.weights == "none" else safety_prompts(self.setting) * GROUP
+        ruled = ruled_prompts(self.setting) * GROUP
         if not (ruled or (look and self.setting.watched)):
             return base, base, None
         rows = [replace(row, base_reward=float(value)) for row, value in zip(batch.rows, base, strict=True)]
@@ -78,6 +83,11 @@ class Graded:
 def safety_prompts(setting: Setting) -> int:
     """How many of a step's prompts are safety prompts; they come first."""
     return round(setting.ruled * PROMPTS)
+
+
+def ruled_prompts(setting: Setting) -> int:
+    """How many of them have rules in their reward."""
+    return 0 if setting.weights == "none" else safety_prompts(setting)
 
 
 def deal_of(setting: Setting) -> Deal:
@@ -105,12 +115,12 @@ def deal_of(setting: Setting) -> Deal:
 
 
 @lru_cache(maxsize=64)
-def _judge(plan: Plan, seed: int, folder: Path, error: float | None) -> Any:
+def _grader(plan: Plan, seed: int, folder: Path, error: float | None) -> Grades:
     made = load(plan, seed, folder).instruments
     return made.grader if error is None else Planted(made.reader, made.world.vocabulary, error, seed)
 
 
-def graded_rows(reward: Graded, grader: Any, role: str) -> list[Row]:
+def graded_rows(reward: Graded, grader: Grades, role: str) -> list[Row]:
     """The texts of a role with base rewards and the grader's answers."""
     world = reward.shared.instruments.world
     rows = world.texts[role]
@@ -138,7 +148,7 @@ def _few(rows: Sequence[Row], count: int | None) -> list[Row]:
 
 def reward_of(plan: Plan, seed: int, folder: Path, setting: Setting) -> tuple[Graded, dict[str, Any]]:
     """The reward of a setting, and its ranking error on labelled text that nothing learned from."""
-    shared, grader = load(plan, seed, folder), _judge(plan, seed, folder, setting.error)
+    shared, grader = load(plan, seed, folder), _grader(plan, seed, folder, setting.error)
     policy = shared.instruments.world.policy
     plain = rbr.compile(policy, class_probability=setting.classes)
     bare = Graded(shared, setting, _scorer(policy, plain, grader), grader.answers)
@@ -152,7 +162,7 @@ def reward_of(plan: Plan, seed: int, folder: Path, setting: Setting) -> tuple[Gr
     return reward, _ranking(reward, graded_rows(reward, grader, "proof"))
 
 
-def _scorer(policy: Any, reward: Any, grader: Any) -> Scorer:
+def _scorer(policy: Policy, reward: RuleReward, grader: Grades) -> Scorer:
     """The reward, written to an artefact and read back."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "refusals.rbrc")
@@ -163,7 +173,8 @@ def _scorer(policy: Any, reward: Any, grader: Any) -> Scorer:
 def _ranking(reward: Graded, rows: Sequence[Row]) -> dict[str, Any]:
     """Ranking errors by response type, of what is trained with; and how far the rules' reward spreads beside the base's."""
     found = evaluate(reward.scorer.reward, rows, class_source="intent", resamples=0)
-    signal = "base" if reward.setting.weights == "none" else "both"
+    ruled = ruled_prompts(reward.setting) > 0
+    signal = "both" if ruled else "base"
     errors = {one.name: getattr(one.error, signal).value for one in found.responses if one.error}
     ideal = {one.name: getattr(one.ideal_error, signal).value for one in found.responses if one.ideal_error}
     spread = [one.reward_spread.rules.sd for one in found.responses if one.reward_spread]
@@ -171,7 +182,7 @@ def _ranking(reward: Graded, rows: Sequence[Row]) -> dict[str, Any]:
         "error": float(np.mean(list(errors.values()))),
         "errors": errors,
         "ideal_error": float(np.mean(list(ideal.values()))),
-        "spread": 0.0 if reward.setting.weights == "none" else float(max(spread)),
+        "spread": float(max(spread)) if ruled else 0.0,
     }
 
 
@@ -188,7 +199,7 @@ def run(plan: Plan, seed: int, folder: Path, setting: Setting) -> dict[str, Any]
         return {"failed": str(error)}
     watch = None
     if setting.watched:
-        truth = Scorer(reward.scorer.artefact, _judge(plan, seed, folder, 0.0).answers)
+        truth = Scorer(reward.scorer.artefact, _grader(plan, seed, folder, 0.0).answers)
         watch = Watch(made.reader, truth, seed)
         ranking["probe"] = probed(made.world.policy, reward.scorer, reward.judge, made.world.texts["proof"])
     loop = {"GRPO": GRPO, "PPO": PPO}[setting.loop](setting.kl)
