@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import claims
 import graders
@@ -141,7 +142,7 @@ def test_prompts_come_in_the_shares_that_were_asked_for() -> None:
     prompts = build_world(replace(paper.SHORT.sizes, learn=60), SEED).prompts["learn"]
     order = np.random.default_rng(0)
 
-    def dealt(**changes: float) -> Sequence:
+    def dealt(**changes: Any) -> Sequence:
         return trial.deal_of(replace(studies.CENTRE, **changes))(prompts, order)
 
     some = dealt(ruled=0.25)
@@ -171,7 +172,7 @@ def test_ppo_raises_the_chance_of_what_is_paid_for() -> None:
 
 
 def _claim(values: Sequence[float], bound: float | None = None) -> str:
-    report = results.Report({}, (), {}, {}, {})
+    report = results.Report({}, tuple(range(3)), {}, {}, {})
     return claims.Claim("reward", "", "", "", lambda _: list(values), bound).verdict(report)
 
 
@@ -184,8 +185,8 @@ def _claim(values: Sequence[float], bound: float | None = None) -> str:
         ([0.01, 0.0, -0.01], 0.05, "agrees"),
         ([0.2, 0.21, 0.19], 0.05, "contradicts"),
         ([0.2, -0.2, 0.0], 0.05, "cannot decide"),
-        ([0.3], None, "was not run"),
-        ([], None, "was not run"),
+        ([0.3, 0.3], None, "not all run"),
+        ([], None, "not all run"),
     ],
 )
 def test_a_verdict_is_the_intervals(values: Sequence[float], bound: float | None, verdict: str) -> None:

@@ -15,7 +15,7 @@ from typing import Literal
 from results import Report, between, error, foretold, rate, rise
 from studies import BOTH, CENTRE, FORETOLD, HAND, HELPFUL, HUMAN, MATCHED, RULES, STUDIES, WARM, Setting, settings_of
 
-Verdict = Literal["agrees", "contradicts", "cannot decide", "was not run"]
+Verdict = Literal["agrees", "contradicts", "cannot decide", "not all run"]
 
 _SET = {setting.name: setting for setting in settings_of(STUDIES)}
 
@@ -33,11 +33,11 @@ class Claim:
     why: Mapping[Verdict, str] = field(default_factory=dict)
 
     def verdict(self, report: Report) -> Verdict:
-        """What the interval says."""
+        """What the interval says, once every seed has both runs."""
         values = self.of(report)
         around = between(values) if values else None
-        if around is None:
-            return "was not run"
+        if around is None or len(values) < len(report.seeds):
+            return "not all run"
         low, high = around
         if self.bound is None:
             return "agrees" if low > 0 else "contradicts" if high < 0 else "cannot decide"

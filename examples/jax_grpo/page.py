@@ -106,7 +106,7 @@ def scatter(report: Report) -> str:
 def summary(report: Report) -> str:
     """All verdicts, the unwelcome ones first; what the paper has no number for is told apart."""
     said_of: dict[Verdict, str] = {
-        "contradicts": "contradicts", "cannot decide": "cannot decide", "agrees": "agrees with", "was not run": "has not tried"
+        "contradicts": "contradicts", "cannot decide": "cannot decide", "agrees": "agrees with", "not all run": "has not tried on all seeds"
     }  # fmt: skip
     lines = ["## In short\n\n"]
     for whose, claims in (

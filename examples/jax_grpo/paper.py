@@ -151,6 +151,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     what.add_argument(
         "--from", dest="kept", type=Path, metavar="FILE", help="draw the page of this paper.json; no runs"
     )
+    parser.add_argument("--done", action="store_true", help="start no run; write the page of those that are done")
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=list(SHOWN), help="each is a world and models of its own"
     )
@@ -193,7 +194,10 @@ def main(argv: Sequence[str] | None = None) -> Report:
     studies: list[Study] = [study for study in STUDIES if options.all or study.name in options.study]
     plan, out = SHORT if options.short else Plan(), options.out.resolve()
     settings = settings_of([study.short for study in studies] if options.short else studies)
-    lines = run_all(plan, options.seeds, settings, out, options.workers, say)
+    if options.done:
+        lines = Lines(out / "runs.jsonl")
+    else:
+        lines = run_all(plan, options.seeds, settings, out, options.workers, say)
     report = report_of(plan, options.seeds, settings, out, lines)
     if options.tune:
         return report

@@ -84,7 +84,8 @@ def _lying(axis: Axes, report: Report, study: Study) -> None:
     )
     axis.set_xlim(0, 1.02)
     axis.set_title(study.question)
-    axis.legend(loc="lower left", fontsize=8)
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend(loc="lower left", fontsize=8)
 
 
 def _scatter(axis: Axes, report: Report) -> None:
@@ -104,7 +105,8 @@ def _scatter(axis: Axes, report: Report) -> None:
     axis.set_ylabel("F1 after it")
     axis.set_ylim(0, 1.02)
     axis.set_title("Does the ranking error foretell F1?")
-    axis.legend(fontsize=8)
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend(fontsize=8)
 
 
 def _hacked(axis: Axes, report: Report, study: Study) -> None:
@@ -117,4 +119,5 @@ def _hacked(axis: Axes, report: Report, study: Study) -> None:
             axis.plot(runs[0]["steps"], curves.mean(axis=0), line, color=f"C{number}", label=f"{label}, {of}")
     axis.set_xlabel("step")
     axis.set_title("The rules' reward, by two graders")
-    axis.legend(fontsize=7)
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend(fontsize=7)

@@ -38,13 +38,14 @@ class Lines:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.found: dict[str, dict[str, Any]] = {}
-        if path.exists():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                try:
-                    one = json.loads(line)
-                except json.JSONDecodeError:  # what a killed process left of its last line
-                    continue
-                self.found[one["key"]] = one
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        for line in text.splitlines():
+            try:
+                one = json.loads(line)
+            except json.JSONDecodeError:  # what a killed process left of its last line
+                continue
+            self.found[one["key"]] = one
+        if text and not text.endswith("\n"):
             write(path, "".join(json.dumps(one) + "\n" for one in self.found.values()))
 
     def add(self, plan: Plan, seed: int, setting: Setting, found: Mapping[str, Any], seconds: float) -> None:
@@ -132,5 +133,6 @@ def foretold(report: Report, settings: Sequence[Setting]) -> dict[int, float]:
             if (run := report.runs.get(setting.name, {}).get(seed)) is not None and "failed" not in run
         ]
         if len(pairs) >= 5:
-            found[seed] = float(spearmanr(*zip(*pairs, strict=True)).statistic)
+            ranked: Any = spearmanr([one for one, _ in pairs], [other for _, other in pairs])
+            found[seed] = float(ranked.statistic)
     return found

@@ -77,7 +77,7 @@ class Graded:
         items = items_of(self.shared.instruments.world.policy, rows)
         found = grade_lazily(self.scorer.reward, items, self.judge, self.setting.lazy or 0.0)
         self.asked, self.wanted = self.asked + found.asked, self.wanted + found.wanted
-        return (found.lower + found.upper) / 2
+        return ((found.lower + found.upper) / 2).astype(np.float32)
 
 
 def safety_prompts(setting: Setting) -> int:

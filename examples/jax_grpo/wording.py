@@ -25,7 +25,8 @@ METHOD = """\
 A seed is a world, a warm model, a grader and three reward models of its own, made once and shared by all its runs. A run is a
 reward and a way to train with it. In the middle of all studies stands `helpful + rules`, the run of the comparison: the helpful
 annotator's reward model, rules with fitted weights, the embedded grader, 40 steps of GRPO. Every other run differs from it in what its
-study asks about, and in nothing else. The numbers of the settings (steps, rates, penalties, planted mistakes) were chosen on
+study asks about, and in nothing else. Its numbers are not the comparison's to the digit: that was another machine, on which sums
+round otherwise, so that other words are sampled. The numbers of the settings (steps, rates, penalties, planted mistakes) were chosen on
 the seeds 100 and 101, which the program refuses to show.
 
 """
