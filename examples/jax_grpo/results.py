@@ -124,7 +124,7 @@ def said(values: Sequence[float], *, signed: bool = False) -> str:
 
 
 def foretold(report: Report, settings: Sequence[Setting]) -> dict[int, float]:
-    """Spearman's rank correlation of ranking error and F1 over settings, on each seed that has five of them."""
+    """Spearman's rank correlation of ranking error and F1 over settings, on each seed that has five that differ in both."""
     found = {}
     for seed in report.seeds:
         pairs = [
@@ -132,7 +132,7 @@ def foretold(report: Report, settings: Sequence[Setting]) -> dict[int, float]:
             for setting in settings
             if (run := report.runs.get(setting.name, {}).get(seed)) is not None and "failed" not in run
         ]
-        if len(pairs) >= 5:
+        if len(pairs) >= 5 and all(len(set(column)) > 1 for column in zip(*pairs, strict=True)):
             ranked: Any = spearmanr([one for one, _ in pairs], [other for _, other in pairs])
             found[seed] = float(ranked.statistic)
     return found
