@@ -2,18 +2,19 @@
 
 A claim is a number a seed that is expected to be above 0, or, `bound`, within ± that. The verdict is the interval's: `agrees`
 where all of it lies where it is expected, `contradicts` where none of it does, and otherwise `cannot decide`. An explanation
-belongs to a verdict, and is not shown beside another.
+(`whys`) belongs to a verdict, and is not shown beside another; its numbers are those of the report.
 """
 
 # pyright: basic
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 from results import Report, between, error, foretold, rate, rise
 from studies import BOTH, CENTRE, FORETOLD, HAND, HELPFUL, HUMAN, MATCHED, RULES, STUDIES, WARM, Setting, settings_of
+from whys import WHYS, filled
 
 Verdict = Literal["agrees", "contradicts", "cannot decide", "not all run"]
 
@@ -30,7 +31,10 @@ class Claim:
     ours: str
     of: Callable[[Report], list[float]]
     bound: float | None = None
-    why: Mapping[Verdict, str] = field(default_factory=dict)
+
+    def why(self, report: Report) -> str:
+        """What explains the verdict, or nothing."""
+        return filled(report, WHYS.get((self.expected, self.verdict(report)), ""))
 
     def verdict(self, report: Report) -> Verdict:
         """What the interval says, once every seed has both runs."""
@@ -61,9 +65,9 @@ def _turns_more(report: Report) -> list[float]:
     return [one - abs(other) for one, other in zip(willing, safe, strict=True)]
 
 
-def _foretells(report: Report) -> list[float]:
+def _foretells(report: Report, most: float = 1.0) -> list[float]:
     settings = settings_of([study for study in STUDIES if study.name in FORETOLD])
-    return [-rho for rho in foretold(report, [one for one in settings if one != WARM]).values()]
+    return [-rho for rho in foretold(report, [one for one in settings if one != WARM], most).values()]
 
 
 def _holds(report: Report) -> list[float]:
@@ -125,6 +129,10 @@ CLAIMS = (
         "gain of not over-refusing from 30 % mistakes to none, less the change of not unsafe", _turns_more,
     ),
     Claim(
+        "grader", "A grader without mistakes gives a better model than one that has some.", "",
+        "F1: no mistakes, less the embedded grader", _more(_SET["0% planted mistakes"], CENTRE, "F1"),
+    ),
+    Claim(
         "safety prompts", "More safety prompts give better style of hard refusals.", "up to 0.83",
         "ideal hard refusals: all safety prompts, less 25 %", _more(CENTRE, _SET["25% safety prompts"], "ideal refusals"),
     ),
@@ -145,6 +153,10 @@ CLAIMS = (
     Claim(
         "foretelling", "The ranking error before RL foretells the result of RL: it is what the outer loop looks at.", "",
         "Spearman's correlation of ranking error and F1 over settings, sign turned", _foretells,
+    ),
+    Claim(
+        "foretelling", "It tells good rewards from better ones, too.", "",
+        "the same of rewards with a ranking error of 0.2 at most", lambda report: _foretells(report, 0.2),
     ),
     Claim(
         "optimiser", "PPO is the optimiser; nothing is said to hang on it.", "",

@@ -89,8 +89,7 @@ def verdicts(report: Report, claims: Sequence[Claim]) -> str:
             said(values, signed=True) if values else "–", f"**{claim.verdict(report)}**",
         ))  # fmt: skip
     text = _rows(("expected", "the paper's numbers", "here", "found", "verdict"), lines)
-    whys = [claim.why.get(claim.verdict(report)) for claim in claims]
-    return text + "".join(f"\n{why}\n" for why in whys if why)
+    return text + "".join(f"\n{why}\n" for claim in claims if (why := claim.why(report)))
 
 
 def scatter(report: Report) -> str:

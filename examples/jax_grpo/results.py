@@ -123,14 +123,19 @@ def said(values: Sequence[float], *, signed: bool = False) -> str:
     return mean if around is None else f"{mean} ({form.format(around[0])} to {form.format(around[1])})"
 
 
-def foretold(report: Report, settings: Sequence[Setting]) -> dict[int, float]:
-    """Spearman's rank correlation of ranking error and F1 over settings, on each seed that has five that differ in both."""
+def foretold(report: Report, settings: Sequence[Setting], most: float = 1.0) -> dict[int, float]:
+    """Spearman's rank correlation of ranking error and F1 over settings, on each seed that has five that differ in both.
+
+    Rewards of a ranking error above `most` are left out.
+    """
     found = {}
     for seed in report.seeds:
         pairs = [
             (error(run), run["rates"]["F1"])
             for setting in settings
-            if (run := report.runs.get(setting.name, {}).get(seed)) is not None and "failed" not in run
+            if (run := report.runs.get(setting.name, {}).get(seed)) is not None
+            and "failed" not in run
+            and error(run) <= most
         ]
         if len(pairs) >= 5 and all(len(set(column)) > 1 for column in zip(*pairs, strict=True)):
             ranked: Any = spearmanr([one for one, _ in pairs], [other for _, other in pairs])
