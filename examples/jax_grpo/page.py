@@ -38,7 +38,7 @@ def table(report: Report, study: Study) -> str:
             lines.append((label, *(said(of) for of in values[:trained]), *("–",) * (len(COLUMNS) - trained)))
         else:
             lines.append((label, *("not run",) * len(COLUMNS)))
-    return _rows(("", *(name for name, _ in COLUMNS)), lines)
+    return _rows(("setting", *(name for name, _ in COLUMNS)), lines)
 
 
 def hacking(report: Report, study: Study) -> str:
@@ -56,7 +56,7 @@ def hacking(report: Report, study: Study) -> str:
             said([run["asked"] for run in runs]) if "asked" in runs[0] else "all",
         ))  # fmt: skip
     head = (
-        "", "rise of the grader's reward", "of the judge's", "of ideal texts", "of F1", "alarms: seeds, first step",
+        "setting", "rise of the grader's reward", "of the judge's", "of ideal texts", "of F1", "alarms: seeds, first step",
         "`rbrc probe`: trials that raise, payloads that outrank", "questions asked",
     )  # fmt: skip
     return _rows(head, lines)
