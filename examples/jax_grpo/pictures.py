@@ -15,6 +15,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # after the backend was chosen
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from PIL import Image
 from results import Report, Run, between, error, rate
 from studies import FORETOLD, STUDIES, WARM, Study, settings_of
@@ -33,6 +34,8 @@ def picture(report: Report, path: Path) -> None:
         _standing(axis, report, _STUDY[name])
     _scatter(axes.flat[7], report)
     _hacked(axes.flat[8], report, _STUDY["hacking"])
+    handles = [Line2D([], [], color=colour, marker="o", linestyle="", label=name) for name, colour in SHOWN]
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False)
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=72)
     plt.close(figure)
@@ -68,24 +71,11 @@ def _lying(axis: Axes, report: Report, study: Study) -> None:
         for at, values in enumerate(_points(report, study, rate(name))):
             if values:
                 mean, around = _bar(values)
-                axis.errorbar(
-                    mean,
-                    -at - 0.2 * (place - 1),
-                    xerr=around,
-                    fmt="o",
-                    color=colour,
-                    capsize=2,
-                    label=name if at == 0 else None,
-                )
-    axis.set_yticks(
-        [-at for at in range(len(study.settings))],
-        [label.replace(", ", ",\n") for label, _ in study.settings],
-        fontsize=8,
-    )
+                axis.errorbar(mean, -at - 0.2 * (place - 1), xerr=around, fmt="o", color=colour, capsize=2)
+    labels = [label.replace(", ", ",\n") for label, _ in study.settings]
+    axis.set_yticks([-at for at in range(len(labels))], labels, fontsize=8)
     axis.set_xlim(0, 1.02)
     axis.set_title(study.question)
-    if axis.get_legend_handles_labels()[0]:
-        axis.legend(loc="lower left", fontsize=8)
 
 
 def _scatter(axis: Axes, report: Report) -> None:

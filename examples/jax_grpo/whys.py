@@ -80,4 +80,23 @@ error, F1 is {0% planted mistakes|F1} and {10% planted mistakes|F1}.""",
 Of all that was tried, the mix of prompts moves the balance of safety and willingness most: not unsafe and not over-refusing are
 {25% refusals|not unsafe} and {25% refusals|not over-refusing} with a quarter of refusals, {88% refusals|not unsafe} and
 {88% refusals|not over-refusing} with 88 %.""",
+    ("Weights need holding back, under GRPO too.", "cannot decide"): """\
+Under GRPO weights of any size do: the rules spread {helpful + rules|spread}, {ridge chosen|spread} and {ridge 0.1|spread} under the three
+ridges, and F1 is {helpful + rules|F1}, {ridge chosen|F1} and {ridge 0.1|F1}. Every group of GRPO is put on one scale. Under
+[PPO](#grpo-or-ppo) it is another matter.""",
+    ("Weights need holding back.", "agrees"): """\
+**Under PPO the weights of the least hinge are too large.** It takes a batch by the batch's spread, in which the response type with the
+largest rewards may be all that counts: not over-refusing is {helpful + rules, PPO|not over-refusing} in place of
+{helpful + rules|not over-refusing} under GRPO, and ideal refusals are {helpful + rules, PPO|ideal refusals} in place of
+{helpful + rules|ideal refusals}. The reward is the same, and so is its ranking error: that cannot say it before RL. The spread of the
+rules' reward can, which `rbrc fit` and `rbrc eval` show.""",
+    ("PPO with the ridge that the package chooses does as well as GRPO.", "agrees"): """\
+With the chosen ridge the rules spread {ridge chosen|spread} in place of {helpful + rules|spread}, and PPO has an F1 of
+{ridge chosen, PPO|F1} and ideal refusals of {ridge chosen, PPO|ideal refusals}. """,
+    ("PPO with the ridge that the package chooses does as well as GRPO.", "cannot decide"): """\
+With the chosen ridge the rules spread {ridge chosen|spread} in place of {helpful + rules|spread}, and PPO has an F1 of
+{ridge chosen, PPO|F1} and ideal refusals of {ridge chosen, PPO|ideal refusals}.""",
+    ("Few comparisons are enough.", "agrees"): """\
+Eight prompts a response type do as well as 24, and three do not: F1 {fitted to 3 prompts a type|F1}, ranking error
+{fitted to 3 prompts a type|ranking error}. A response type has three to twelve kinds of request, so that eight prompts have seen most of it.""",
 }
