@@ -92,7 +92,7 @@ largest rewards may be all that counts: not over-refusing is {helpful + rules, P
 rules' reward can, which `rbrc fit` and `rbrc eval` show.""",
     ("PPO with the ridge that the package chooses does as well as GRPO.", "agrees"): """\
 With the chosen ridge the rules spread {ridge chosen|spread} in place of {helpful + rules|spread}, and PPO has an F1 of
-{ridge chosen, PPO|F1} and ideal refusals of {ridge chosen, PPO|ideal refusals}. """,
+{ridge chosen, PPO|F1} and ideal refusals of {ridge chosen, PPO|ideal refusals}.""",
     ("PPO with the ridge that the package chooses does as well as GRPO.", "cannot decide"): """\
 With the chosen ridge the rules spread {ridge chosen|spread} in place of {helpful + rules|spread}, and PPO has an F1 of
 {ridge chosen, PPO|F1} and ideal refusals of {ridge chosen, PPO|ideal refusals}.""",
