@@ -177,4 +177,12 @@ CLAIMS = (
         "rise of the judge's reward over the run, less that of the grader's",
         _holds,
     ),
+    Claim(
+        "hacking", "Exact probabilities of classes give a better model than products.", "",
+        "F1: exact, less product", _more(_SET["weak KL"], _SET["weak KL, product"], "F1"),
+    ),
+    Claim(
+        "hacking", "Questions that hardly matter to the reward can be left out.", "",
+        "F1: lazy, less exact (within ±0.05)", _more(_SET["weak KL, lazy"], _SET["weak KL"], "F1"), bound=0.05,
+    ),
 )  # fmt: skip

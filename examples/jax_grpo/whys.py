@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import numpy as np
-from results import Report
+from results import Report, rise
 
 _MEAN = re.compile(r"\{([^|{}]+)\|([^|{}]+)\}")
 
@@ -29,6 +29,12 @@ def _of(run: Any, measure: str) -> float:
             return run["ranking"]["error"]
         case "spread":
             return run["ranking"]["spread"]
+        case "asked":
+            return run["asked"]
+        case "alarms":
+            return len(run["watched"]["alarms"])
+        case "rise by the grader" | "rise by the judge":
+            return rise(run, f"{measure.split()[-1]}'s reward")
         case _:
             return run["rates"][measure]
 
@@ -99,4 +105,17 @@ With the chosen ridge the rules spread {ridge chosen|spread} in place of {helpfu
     ("Few comparisons are enough.", "agrees"): """\
 Eight prompts a response type do as well as 24, and three do not: F1 {fitted to 3 prompts a type|F1}, ranking error
 {fitted to 3 prompts a type|ranking error}. A response type has three to twelve kinds of request, so that eight prompts have seen most of it.""",
+    ("The reward holds under training: what the grader pays for is there.", "contradicts"): """\
+**The grader pays for more than is there**: its reward rises by {weak KL|rise by the grader}, and the judge, under the same weights, sees
+{weak KL|rise by the judge}. What it overpays for does little harm in so few steps: F1 is {weak KL|F1}, with {weak KL|ideal refusals} of hard
+refusals ideal, and {weak KL, no mistakes|F1} and {weak KL, no mistakes|ideal refusals} under a grader without mistakes; under the usual
+penalty and 40 steps it was {helpful + rules|F1}. The monitor raised {weak KL|alarms} alarms a run: it holds a run against its first
+steps, and a grader that overpays from the beginning is no news to it. Whether a grader pays too much has to be known before
+([agreement](agree.md)).""",
+    ("Exact probabilities of classes give a better model than products.", "cannot decide"): """\
+Neither way is better here: F1 {weak KL|F1} and {weak KL, product|F1}.""",
+    ("Questions that hardly matter to the reward can be left out.", "agrees"): """\
+{weak KL, lazy|asked} of the questions were asked.""",
+    ("Questions that hardly matter to the reward can be left out.", "cannot decide"): """\
+{weak KL, lazy|asked} of the questions were asked.""",
 }

@@ -91,7 +91,8 @@ LIMITS = """\
 
 - Annotators, requests, texts and rules come from one hand. What people or a large grader do differently is not in it.
 - Planted mistakes are independent of what a text says; those of a real grader are not, and are worse for it.
-- A model of this size cannot learn to write for a grader what a large one can: that the reward holds here says little about one that
-  writes better than its grader reads.
+- A model of this size cannot learn to write for a grader as a large one can: how little harm comes of it here says nothing about one
+  that writes better than its grader reads. The penalty was weak and the runs were short; none was run until it fell apart.
+- PPO's numbers are the usual ones, and were tried on seed 100 alone; another critic, or more updates a batch, may do better.
 - Five seeds decide large differences only. Many verdicts on one page: at 95 % about one in twenty would be wrong by chance alone.
 """
