@@ -26,8 +26,9 @@ A seed is a world, a warm model, a grader and three reward models of its own, ma
 reward and a way to train with it. In the middle of all studies stands `helpful + rules`, the run of the comparison: the helpful
 annotator's reward model, rules with fitted weights, the embedded grader, 40 steps of GRPO. Every other run differs from it in what its
 study asks about, and in nothing else. Its numbers are not the comparison's to the digit: that was another machine, on which sums
-round otherwise, so that other words are sampled. The numbers of the settings (steps, rates, penalties, planted mistakes) were chosen on
-the seeds 100 and 101, which the program refuses to show.
+round otherwise, so that other words are sampled. No number of a setting was chosen on a seed that is shown, and the program
+refuses to show those that were used for it: 100 and 101 for what the comparison has too, 100 for PPO and for the weak penalty of the
+last study (ten times the one that was then taken, untried, made the model better there, and not worse).
 
 """
 
