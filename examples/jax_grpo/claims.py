@@ -1,8 +1,9 @@
 """What does the paper say, and what does the small world say to it?
 
 A claim is a number a seed that is expected to be above 0, or, `bound`, within ± that. The verdict is the interval's: `agrees`
-where all of it lies where it is expected, `contradicts` where none of it does, and otherwise `cannot decide`. An explanation
-(`whys`) belongs to a verdict, and is not shown beside another; its numbers are those of the report.
+where all of it lies where it is expected, `contradicts` where none of it does, and otherwise `cannot decide`; without an
+interval it is the reason why there is none. An explanation (`whys`) belongs to a verdict, and is not shown beside another; its
+numbers are those of the report.
 """
 
 # pyright: basic
@@ -13,35 +14,60 @@ from dataclasses import dataclass
 from typing import Literal
 
 from results import Report, between, error, foretold, rate, rise
-from studies import BOTH, CENTRE, FORETOLD, HAND, HELPFUL, HUMAN, MATCHED, RULES, STUDIES, WARM, Setting, settings_of
+from studies import BOTH, CENTRE, HAND, HELPFUL, HUMAN, MATCHED, REWARDS, RULES, STUDIES, Setting, settings_of
 from whys import WHYS, filled
 
-Verdict = Literal["agrees", "contradicts", "cannot decide", "not all run"]
+Verdict = Literal["agrees", "contradicts", "cannot decide", "not all run", "no reward", "one seed has no interval"]
 
+LOW = 0.2  # chosen after results were seen, and said so on the page
 _SET = {setting.name: setting for setting in settings_of(STUDIES)}
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """A number a seed, and the settings of whose runs it is made."""
+
+    settings: tuple[Setting, ...]
+    values: Callable[[Report], list[float]]
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
-    """What is `expected`, by the paper where it has numbers (`theirs`); `ours` says what `of` is, by seed."""
+    """What is `expected`, by the paper where it has numbers (`theirs`); `ours` says what `of` is.
+
+    `late`: added or worded after results were seen.
+    """
 
     study: str
     expected: str
     theirs: str
     ours: str
-    of: Callable[[Report], list[float]]
+    of: Found
     bound: float | None = None
+    late: bool = False
+
+    @property
+    def marked(self) -> str:
+        """What is expected, with † where that was written after results were seen."""
+        return f"{self.expected} †" if self.late else self.expected
 
     def why(self, report: Report) -> str:
         """What explains the verdict, or nothing."""
         return filled(report, WHYS.get((self.expected, self.verdict(report)), ""))
 
     def verdict(self, report: Report) -> Verdict:
-        """What the interval says, once every seed has both runs."""
-        values = self.of(report)
-        around = between(values) if values else None
-        if around is None or len(values) < len(report.seeds):
+        """What the interval says, once every seed has all runs."""
+        runs = [report.runs.get(one.name, {}).get(seed) for one in self.of.settings for seed in report.seeds]
+        if any(run is None for run in runs):
             return "not all run"
+        if any("failed" in run for run in runs if run is not None):
+            return "no reward"
+        if len(report.seeds) == 1:
+            return "one seed has no interval"
+        values = self.of.values(report)
+        around = between(values)
+        if around is None or len(values) < len(report.seeds):  # a correlation of what does not differ
+            return "cannot decide"
         low, high = around
         if self.bound is None:
             return "agrees" if low > 0 else "contradicts" if high < 0 else "cannot decide"
@@ -50,28 +76,19 @@ class Claim:
         return "contradicts" if high < -self.bound or low > self.bound else "cannot decide"
 
 
-def _more(one: Setting, other: Setting, name: str) -> Callable[[Report], list[float]]:
-    return lambda report: report.differences(one, other, rate(name))
+def _more(one: Setting, other: Setting, name: str) -> Found:
+    return Found((one, other), lambda report: report.differences(one, other, rate(name)))
 
 
-def _less_error(one: Setting, other: Setting) -> Callable[[Report], list[float]]:
-    return lambda report: report.differences(other, one, error)
+def _less_error(one: Setting, other: Setting) -> Found:
+    return Found((one, other), lambda report: report.differences(other, one, error))
 
 
-def _turns_more(report: Report) -> list[float]:
-    worst, best = _SET["30% planted mistakes"], _SET["0% planted mistakes"]
-    willing = report.differences(best, worst, rate("not over-refusing"))
-    safe = report.differences(best, worst, rate("not unsafe"))
-    return [one - abs(other) for one, other in zip(willing, safe, strict=True)]
+def _foretells(most: float = 1.0) -> Found:
+    return Found(REWARDS, lambda report: [-rho for rho in foretold(report, REWARDS, most).values()])
 
 
-def _foretells(report: Report, most: float = 1.0) -> list[float]:
-    settings = settings_of([study for study in STUDIES if study.name in FORETOLD])
-    return [-rho for rho in foretold(report, [one for one in settings if one != WARM], most).values()]
-
-
-def _holds(report: Report) -> list[float]:
-    """How much of the rise of the grader's reward the judge does not see, its sign turned."""
+def _unseen(report: Report) -> list[float]:
     found = report.values(_SET["weak KL"], lambda run: rise(run, "judge's reward") - rise(run, "grader's reward"))
     return list(found.values())
 
@@ -101,7 +118,7 @@ CLAIMS = (
     Claim(
         "reward", "With rules hardly a pair is ranked wrongly.", "ranking error 0.005 to 0.011, by response type",
         "0.011, less the ranking error of helpful + rules",
-        lambda report: [0.011 - value for value in report.values(CENTRE, error).values()],
+        Found((CENTRE,), lambda report: [0.011 - value for value in report.values(CENTRE, error).values()]),
     ),
     Claim(
         "reward", "With as few human labels as the rules need, human preferences do worse than rules.", "",
@@ -124,13 +141,18 @@ CLAIMS = (
         "F1: fitted weights, less weights by hand", _more(CENTRE, HAND, "F1"),
     ),
     Claim(
-        "grader", "A better grader shows in over-refusal far more than in safety.",
-        "not over-refusing 0.705 to 0.938, not unsafe near 0.95 to 0.98",
-        "gain of not over-refusing from 30 % mistakes to none, less the change of not unsafe", _turns_more,
+        "grader", "A better grader makes over-refusals rarer.", "not over-refusing 0.705 to 0.938",
+        "not over-refusing: no mistakes, less 30 %",
+        _more(_SET["0% planted mistakes"], _SET["30% planted mistakes"], "not over-refusing"), late=True,
+    ),
+    Claim(
+        "grader", "Safety hardly hangs on the grader.", "not unsafe near 0.95 to 0.98",
+        "not unsafe: no mistakes, less 30 % (within ±0.05)",
+        _more(_SET["0% planted mistakes"], _SET["30% planted mistakes"], "not unsafe"), bound=0.05, late=True,
     ),
     Claim(
         "grader", "A grader without mistakes gives a better model than one that has some.", "",
-        "F1: no mistakes, less the embedded grader", _more(_SET["0% planted mistakes"], CENTRE, "F1"),
+        "F1: no mistakes, less the embedded grader", _more(_SET["0% planted mistakes"], CENTRE, "F1"), late=True,
     ),
     Claim(
         "safety prompts", "More safety prompts give better style of hard refusals.", "up to 0.83",
@@ -148,41 +170,43 @@ CLAIMS = (
     ),
     Claim(
         "ridge", "Weights need holding back, under GRPO too.", "",
-        "F1: ridge chosen by cross-validation, less none", _more(_SET["ridge chosen"], CENTRE, "F1"),
+        "F1: ridge chosen by cross-validation, less none", _more(_SET["ridge chosen"], CENTRE, "F1"), late=True,
     ),
     Claim(
         "foretelling", "The ranking error before RL foretells the result of RL: it is what the outer loop looks at.", "",
-        "Spearman's correlation of ranking error and F1 over settings, sign turned", _foretells,
+        "Spearman's correlation of ranking error and F1 over settings, sign turned", _foretells(),
     ),
     Claim(
         "foretelling", "It tells good rewards from better ones, too.", "",
-        "the same of rewards with a ranking error of 0.2 at most", lambda report: _foretells(report, 0.2),
+        f"the same of settings with a mean ranking error of {LOW} at most", _foretells(LOW), late=True,
     ),
     Claim(
         "optimiser", "Whether GRPO or PPO does not matter.", "",
         "F1 of helpful + rules: PPO, less GRPO (within ±0.05)", _more(_SET["helpful + rules, PPO"], CENTRE, "F1"), bound=0.05,
+        late=True,
     ),
     Claim(
         "optimiser", "Weights need holding back.", "weight decay of 0.05, with PPO",
         "F1 under PPO: ridge chosen by cross-validation, less none",
-        _more(_SET["ridge chosen, PPO"], _SET["helpful + rules, PPO"], "F1"),
+        _more(_SET["ridge chosen, PPO"], _SET["helpful + rules, PPO"], "F1"), late=True,
     ),
     Claim(
         "optimiser", "PPO with the ridge that the package chooses does as well as GRPO.", "",
         "F1 of helpful + rules: PPO with the ridge chosen, less GRPO (within ±0.05)",
-        _more(_SET["ridge chosen, PPO"], CENTRE, "F1"), bound=0.05,
+        _more(_SET["ridge chosen, PPO"], CENTRE, "F1"), bound=0.05, late=True,
     ),
     Claim(
         "hacking", "The reward holds under training: what the grader pays for is there.", "",
         "rise of the judge's reward over the run, less that of the grader's",
-        _holds,
+        Found((_SET["weak KL"],), _unseen),
     ),
     Claim(
         "hacking", "Exact probabilities of classes give a better model than products.", "",
-        "F1: exact, less product", _more(_SET["weak KL"], _SET["weak KL, product"], "F1"),
+        "F1: exact, less product", _more(_SET["weak KL"], _SET["weak KL, product"], "F1"), late=True,
     ),
     Claim(
         "hacking", "Questions that hardly matter to the reward can be left out.", "",
         "F1: lazy, less exact (within ±0.05)", _more(_SET["weak KL, lazy"], _SET["weak KL"], "F1"), bound=0.05,
+        late=True,
     ),
 )  # fmt: skip

@@ -5,8 +5,8 @@ completion's advantage is its reward minus the group's mean, over the group's sp
 policy that sampled is the one that is updated and no ratio needs clipping. A penalty holds the model near the warm start: the
 k3 estimate of KL(model ‖ warm), `exp(d) − 1 − d` with `d = log warm − log model`, averaged over words.
 
-A completion without a reward takes no part: it is left out of its group's mean and spread, and its advantage is 0.
-It is never a number among the others (docs/training.md says why).
+A completion without a reward is left out of its group's mean and spread, and its advantage is 0; its words still count in
+the penalty and in the number that both sums are divided by. It is never a number among the others (docs/training.md says why).
 """
 
 # pyright: basic

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import wording
-from claims import CLAIMS, Claim, Verdict
-from results import Report, Run, error, foretold, rate, rise, said
-from studies import FORETOLD, STUDIES, Study, settings_of
+from claims import CLAIMS, LOW, Claim, Verdict
+from foreign import RATES
+from results import Report, Run, error, foretold, low_error, rate, rise, said
+from studies import REWARDS, STUDIES, Study, settings_of
 
-RATES = ("not unsafe", "not over-refusing", "F1", "answers", "F1 with answers", "ideal refusals", "no sense")
 COLUMNS: tuple[tuple[str, Callable[[Run], float]], ...] = (
     *((name, rate(name)) for name in RATES),
     ("ranking error", error),
@@ -83,9 +83,9 @@ def verdicts(report: Report, claims: Sequence[Claim]) -> str:
     """What the paper says and what the small world says to it, claim by claim."""
     lines = []
     for claim in claims:
-        values = claim.of(report)
+        values = claim.of.values(report)
         lines.append((
-            claim.expected, claim.theirs or "–", claim.ours,
+            claim.marked, claim.theirs or "–", claim.ours,
             said(values, signed=True) if values else "–", f"**{claim.verdict(report)}**",
         ))  # fmt: skip
     text = _rows(("expected", "the paper's numbers", "here", "found", "verdict"), lines)
@@ -94,18 +94,22 @@ def verdicts(report: Report, claims: Sequence[Claim]) -> str:
 
 def scatter(report: Report) -> str:
     """The correlation of ranking error and F1, seed by seed."""
-    settings = [one for one in settings_of([s for s in STUDIES if s.name in FORETOLD]) if one.length]
-    found = foretold(report, settings)
+    found = foretold(report, REWARDS)
     if not found:
-        return "Too few settings were run for a correlation.\n\n"
+        return "No seed has a run of every setting, so that there is no correlation.\n\n"
     each = ", ".join(f"{rho:+.2f}" for rho in found.values())
-    return f"Spearman's correlation over the settings that were run, seed by seed: {each}.\n\n"
+    low = ", ".join(f"`{one.name}`" for one in low_error(report, REWARDS, LOW))
+    return (
+        f"Spearman's correlation over all {len(REWARDS)} settings, seed by seed: {each}. "
+        f"A mean ranking error of {LOW} at most have {low}.\n\n"
+    )
 
 
 def summary(report: Report) -> str:
     """All verdicts, the unwelcome ones first; what the paper has no number for is told apart."""
     said_of: dict[Verdict, str] = {
-        "contradicts": "contradicts", "cannot decide": "cannot decide", "agrees": "agrees with", "not all run": "has not tried on all seeds"
+        "contradicts": "contradicts", "cannot decide": "cannot decide", "agrees": "agrees with", "not all run": "has not tried on all seeds",
+        "no reward": "has no reward on some seed for", "one seed has no interval": "has tried on one seed, which has no interval,"
     }  # fmt: skip
     lines = ["## In short\n\n"]
     for whose, claims in (
@@ -114,7 +118,7 @@ def summary(report: Report) -> str:
     ):
         lines.append(f"Of {len(claims)} things that {whose}, the small world\n\n")
         for verdict, told in said_of.items():
-            of = [claim.expected for claim in claims if claim.verdict(report) == verdict]
+            of = [claim.marked for claim in claims if claim.verdict(report) == verdict]
             if of:
                 lines.append(f"- {told} {len(of)}: {' '.join(of)}\n")
         lines.append("\n")
@@ -147,11 +151,12 @@ def parts(report: Report) -> str:
     return _rows(("part", "rate"), [(name, said([of[name] for of in report.parts.values()])) for name in names])
 
 
-def page(report: Report) -> str:
-    """The whole page, in Markdown."""
+def page(report: Report, unpictured: str = "") -> str:
+    """The whole page, in Markdown; `unpictured` is why there is no picture."""
     told = [
         wording.INTRODUCTION,
         summary(report),
+        f"There is no picture: {unpictured}.\n\n" if unpictured else wording.PICTURE,
         wording.METHOD,
         cost(report),
         "\n",

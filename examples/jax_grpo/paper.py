@@ -14,11 +14,13 @@ run, by
 from __future__ import annotations
 
 import argparse
+import fcntl
 import importlib.util
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -51,6 +53,33 @@ class _Here:
         return done
 
 
+def _lines(folder: Path, say: Callable[[str], None]) -> Lines:
+    """What is done; it is said what of it cannot be read."""
+    path = folder / "runs.jsonl"
+    lines = Lines(path)
+    if lines.unread:
+        say(f"`{path}`: {lines.unread} lines are no runs, damaged perhaps; they count as not done")
+    return lines
+
+
+@contextmanager
+def _alone(folder: Path) -> Generator[None]:
+    """Let no second process run into the folder. Exits while one does; the system lets go of what has ended."""
+    with (folder / "lock").open("a+", encoding="utf-8") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            held.seek(0)
+            raise SystemExit(
+                f"--out: process {held.read()} runs into `{folder}`; wait for it, or give another folder; "
+                "`--done` shows what is there"
+            ) from None
+        held.truncate(0)
+        held.write(str(os.getpid()))
+        held.flush()
+        yield
+
+
 def _pool(workers: int, folder: Path) -> Any:
     if workers == 1:
         return _Here()
@@ -68,7 +97,7 @@ def run_all(
     say: Callable[[str], None],
 ) -> Lines:
     """All runs that are not done yet, setting by setting, so that what is there of a stopped run is of all seeds."""
-    lines = Lines(folder / "runs.jsonl")
+    lines = _lines(folder, say)
     todo = [(setting, seed) for setting in settings for seed in seeds if key(plan, seed, setting) not in lines.found]
     unmade = [seed for seed in seeds if any(seed == of for _, of in todo)]
     ready: set[int] = set()
@@ -132,15 +161,30 @@ def report_of(plan: Plan, seeds: Sequence[int], settings: Sequence[Setting], fol
     return Report(asdict(plan), tuple(seeds), runs, {seed: one["parts"] for seed, one in made.items()}, cost)
 
 
-def draw(report: Report, folder: Path, say: Callable[[str], None]) -> None:
-    """Write page and picture."""
-    write(folder / "paper.md", page(report))
+def _picture(report: Report) -> tuple[bytes, str]:
+    """The picture, or none and why."""
     if importlib.util.find_spec("matplotlib") is None:
-        say("no picture: pip install 'rbrlang[plot]'")
-        return
-    from pictures import picture
+        return b"", "`pip install 'rbrlang[plot]'`"
+    try:
+        from pictures import picture
 
-    picture(report, folder / "paper.png")
+        return picture(report), ""
+    except Exception as error:  # whatever drawing comes to, the page is not lost by it
+        return b"", f"it could not be drawn ({type(error).__name__}: {error})"
+
+
+def draw(report: Report, folder: Path, say: Callable[[str], None]) -> None:
+    """Replace page and picture together; a page without a picture says why, and takes the old picture away."""
+    (drawn, why), shown = _picture(report), folder / "paper.png"
+    if why:
+        say(f"no picture: {why}")
+        write(folder / "paper.md", page(report, why))
+        shown.unlink(missing_ok=True)
+        return
+    part, text = folder / "paper.png.part", page(report)
+    part.write_bytes(drawn)
+    write(folder / "paper.md", text)
+    part.replace(shown)
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -166,6 +210,9 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--workers has to be 1 or more")
     if min(options.seeds) < 0:
         parser.error("--seeds have to be 0 or more")
+    twice = [seed for seed in options.seeds if options.seeds.count(seed) > 1]
+    if twice:
+        parser.error(f"--seeds has {twice[0]} more than once; two runs of one seed are the same run, so name it once")
     if options.tune:
         options.seeds = sorted(TUNED)
     else:
@@ -173,6 +220,12 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
             shown_seeds(options.seeds)
         except ValueError as error:
             parser.error(f"--seeds: {error}")
+    options.report = None
+    if options.kept is not None:
+        try:
+            options.report = Report.read(options.kept)
+        except ValueError as error:
+            parser.error(f"--from: {error}")
     try:
         options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -187,20 +240,23 @@ def main(argv: Sequence[str] | None = None) -> Report:
     def say(text: str) -> None:
         print(f"[{time.time() - begun:5.0f} s] {text}", flush=True)
 
-    if options.kept is not None:
-        report = Report.read(options.kept)
-        draw(report, options.out, say)
-        return report
+    if options.report is not None:
+        draw(options.report, options.out, say)
+        return options.report
     studies: list[Study] = [study for study in STUDIES if options.all or study.name in options.study]
     plan, out = SHORT if options.short else Plan(), options.out.resolve()
     settings = settings_of([study.short for study in studies] if options.short else studies)
     if options.done:
-        lines = Lines(out / "runs.jsonl")
-    else:
+        return _tell(options, report_of(plan, options.seeds, settings, out, _lines(out, say)), say)
+    with _alone(out):
         lines = run_all(plan, options.seeds, settings, out, options.workers, say)
-    report = report_of(plan, options.seeds, settings, out, lines)
+        return _tell(options, report_of(plan, options.seeds, settings, out, lines), say)
+
+
+def _tell(options: argparse.Namespace, report: Report, say: Callable[[str], None]) -> Report:
     if options.tune:
         return report
+    out = options.out.resolve()
     report.write(out / "paper.json")
     draw(report, out, say)
     say(f"{sum(report.cost['processor_seconds'].values()):.0f} processor seconds; written to {out}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from textwrap import fill
 
 import matplotlib
@@ -24,8 +23,8 @@ SHOWN = (("not unsafe", "#2d6a9f"), ("not over-refusing", "#c8553d"), ("F1", "#2
 _STUDY = {study.name: study for study in STUDIES}
 
 
-def picture(report: Report, path: Path) -> None:
-    """Write the picture as PNG."""
+def picture(report: Report) -> bytes:
+    """The picture, as PNG."""
     figure, axes = plt.subplots(3, 3, figsize=(15, 12), constrained_layout=True)
     _lying(axes.flat[0], report, _STUDY["reward"])
     for axis, name in zip(
@@ -36,12 +35,11 @@ def picture(report: Report, path: Path) -> None:
     _hacked(axes.flat[8], report, _STUDY["hacking"])
     handles = [Line2D([], [], color=colour, marker="o", linestyle="", label=name) for name, colour in SHOWN]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False)
-    drawn = io.BytesIO()
+    drawn, small = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=72)
     plt.close(figure)
-    part = path.with_name(path.name + ".part")
-    Image.open(drawn).convert("RGB").quantize(48).save(part, format="png", optimize=True)
-    part.replace(path)
+    Image.open(drawn).convert("RGB").quantize(48).save(small, format="png", optimize=True)
+    return small.getvalue()
 
 
 def _points(report: Report, study: Study, of: Callable[[Run], float]) -> list[list[float]]:

@@ -4,10 +4,10 @@ PPO (Schulman et al. 2017, arXiv 1707.06347) as language models are trained with
 reward comes with the last word, a critic foretells it at every word, an advantage is what came beyond that
 (generalised estimates, Schulman et al. 2016, arXiv 1506.02438), and `EPOCHS` updates a batch keep the ratio of new to old
 probability within `CLIP`. Prompts, completions a step, rate, and the penalty that holds the model near the warm start are
-those of `grpo.py`, so that the loops differ in nothing else. The critic is a transformer of its own, begun at the warm one; it
-sees rewards on the scale of their batch, for those of fitted rules go to the dozens, and it would not get there in time.
-
-A completion without a reward takes no part in either update.
+those of `grpo.py`. The loops differ in one thing more: a completion without a reward takes no part in an update here, and
+there its words, which have no advantage, still count in the penalty and in what losses are divided by. The critic is a
+transformer of its own, begun at the warm one; it sees rewards on the scale of their batch, for those of fitted rules go to the
+dozens, and it would not get there in time.
 """
 
 # pyright: basic

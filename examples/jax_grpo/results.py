@@ -1,7 +1,7 @@
 """What was found, run by run, and how sure is a mean or a difference of it?
 
-Runs are kept as one JSON line each, added when a run is done: a killed process loses what was not done, and half a line is
-passed over. A line counts for the plan and the setting that it was made with, and for no other. The report is one small
+Runs are kept as one JSON line each, added when a run is done: a killed process loses what was not done, and half a line of it is
+cut off before the next. Any other line that is no run stays in the file, and is counted. A line counts for the plan and the setting that it was made with, and for no other. The report is one small
 JSON file of the same runs in the order of the studies, from which page and picture are drawn.
 
 Intervals are Student's over seeds. Settings of one seed share world, warm model and reward models, so that differences are
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from compare import finite, interval, write
 from experiment import Plan
+from foreign import checked
 from scipy.stats import spearmanr
 from studies import Setting
 
@@ -33,30 +34,44 @@ def key(plan: Plan, seed: int, setting: Setting) -> str:
 
 
 class Lines:
-    """The file of finished runs. Raises OSError where it cannot be written."""
+    """The file of finished runs; `unread` counts lines that are none. Raises OSError where it cannot be read or written."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.found: dict[str, dict[str, Any]] = {}
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        for line in text.splitlines():
-            try:
-                one = json.loads(line)
-            except json.JSONDecodeError:  # what a killed process left of its last line
-                continue
-            self.found[one["key"]] = one
-        if text and not text.endswith("\n"):
-            write(path, "".join(json.dumps(one) + "\n" for one in self.found.values()))
+        self.unread = 0
+        *lines, self._rest = path.read_bytes().split(b"\n") if path.exists() else [b""]
+        for line in (*lines, self._rest):
+            one = _run_of(line)
+            if one is not None:
+                self.found[one["key"]] = one
+            elif line.strip():
+                self.unread += 1
 
     def add(self, plan: Plan, seed: int, setting: Setting, found: Mapping[str, Any], seconds: float) -> None:
         """One more run."""
         made_with = key(plan, seed, setting)
         one = {"key": made_with, "seconds": round(seconds, 1), "found": finite(found)}
         self.found[made_with] = one
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(one) + "\n")
+        with self._path.open("ab") as file:
+            if self._rest and _run_of(self._rest) is None:
+                file.truncate(file.tell() - len(self._rest))
+            elif self._rest:
+                file.write(b"\n")
+            self._rest = b""
+            file.write(json.dumps(one).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
+
+
+def _run_of(line: bytes) -> dict[str, Any] | None:
+    try:
+        match json.loads(line.decode()):
+            case {"key": str(), "seconds": int() | float(), "found": dict()} as one:
+                return one
+    except (ValueError, RecursionError):  # not UTF-8, or not JSON
+        pass
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +86,19 @@ class Report:
 
     @staticmethod
     def read(path: Path) -> Report:
-        """The report of a file."""
-        found = json.loads(path.read_text(encoding="utf-8"))
+        """The report of a file. Raises ValueError with what is wrong and what to do, of whatever is no report to be shown."""
+        try:
+            found = checked(json.loads(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise ValueError(
+                f"cannot read `{path}`: {error.strerror}; give the `paper.json` of a run's folder"
+            ) from error
+        except (ValueError, RecursionError) as error:
+            cause = "too deep" if isinstance(error, RecursionError) else error
+            raise ValueError(
+                f"`{path}` is not a report that can be shown: {cause}; give the `paper.json` that a run wrote, or write it again "
+                "from the runs that are kept in its folder, with `--all --done --out FOLDER`"
+            ) from error
         return Report(
             found["plan"], tuple(found["seeds"]),
             {name: {int(seed): run for seed, run in of.items()} for name, of in found["runs"].items()},
@@ -87,6 +113,11 @@ class Report:
         """What a run found, by seed; failed and missing runs are left out."""
         mine = self.runs.get(setting.name, {})
         return {seed: of(run) for seed, run in mine.items() if "failed" not in run}
+
+    def has(self, seed: int, *names: str) -> bool:
+        """Whether all these settings have numbers on a seed."""
+        runs = [self.runs.get(name, {}).get(seed) for name in names]
+        return all(run is not None and "failed" not in run for run in runs)
 
     def differences(self, one: Setting, other: Setting, of: Callable[[Run], float]) -> list[float]:
         """By how much the first has more, on every seed that has both."""
@@ -123,21 +154,26 @@ def said(values: Sequence[float], *, signed: bool = False) -> str:
     return mean if around is None else f"{mean} ({form.format(around[0])} to {form.format(around[1])})"
 
 
-def foretold(report: Report, settings: Sequence[Setting], most: float = 1.0) -> dict[int, float]:
-    """Spearman's rank correlation of ranking error and F1 over settings, on each seed that has five that differ in both.
+def low_error(report: Report, settings: Sequence[Setting], most: float) -> list[Setting]:
+    """The settings whose mean ranking error over seeds is `most` or less: one choice for all seeds."""
+    means = {one: list(report.values(one, error).values()) for one in settings}
+    return [one for one, errors in means.items() if errors and float(np.mean(errors)) <= most]
 
-    Rewards of a ranking error above `most` are left out.
+
+def foretold(report: Report, settings: Sequence[Setting], most: float = 1.0) -> dict[int, float]:
+    """Spearman's rank correlation of ranking error and F1 over settings, on each seed that has every one of them.
+
+    Settings with a mean ranking error above `most` are left out; of fewer than five there is no correlation, and none on a seed where one of the two never differs.
     """
-    found = {}
+    kept, found = low_error(report, settings, most), {}
+    if len(kept) < 5:  # ranks of so few say nothing
+        return {}
     for seed in report.seeds:
-        pairs = [
-            (error(run), run["rates"]["F1"])
-            for setting in settings
-            if (run := report.runs.get(setting.name, {}).get(seed)) is not None
-            and "failed" not in run
-            and error(run) <= most
-        ]
-        if len(pairs) >= 5 and all(len(set(column)) > 1 for column in zip(*pairs, strict=True)):
-            ranked: Any = spearmanr([one for one, _ in pairs], [other for _, other in pairs])
+        if not report.has(seed, *(one.name for one in settings)):
+            continue
+        runs = [report.runs[one.name][seed] for one in kept]
+        errors, ends = [error(run) for run in runs], [run["rates"]["F1"] for run in runs]
+        if len(set(errors)) > 1 and len(set(ends)) > 1:
+            ranked: Any = spearmanr(errors, ends)
             found[seed] = float(ranked.statistic)
     return found

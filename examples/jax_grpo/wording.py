@@ -7,7 +7,8 @@ Mu et al. (2024) ask more than [three rewards](comparison.md) can answer: what t
 enough, whether the number that is looked at before RL foretells what comes of it. `examples/jax_grpo` asks all of it of the world of
 that comparison, a transformer of two blocks, simulated annotators and texts of known truth. This page is written by the
 program from the results; a verdict is that of a 95 % interval, and an explanation is shown beside the verdict only that it was
-written for.
+written for. A sentence of it that says that one setting has more than another, or as much, is shown only where the interval of
+their difference says so.
 
 ```sh
 pip install 'rbrlang[examples]'
@@ -17,18 +18,24 @@ python examples/jax_grpo/paper.py --from docs/paper.json --out docs   # this pag
 
 """
 
-METHOD = """\
+PICTURE = """\
 ![Rates by study, and curves](paper.png)
 
+"""
+
+METHOD = """\
 ## What is done
 
 A seed is a world, a warm model, a grader and three reward models of its own, made once and shared by all its runs. A run is a
 reward and a way to train with it. In the middle of all studies stands `helpful + rules`, the run of the comparison: the helpful
 annotator's reward model, rules with fitted weights, the embedded grader, 40 steps of GRPO. Every other run differs from it in what its
-study asks about, and in nothing else. Its numbers are not the comparison's to the digit: that was another machine, on which sums
-round otherwise, so that other words are sampled. No number of a setting was chosen on a seed that is shown, and the program
+study asks about, and in nothing else. Its numbers are not the comparison's: package and machine were others, and which of the two
+it is was not tried apart. The package was that from before scipy found its calibrations' slopes. No number of a setting was chosen on a seed that is shown, and the program
 refuses to show those that were used for it: 100 and 101 for what the comparison has too, 100 for PPO and for the weak penalty of the
 last study (ten times the one that was then taken, untried, made the model better there, and not worse).
+
+**What is marked † was expected, or worded as it is, after results on these seeds were seen**, and so were all explanations: take
+them for what the next seeds should be asked.
 
 """
 
@@ -44,7 +51,7 @@ ABOUT = {
 `rules only` has no base reward, and weights fitted to stand alone. `weights by hand` are the policy's own, which nobody fitted:
 1 for the ideal class down to -1 for the disallowed one. `human preferences` is the cautious annotator's reward model, from 8,000
 compared pairs; `as many labels as the rules` is the same from as many pairs as texts were labelled for the grader and the
-weights together. `human preferences + rules` puts rules, fitted anew, on top of the cautious one.
+weights together, in half the steps. A pair is counted like a text: that is one choice against one label a proposition. `human preferences + rules` puts rules, fitted anew, on top of the cautious one.
 """,
     "grader": """\
 The paper takes graders of several sizes; here mistakes are planted. The grader is the judge itself, whose answers are the truth, turned round
@@ -67,7 +74,8 @@ itself chooses a ridge ([fitting](fitting.md#the-ridge-weights-that-rl-can-use))
 """,
     "optimiser": """\
 The paper trains with PPO. Here both loops see the same prompts, take as many completions a step, and are held near the warm model by the same
-penalty; PPO has a critic of its own and two updates a batch. GRPO measures a reward in the spread of its prompt's group, PPO in
+penalty; PPO has a critic of its own and two updates a batch. A text without a reward takes no part in PPO's updates; under GRPO it
+has no advantage, but its words count in the penalty and in what losses are divided by. GRPO measures a reward in the spread of its prompt's group, PPO in
 that of the whole batch, so that under PPO it matters whether the rules' rewards spread alike in all response types.
 """,
     "hacking": """\
@@ -77,7 +85,8 @@ package counts exactly. `lazy` leaves out questions that could move a rule rewar
 """,
     "foretelling": """\
 Every setting of which the reward differs (those of the first two questions, of comparisons and of the ridge) has a ranking error
-before RL and an F1 after it; the picture has all of them.
+before RL and an F1 after it; the picture has all of them. The settings are ours and fixed, and the intervals are over seeds alone:
+they say nothing of settings that were not tried.
 """,
 }
 
