@@ -290,6 +290,32 @@ def test_what_was_worded_after_results_were_seen_is_marked(kept_report: dict[str
         assert (f"| {claim.expected} † |" in text) == claim.late
 
 
+def test_one_study_alone_ends_with_its_page(
+    kept_report: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The program from runs to page, where a run is looked up among the kept ones."""
+    asked: list[tuple[str, int]] = []
+
+    def run(plan: Any, seed: int, folder: Path, setting: studies.Setting) -> dict[str, Any]:
+        asked.append((setting.name, seed))
+        return kept_report["runs"][setting.name][str(seed)]
+
+    monkeypatch.setattr(trial, "run", run)
+    monkeypatch.setattr(kept, "make", lambda *_: None)
+    monkeypatch.setattr(kept, "told", lambda _, seed, __: {"parts": kept_report["parts"][str(seed)], "seconds": 1.0})
+    argv = ["--study", "reward", "--seeds", *"01234", "--workers", "1", "--out", str(tmp_path)]
+    paper.main(argv)
+    text = (tmp_path / "paper.md").read_text(encoding="utf-8")
+    assert "They beat the helpful reward model alone." in text
+    assert "Like the paper's is `none`" not in text  # that setting was not run
+    assert len(asked) == 40
+    (tmp_path / "runs.jsonl").write_bytes(b"[]\n" + (tmp_path / "runs.jsonl").read_bytes())
+    paper.main(argv)
+    assert len(asked) == 40
+    assert "damaged perhaps: 1" in capsys.readouterr().out
+    assert (tmp_path / "paper.md").read_text(encoding="utf-8") == text
+
+
 # --- what somebody gives ------------------------------------------------------------------------
 
 
@@ -357,7 +383,7 @@ def test_lines_that_are_no_runs_are_counted_and_kept(tmp_path: Path) -> None:
     assert list(lines.found) == [results.key(paper.SHORT, 0, studies.CENTRE)]
     told: list[str] = []
     paper._lines(tmp_path, told.append)
-    assert "6 lines are no runs" in told[0]
+    assert "damaged perhaps: 6" in told[0]
     assert path.read_bytes() == strange + whole + b'{"key": "half'  # who only reads changes nothing
     lines.add(paper.SHORT, 1, studies.CENTRE, {"rates": {}}, 1.0)
     assert path.read_bytes().startswith(strange + whole + b'{"key": "[')  # half a line is cut off

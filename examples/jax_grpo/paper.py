@@ -58,7 +58,7 @@ def _lines(folder: Path, say: Callable[[str], None]) -> Lines:
     path = folder / "runs.jsonl"
     lines = Lines(path)
     if lines.unread:
-        say(f"`{path}`: {lines.unread} lines are no runs, damaged perhaps; they count as not done")
+        say(f"`{path}`: lines that are no runs, damaged perhaps: {lines.unread}; what they held counts as not done")
     return lines
 
 

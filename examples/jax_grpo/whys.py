@@ -61,7 +61,8 @@ def filled(report: Report, why: Why) -> str:
         name, _, other = found[1].partition(" less ")
         if other:
             return said(_differences(report, name, other, found[2]), signed=True)
-        return f"{float(np.mean([_of(run, found[2]) for run in report.runs[name].values()])):.3f}"
+        mean = float(np.mean([_of(run, found[2]) for run in report.runs[name].values()]))
+        return f"{mean:g}" if found[2] == "alarms" else f"{mean:.3f}"
 
     return _NUMBER.sub(number, "\n".join(told))
 

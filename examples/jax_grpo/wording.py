@@ -30,9 +30,11 @@ A seed is a world, a warm model, a grader and three reward models of its own, ma
 reward and a way to train with it. In the middle of all studies stands `helpful + rules`, the run of the comparison: the helpful
 annotator's reward model, rules with fitted weights, the embedded grader, 40 steps of GRPO. Every other run differs from it in what its
 study asks about, and in nothing else. Its numbers are not the comparison's: package and machine were others, and which of the two
-it is was not tried apart. The package was that from before scipy found its calibrations' slopes. No number of a setting was chosen on a seed that is shown, and the program
-refuses to show those that were used for it: 100 and 101 for what the comparison has too, 100 for PPO and for the weak penalty of the
-last study (ten times the one that was then taken, untried, made the model better there, and not worse).
+it is was not tried apart. The package was that from before scipy found its calibrations' slopes.
+
+No number of a setting was chosen on a seed that is shown, and the program refuses to show those that were used for it: 100 and 101
+for what the comparison has too, 100 for PPO and for the weak penalty of the last study (ten times the one that was then taken,
+untried, made the model better there, and not worse).
 
 **What is marked † was expected, or worded as it is, after results on these seeds were seen**, and so were all explanations: take
 them for what the next seeds should be asked.
@@ -51,7 +53,8 @@ ABOUT = {
 `rules only` has no base reward, and weights fitted to stand alone. `weights by hand` are the policy's own, which nobody fitted:
 1 for the ideal class down to -1 for the disallowed one. `human preferences` is the cautious annotator's reward model, from 8,000
 compared pairs; `as many labels as the rules` is the same from as many pairs as texts were labelled for the grader and the
-weights together, in half the steps. A pair is counted like a text: that is one choice against one label a proposition. `human preferences + rules` puts rules, fitted anew, on top of the cautious one.
+weights together, in half the steps. A pair is counted like a text: that is one choice against one label a proposition.
+`human preferences + rules` puts rules, fitted anew, on top of the cautious one.
 """,
     "grader": """\
 The paper takes graders of several sizes; here mistakes are planted. The grader is the judge itself, whose answers are the truth, turned round
@@ -75,8 +78,9 @@ itself chooses a ridge ([fitting](fitting.md#the-ridge-weights-that-rl-can-use))
     "optimiser": """\
 The paper trains with PPO. Here both loops see the same prompts, take as many completions a step, and are held near the warm model by the same
 penalty; PPO has a critic of its own and two updates a batch. A text without a reward takes no part in PPO's updates; under GRPO it
-has no advantage, but its words count in the penalty and in what losses are divided by. GRPO measures a reward in the spread of its prompt's group, PPO in
-that of the whole batch, so that under PPO it matters whether the rules' rewards spread alike in all response types.
+has no advantage, but its words count in the penalty and in what losses are divided by. GRPO measures a reward in the spread of its
+prompt's group, PPO in that of the whole batch, so that under PPO it matters whether the rules' rewards spread alike in all response
+types.
 """,
     "hacking": """\
 Half as many steps again, and a penalty fifty times weaker, so that the model may go where the reward pays. `no mistakes` grades with
@@ -100,7 +104,7 @@ LIMITS = """\
 ## What none of this can show
 
 - Annotators, requests, texts and rules come from one hand. What people or a large grader do differently is not in it.
-- Planted mistakes are independent of what a text says; those of a real grader are not, and are worse for it.
+- Planted mistakes are independent of what a text says; those of a real grader are not, and may be worse for it.
 - A model of this size cannot learn to write for a grader as a large one can: how little harm comes of it here says nothing about one
   that writes better than its grader reads. The penalty was weak and the runs were short; none was run until it fell apart.
 - PPO's numbers are the usual ones, and were tried on seed 100 alone; another critic, or more updates a batch, may do better.
