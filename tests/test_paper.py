@@ -372,6 +372,17 @@ def test_a_seed_is_named_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "--seeds has 1 more than once" in capsys.readouterr().err
 
 
+def test_a_folder_of_another_plan_or_of_no_models_is_refused(tmp_path: Path) -> None:
+    argv = ["--study", "ridge", "--seeds", "0", "--workers", "1", "--out", str(tmp_path)]
+    with pytest.raises(SystemExit, match=r"--out: `.*seed-0` is not made yet"):
+        paper.main([*argv, "--done"])
+    (tmp_path / "seed-0").mkdir()
+    (tmp_path / "seed-0" / "kept.json").write_text('{"plan": {"width": 8}}', encoding="utf-8")
+    for more in ([], ["--done"]):
+        with pytest.raises(SystemExit, match="made under another plan"):
+            paper.main([*argv, *more])
+
+
 def test_lines_that_are_no_runs_are_counted_and_kept(tmp_path: Path) -> None:
     path = tmp_path / "runs.jsonl"
     results.Lines(path).add(paper.SHORT, 0, studies.CENTRE, {"rates": {"F1": 0.5}}, 1.0)

@@ -96,9 +96,11 @@ def make(plan: Plan, seed: int, folder: Path) -> None:
 def told(plan: Plan, seed: int, folder: Path) -> dict[str, Any]:
     """What is known of a seed's models: how good the `parts` are, and the processor `seconds` that they took.
 
-    Raises ValueError where they were made under another plan.
+    Raises ValueError where there are none yet, or where they were made under another plan.
     """
     target = folder / f"seed-{seed}"
+    if not target.exists():
+        raise ValueError(f"`{target}` is not made yet; leave `--done` out, or name with `--seeds` those that are")
     said = json.loads((target / "kept.json").read_text(encoding="utf-8"))
     if said["plan"] != asdict(plan):
         raise ValueError(f"`{target}` was made under another plan; remove it, or give another folder with `--out`")

@@ -142,6 +142,14 @@ def _short(found: dict[str, Any]) -> str:
     return found.get("failed") or "F1 {F1:.3f}, answers {answers:.3f}".format(**found["rates"])
 
 
+def _made(plan: Plan, seeds: Sequence[int], folder: Path) -> dict[int, dict[str, Any]]:
+    """What is known of the seeds' models. Exits where that is nothing that can be used."""
+    try:
+        return {seed: kept.told(plan, seed, folder) for seed in seeds}
+    except ValueError as error:
+        raise SystemExit(f"--out: {error}") from error
+
+
 def report_of(plan: Plan, seeds: Sequence[int], settings: Sequence[Setting], folder: Path, lines: Lines) -> Report:
     """The report of all runs that are done."""
     runs: dict[str, dict[int, Any]] = {}
@@ -152,7 +160,7 @@ def report_of(plan: Plan, seeds: Sequence[int], settings: Sequence[Setting], fol
             if one is not None:
                 runs.setdefault(setting.name, {})[seed] = one["found"]
                 seconds += one["seconds"]
-    made = {seed: kept.told(plan, seed, folder) for seed in seeds}
+    made = _made(plan, seeds, folder)
     cost = {
         "processor_seconds": {"runs": seconds, "models": sum(one["seconds"] for one in made.values())},
         "processors": os.cpu_count(),
@@ -249,6 +257,7 @@ def main(argv: Sequence[str] | None = None) -> Report:
     if options.done:
         return _tell(options, report_of(plan, options.seeds, settings, out, _lines(out, say)), say)
     with _alone(out):
+        _made(plan, [seed for seed in options.seeds if (out / f"seed-{seed}").exists()], out)
         lines = run_all(plan, options.seeds, settings, out, options.workers, say)
         return _tell(options, report_of(plan, options.seeds, settings, out, lines), say)
 
