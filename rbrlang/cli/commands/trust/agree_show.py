@@ -335,9 +335,8 @@ def _next_steps(outcome: Outcome, options: argparse.Namespace) -> list[str]:
     if few:
         more = f" and {len(few) - 6} more" if len(few) > 6 else ""
         steps.append(f"label more rows of both answers for {', '.join(few[:6])}{more}")
-    known = (outcome.labels == outcome.labels).any(axis=0)
     blind = [
-        j.name for j, one, valued in zip(found.propositions, known, outcome.valued, strict=True) if one and not valued
+        j.name for j in found.propositions if isinstance(j.result, TooLittle) and not j.result.support and j.unanswered
     ]
     if blind and options.grader == "embedded":
         steps.append(
