@@ -5,8 +5,9 @@
 
     get_assert = PromptfooAssert("policy.rbrc", "judge.toml", threshold=0.0)
 
-promptfoo (0.120) runs `get_assert(output, context)` and takes `{"pass", "score", "reason"}`. Columns are the test's `vars`.
-An exception makes the test an error, apart from those that failed. https://www.promptfoo.dev/docs/configuration/expected-outputs/python
+promptfoo (0.123) runs `get_assert(output, context)` and takes `{"pass", "score", "reason"}`. Columns are the test's `vars`.
+It has no missing score: an exception in an assertion is a test that failed, with score 0 and the
+exception as its reason. https://www.promptfoo.dev/docs/configuration/expected-outputs/python
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ from rbrlang.scoring.metrics import likely_class
 class PromptfooAssert(Adapter):
     """The reward of an output as an assertion, which passes from `threshold` up.
 
-    `on_invalid` is `"raise"` (the test is an error) or a number. The other arguments, and what is raised, are `Adapter`'s.
+    `on_invalid` is `"raise"` (the test fails, and its reason says what is missing) or a number. The other arguments, and what is raised, are `Adapter`'s.
     """
 
     trainer: ClassVar[Trainer] = Trainer(
-        "promptfoo", ("raise",), "an assertion that cannot be judged is an error there"
+        "promptfoo",
+        ("raise",),
+        "of an assertion that cannot be judged, what is raised becomes the reason of a test that failed",
     )
     arguments: ClassVar[tuple[str, ...]] = (*Adapter.arguments, "threshold")
 
