@@ -31,7 +31,6 @@ from typing import Any, assert_never, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression, minimize, minimize_scalar
 from scipy.special import expit, logit
 
 from rbrlang.grading.judge import Grader, same
@@ -250,6 +249,8 @@ def temperature(truth: NDArray[np.bool_], p: Numbers) -> Temperature:
         return _loss(truth, z / math.exp(log_t))
 
     ends = math.log(1 / 8), math.log(8)
+    from scipy.optimize import minimize_scalar  # takes a third of a second to load, and only learning needs it
+
     found: Any = minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-10})
     return Temperature(math.exp(found.x))
 
@@ -265,6 +266,8 @@ def platt(truth: NDArray[np.bool_], p: Numbers) -> Platt:
         off = expit(score) - target
         return _loss(target, score), np.array([off @ z, off.sum()])
 
+    from scipy.optimize import minimize  # takes a third of a second to load, and only learning needs it
+
     found: Any = minimize(loss, (1.0, 0.0), jac=True, method="BFGS")
     a, b = found.x.tolist()
     return Platt(a, b) if a > 0 and math.isfinite(a + b) else Platt(1.0, 0.0)
@@ -275,6 +278,8 @@ def isotonic(truth: NDArray[np.bool_], p: Numbers) -> Isotonic:
     smoothed by one imaginary row split evenly so that no corrected probability is exactly 0 or 1."""
     values, at, counts = np.unique(p, return_inverse=True, return_counts=True)
     yes = np.bincount(at, truth)
+    from scipy.optimize import isotonic_regression  # takes a third of a second to load, and only learning needs it
+
     found: Any = isotonic_regression(yes / counts, weights=counts)
     starts = found.blocks[:-1]
     rows, yes, total = (np.add.reduceat(of, starts) for of in (counts, yes, counts * values))

@@ -22,7 +22,6 @@ from typing import Any, assert_never, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 
 from rbrlang.grading.results import Distribution
@@ -272,6 +271,8 @@ def _likeliest(truth: Whole, z: Numbers, *, biased: bool) -> tuple[float, Number
 
     ends = [(1.0 / _HOTTEST, 1.0 / _COLDEST), *[(None, None) if biased else (0.0, 0.0)] * k]
     start = np.array([1.0, *[0.0] * k])
+    from scipy.optimize import minimize  # takes a third of a second to load, and only learning needs it
+
     found: Any = minimize(
         loss, start, jac=True, bounds=ends, method="L-BFGS-B", options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 1000}
     )
