@@ -177,7 +177,7 @@ def train(
     *,
     steps: int,
     seed: int,
-    loop: Loop = GRPO(),  # noqa: B008 -- it has no state
+    loop: Loop = GRPO(),
     deal: Deal = evenly,
     watch: Callable[[int, Batch, Scores | None], None] = lambda step, batch, scores: None,
 ) -> tuple[nnx.State, Curves]:
