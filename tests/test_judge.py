@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from artefact_kit import reread
 
 import rbrlang as rbr
 from rbrlang.checking import check_text
 from rbrlang.lang.printing.format import formatted
 from rbrlang.logic.diff import Side, diff
-from rbrlang.reward.kept.codec import circuit_from_json, circuit_to_json
+from rbrlang.reward.kept.codec import circuit_to_json
 from rbrlang.source import Source
 
 RULES = "response r ranks x > y\nr.x := {formula}\nr.y := otherwise\n"
@@ -85,7 +86,7 @@ def test_a_proposition_judged_by_another_text_is_asked_in_other_words() -> None:
 
 def test_the_circuit_keeps_the_texts() -> None:
     policy = rbr.loads("judge assistant\n" + A + RULES.format(formula="a & words > 5 & steps > 1"))
-    circuit = circuit_from_json(circuit_to_json(policy.circuit))
+    circuit = reread(policy).circuit
     assert circuit == policy.circuit
     assert [atom.over for atom in circuit.atoms] == ["assistant", "assistant", "trajectory"]
     assert circuit.judged == "assistant"

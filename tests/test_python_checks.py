@@ -25,7 +25,7 @@ from rbrlang.diagnostics import FunctionError, NotAllowedError
 from rbrlang.lang.printing.format import formatted
 from rbrlang.lang.program import MeasureKind
 from rbrlang.reward.kept.artefact import read_artefact
-from rbrlang.reward.kept.codec import circuit_from_json, circuit_to_json
+from rbrlang.reward.kept.codec import circuit_to_json
 from rbrlang.rows.read import row_from
 from rbrlang.scoring.columns import Columns
 from rbrlang.scoring.score import Scorer
@@ -318,7 +318,7 @@ def test_layout_is_settled() -> None:
 def test_an_artefact_holds_a_name_and_nothing_else(folder: Path) -> None:
     circuit = read_artefact(folder / "p.rbrc").circuit
     told: Any = circuit_to_json(circuit)
-    assert circuit_from_json(told) == circuit
+    assert circuit == rbr.load(folder / "p.rbr").circuit
     kind: MeasureKind = "python"
     assert [atom["measure"] for atom in told["atoms"] if atom["measure"]] == [
         [kind, "text_checks.cites", 0], [kind, "text_checks.halves", 0],

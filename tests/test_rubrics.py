@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from artefact_kit import reread
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -23,8 +24,7 @@ from rbrlang.learning.judging.certificates import certify
 from rbrlang.logic.circuit import Circuit
 from rbrlang.reward import rubrics
 from rbrlang.reward.criteria import Criteria, arrays, features, filled
-from rbrlang.reward.kept.artefact import read_artefact
-from rbrlang.reward.kept.codec import DecodeError, circuit_from_json, circuit_to_json
+from rbrlang.reward.kept.artefact import ArtefactError, read_artefact
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.reward import RuleReward
 from rbrlang.rows.criteria import CriteriaError, read
@@ -207,16 +207,13 @@ def test_the_program_does_not_grow_with_prompts() -> None:
 
 
 def test_an_artefact_carries_the_rubric_and_trusts_no_other() -> None:
-    circuit = rbrlang.loads(POLICY).circuit
-    assert circuit_from_json(circuit_to_json(circuit)) == circuit
-    plain = json.loads(json.dumps(circuit_to_json(circuit)))
-    plain["atoms"][2]["rubric"] = [0, 0]
-    with pytest.raises(DecodeError, match="other features of rubrics"):
-        circuit_from_json(plain)
-    plain = json.loads(json.dumps(circuit_to_json(circuit)))
-    plain["responses"][0]["diagram"]["nodes"][0][0] = 1  # a rule that speaks of a rubric's number
-    with pytest.raises(DecodeError, match="not an integer from 0 to 0"):
-        circuit_from_json(plain)
+    policy = rbrlang.loads(POLICY)
+    assert reread(policy).circuit == policy.circuit
+    with pytest.raises(ArtefactError, match=r"`atoms\[2\]\.rubric\[1\]` differs"):
+        reread(policy, lambda plain: plain["atoms"][2].update(rubric=[0, 0]))
+    with pytest.raises(ArtefactError, match=r"`responses\[0\]\.diagram\.nodes\[0\]\[0\]` differs"):
+        # a rule that speaks of a rubric's number
+        reread(policy, lambda plain: plain["responses"][0]["diagram"]["nodes"][0].__setitem__(0, 1))
 
 
 def test_the_fingerprint_is_that_of_points_clip_column_and_tags_and_not_of_the_question() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from artefact_kit import reread
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +25,6 @@ from rbrlang.learning.judging.certificates import certify
 from rbrlang.logic.explain import explain
 from rbrlang.policy import Policy, loads
 from rbrlang.reward.kept.artefact import Artefact, read_artefact, write_artefact
-from rbrlang.reward.kept.codec import circuit_from_json, circuit_to_json
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.shares import DistributionError, distribution
 from rbrlang.reward.single import SingleRow
@@ -265,7 +265,7 @@ def test_jax_numpy_and_the_artefact_agree(case: tuple[Model, dict[str, list[Frac
     policy = policy_of(model)
     if policy is None:
         return
-    assert circuit_from_json(json.loads(json.dumps(circuit_to_json(policy.circuit)))) == policy.circuit
+    assert reread(policy).circuit == policy.circuit
     reward = RuleReward.from_circuit(policy.circuit)
     row = row_of(probs_of(model, chances))
     unknown = row_of({n: p for n, p in probs_of(model, chances).items() if n in model.props})

@@ -13,7 +13,7 @@ weights, the calibration of the grader, and how the weights were obtained.
 | `signature.json` | whose all of this is, see `signature`; only if it is signed, and no part of what is |
 
 The reader takes the file for hostile: it bounds sizes, demands the one form of container that is written
-(`container`), checks every hash, and decodes strictly. The hashes find damage, not forgery: whoever can
+(`container`), checks every hash, and reads JSON strictly. The hashes find damage, not forgery: whoever can
 change a member can change the manifest too. So nothing that follows from the sources is believed. They are compiled
 again, in memory, and what comes out is what rewards; the circuit, its fingerprint and bounds in the file must be the
 very same, since the weights were obtained for those. What does not follow from the sources (weights within their
@@ -29,7 +29,7 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import numpy as np
 import safetensors
@@ -46,7 +46,6 @@ from rbrlang.reward.kept.codec import (
     DecodeError,
     Field,
     Json,
-    circuit_from_json,
     circuit_to_json,
     dump_json,
     first_difference,
@@ -69,7 +68,7 @@ from rbrlang.writing import write_bytes
 __all__ = ["Artefact", "ArtefactError", "artefact_bytes", "read_artefact", "write_artefact", "write_bytes"]
 
 T = TypeVar("T")
-
+ClassProbability = Literal["exact", "product"]
 
 ASK = "ask whoever made it for one that is signed by the right key"
 
@@ -156,11 +155,8 @@ def read_artefact(path: str | os.PathLike[str], *, key: KeyCheck | None = None) 
     _check_sizes(file, members)
     manifest = _read_manifest(file, members)
     _check_members(file, members, manifest)
-    claimed = _decode(file, POLICY, members, circuit_from_json)
-    for field, value in (
-        ("fingerprint", claimed.fingerprint),
-        ("class_probability", claimed.class_probability),
-    ):
+    fingerprint, mode = _decode(file, POLICY, members, _identity)
+    for field, value in (("fingerprint", fingerprint), ("class_probability", mode)):
         if manifest[field] != value:
             raise ArtefactError(file, MANIFEST, f"names another {field.replace('_', ' ')} than the policy", AGAIN)
     calibration = None
@@ -171,7 +167,7 @@ def read_artefact(path: str | os.PathLike[str], *, key: KeyCheck | None = None) 
         for member, (name, imports) in zip(_source_names(len(manifest["sources"])), manifest["sources"], strict=True)
     )
     params = tuple((name, value) for name, value in manifest["params"])
-    circuit = _recompiled(file, sources, params, claimed, manifest["rbrlang"])
+    circuit = _recompiled(file, sources, params, mode, members[POLICY], manifest["rbrlang"])
     weights = _read_weights(file, members[WEIGHTS], circuit)
     provenance = _object(manifest["provenance"])
     keys = () if signed is None else signed.keys
@@ -227,7 +223,8 @@ def _recompiled(
     file: str,
     sources: tuple[SourceFile, ...],
     params: tuple[tuple[str, float], ...],
-    claimed: Circuit,
+    mode: ClassProbability,
+    claimed: bytes,
     version: str,
 ) -> Circuit:
     """What the sources compile to, if that is what the file claims."""
@@ -235,16 +232,18 @@ def _recompiled(
     if version != rbrlang.__version__:
         again = f"rbrlang {version} wrote it and this is {rbrlang.__version__}: compile or fit the policy again"
     try:
-        circuit = load_sources(sources, params).compiled(claimed.class_probability)
+        circuit = load_sources(sources, params).compiled(mode)
     except CarriedError as error:
         raise ArtefactError(file, MANIFEST, str(error), AGAIN) from error
     except PolicyError as error:
         first = next(d for d in error.diagnostics if d.severity == "error")
         cause = f"the source `{first.span.source.name}` does not compile: {first.message}"
         raise ArtefactError(file, None, cause, again) from error
-    if circuit != claimed:
-        place = first_difference(circuit_to_json(claimed), circuit_to_json(circuit))
-        raise ArtefactError(file, POLICY, f"is not what the sources compile to: `{place}` differs", again)
+    true = dump_json(circuit_to_json(circuit))
+    place = None if claimed == true else first_difference(load_json(claimed), load_json(true))
+    if place is not None:
+        where = f"`{place}`" if place else "the document"
+        raise ArtefactError(file, POLICY, f"is not what the sources compile to: {where} differs", again)
     return circuit
 
 
@@ -364,6 +363,13 @@ def _object(document: Json) -> dict[str, Json]:
     if not isinstance(document, dict):
         raise DecodeError("", "is not an object")
     return document
+
+
+def _identity(document: Json) -> tuple[str, ClassProbability]:
+    """The fingerprint of a policy, and how its classes are computed: what has to be known to compile it again."""
+    said = _object(document)
+    fingerprint, mode = (Field(said.get(name), name) for name in ("fingerprint", "class_probability"))
+    return fingerprint.text(), cast(ClassProbability, mode.choice(get_args(ClassProbability)))
 
 
 def _read_weights(file: str, data: bytes, circuit: Circuit) -> Weights:
