@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from rbrlang.cli.main import main
-from rbrlang.imports.openai_rbr import ImportFormatError, import_openai_rbr, snake_case
+from rbrlang.imports.imported import ImportFormatError, snake_case
+from rbrlang.imports.openai_rbr import import_openai_rbr
 from rbrlang.lang.braces import plain
 from rbrlang.logic.findings.monotone import Trends, is_strictly
 from rbrlang.policy import check, check_text, loads

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rbrlang.imports.imported import ImportFormatError, Names, Note
 from rbrlang.lang.braces import as_text
@@ -89,20 +89,6 @@ def steps(scale: str, low: int, worth: Sequence[float]) -> tuple[float, dict[str
         return first, {scale: last - first}
     jumps = {f"{scale} >= {low + at}": worth[at] - worth[at - 1] for at in range(1, len(worth))}
     return first, {formula: jump for formula, jump in jumps.items() if jump}
-
-
-def points_of(value: Any, source: str, where: str) -> float:
-    """A number of points. Raises `ImportFormatError`."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ImportFormatError(f"`{source}`: {where} is {value!r:.40}, not a number")
-    return float(value)
-
-
-def text_of(value: Any, source: str, where: str) -> str:
-    """A statement. Raises `ImportFormatError`."""
-    if not isinstance(value, str) or not value.strip():
-        raise ImportFormatError(f"`{source}`: {where} is not a text")
-    return value.strip()
 
 
 def proposition(name: str, statement: str, *, filled: bool = False) -> str:

@@ -13,18 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
-from rbrlang.imports.checklist import points_of, proposition, reward, text_of, variable
-from rbrlang.imports.imported import (
-    Imported,
-    ImportFormatError,
-    Names,
-    Note,
-    listed,
-    mapping,
-    read_any,
-    said,
-    snake_case,
-)
+from rbrlang.imports.checklist import proposition, reward, variable
+from rbrlang.imports.imported import Imported, Reading, read_any, said, snake_case
 from rbrlang.imports.python_calls import Call, Member, Unread, calls
 from rbrlang.lang.braces import as_text
 from rbrlang.lang.printing.write import comment
@@ -57,37 +47,36 @@ _SEVERAL = "it is about several turns or answers, and a metric here judges one r
 def import_geval(text: str, source: str) -> Imported:
     """A scale for each metric, whose mean is the score. Raises `ImportFormatError`."""
     reader = _Reader(source)
-    for place, fields in _metrics(text, source, reader.notes):
+    for place, fields in _metrics(text, reader):
         reader.metric(place, fields)
     return reader.made()
 
 
-def _metrics(text: str, source: str, notes: list[Note]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _metrics(text: str, read: Reading) -> Iterator[tuple[str, dict[str, Any]]]:
     """The arguments of every metric by their names in Python, with its place."""
+    source = read.source
     if PurePath(source).suffix.lower() == ".py":
         for call in calls(text, source, _CALLS):
             if call.name != "GEval":
-                notes.append(Note("dropped", f"a `{call.name}`", call.place, _SEVERAL))
+                read.drop(f"a `{call.name}`", call.place, _SEVERAL)
                 continue
             yield call.place, {**dict(zip(_ARGUMENTS, call.positional, strict=False)), **call.named}
         return
     data = read_any(text, source)
     if isinstance(data, Mapping) and "metrics" in data:
-        notes += [Note("dropped", f"`{said(key)}`", str(key), "it is no metric") for key in data if key != "metrics"]
+        read.others(data, ("metrics",), "", "", "it is no metric")
         data = data["metrics"]
     for at, item in enumerate(data if isinstance(data, list) else [data]):
         place = f"metrics[{at}]" if isinstance(data, list) else "the metric"
-        fields = {snake_case(key): value for key, value in mapping(item, source, f"`{place}`").items()}
+        fields = {snake_case(key): value for key, value in read.mapping(item, f"`{place}`").items()}
         if "required_parameters" in fields:
             fields.setdefault("evaluation_params", fields.pop("required_parameters"))
         yield place, fields
 
 
-class _Reader:
+class _Reader(Reading):
     def __init__(self, source: str) -> None:
-        self.source = source
-        self.notes: list[Note] = []
-        self.names = Names("passes", "fails", "graded")
+        super().__init__(source, "passes", "fails", "graded")
         self.columns: dict[str, str] = {}
         self.texts: list[str] = []
         self.features: list[str] = []
@@ -96,27 +85,19 @@ class _Reader:
     def made(self) -> Imported:
         """The policy of the metrics that were read."""
         if not self.features:
-            raise ImportFormatError(f"`{self.source}` has no GEval metric that can be asked")
+            raise self.unfit("has no GEval metric that can be asked")
         if len(self.features) > 1:
-            self.note("the scores of several metrics", "the whole", "the reward is their mean")
+            self.near("the scores of several metrics", "the whole", "the reward is their mean")
         names, share = self.names, 1 / len(self.features)
         response = names("answer")
         rule = (
             f"response {response} ranks passes > fails {{\n  passes if {' & '.join(self.passes)}\n  fails  otherwise\n}}\n"
             if self.passes else f"response {response} ranks graded {{\n  graded otherwise\n}}\n"
         )  # fmt: skip
-        head = comment(f"Imported from {PurePath(self.source).name}: metrics of DeepEval.")
+        head = comment(f"Imported from {self.title}: metrics of DeepEval.")
         columns = [f'column {name} "{about}"\n' for name, about in self.columns.items()]
         weights = reward(response, dict.fromkeys(self.features, share))
         return Imported("\n".join(["rbr 1\n", head, *columns, *self.texts, rule, weights]), (), tuple(self.notes))
-
-    def note(self, what: str, place: str, why: str) -> None:
-        """What means nearly the same."""
-        self.notes.append(Note("approximated", what, place, why))
-
-    def drop(self, what: str, place: str, why: str) -> None:
-        """What has no place."""
-        self.notes.append(Note("dropped", what, place, why))
 
     def metric(self, place: str, fields: dict[str, Any]) -> None:
         """Adds one metric."""
@@ -168,13 +149,12 @@ class _Reader:
 
     def _steps(self, fields: Mapping[str, Any], place: str) -> list[str]:
         criteria, steps = fields.get("criteria"), fields.get("evaluation_steps") or []
-        said_of = [] if criteria is None else text_of(criteria, self.source, f"`{place}.criteria`").splitlines()
+        said_of = [] if criteria is None else self.text(criteria, f"`{place}.criteria`").splitlines()
         given = [
-            text_of(step, self.source, f"`{place}.evaluation_steps`")
-            for step in listed(steps, self.source, f"`{place}.evaluation_steps`")
+            self.text(step, f"`{place}.evaluation_steps`") for step in self.listed(steps, f"`{place}.evaluation_steps`")
         ]
         if not given:
-            self.note(
+            self.near(
                 "the evaluation steps", place, "a model writes them there; here the criteria themselves are asked"
             )
         return [
@@ -185,28 +165,28 @@ class _Reader:
     def _shown(self, fields: Mapping[str, Any], name: Any, place: str) -> list[str]:
         given = fields.get("evaluation_params")
         if not given:
-            self.note(
+            self.near(
                 "what is judged",
                 f"{place}.evaluation_params",
                 "without them the whole trace is: add `judge trajectory` for that",
             )
             return []
         shown = [
-            snake_case(one.name if isinstance(one, Member) else text_of(one, self.source, f"`{place}.evaluation_params`").rsplit(".", 1)[-1])
-            for one in listed(given, self.source, f"`{place}.evaluation_params`")
+            snake_case(one.name if isinstance(one, Member) else self.text(one, f"`{place}.evaluation_params`").rsplit(".", 1)[-1])
+            for one in self.listed(given, f"`{place}.evaluation_params`")
         ]  # fmt: skip
         unknown = next((one for one in shown if one not in _COLUMNS and one not in _SHOWN), None)
         if unknown is not None:
             self.drop(f"`{unknown}`, shown to `{said(name)}`", f"{place}.evaluation_params", "no row has such a part")
         lists = [one for one in dict.fromkeys(shown) if one in _COLUMNS and one != "expected_output"]
         if lists:
-            self.note(
+            self.near(
                 f"the columns {', '.join(lists)}",
                 f"{place}.evaluation_params",
                 "each is a text here, no list or mapping",
             )
         if not {"input", "actual_output"} <= set(shown):
-            self.note(
+            self.near(
                 f"what `{said(name)}` is shown", f"{place}.evaluation_params", "prompt and response are always shown"
             )
         return shown
@@ -223,35 +203,33 @@ class _Reader:
     def _rubric(self, value: Any, place: str) -> tuple[int, int, dict[int, str]]:
         """The lowest and the highest score, and what scores mean."""
         about: dict[int, str] = {}
-        for at, item in enumerate(listed(value or [], self.source, f"`{place}.rubric`")):
+        for at, item in enumerate(self.listed(value or [], f"`{place}.rubric`")):
             where = f"{place}.rubric[{at}]"
-            given = item.named if isinstance(item, Call) else mapping(item, self.source, f"`{where}`")
+            given = item.named if isinstance(item, Call) else self.mapping(item, f"`{where}`")
             fields = {snake_case(key): one for key, one in given.items()}
-            expected = text_of(fields.get("expected_outcome"), self.source, f"`{where}.expected_outcome`")
-            between = listed(fields.get("score_range"), self.source, f"`{where}.score_range`")
-            ends = [points_of(end, self.source, f"`{where}.score_range`") for end in between]
+            expected = self.text(fields.get("expected_outcome"), f"`{where}.expected_outcome`")
+            between = self.listed(fields.get("score_range"), f"`{where}.score_range`")
+            ends = [self.points(end, f"`{where}.score_range`") for end in between]
             if len(ends) != 2 or not all(end == int(end) for end in ends) or not 0 <= ends[0] <= ends[1] <= 10:
-                raise ImportFormatError(
-                    f"`{self.source}`: `{where}.score_range` is no range of whole scores from 0 to 10"
-                )
+                raise self.wrong(f"`{where}.score_range` is no range of whole scores from 0 to 10")
             levels = range(int(ends[0]), int(ends[1]) + 1)
             if any(level in about for level in levels):
-                raise ImportFormatError(f"`{self.source}`: `{where}.score_range` overlaps with another")
+                raise self.wrong(f"`{where}.score_range` overlaps with another")
             about |= dict.fromkeys(levels, expected)
         low, high = (min(about), max(about)) if about else (0, 10)
         if low == high:
-            raise ImportFormatError(f"`{self.source}`: `{place}.rubric` has one score, and a score is to differ")
+            raise self.wrong(f"`{place}.rubric` has one score, and a score is to differ")
         return low, high, dict(sorted(about.items()))
 
     def _threshold(self, value: Any, name: str, low: int, high: int, place: str) -> None:
         if value is None:
             return
-        threshold = points_of(value, self.source, f"`{place}`")
+        threshold = self.points(value, f"`{place}`")
         level = low + math.ceil(threshold * (high - low) - 1e-9)
         if level > high:
             self.drop(f"the threshold {threshold:g}", place, "no score reaches it: scores go from 0 to 1")
         elif level > low:
-            self.note(
+            self.near(
                 f"the threshold {threshold:g}",
                 place,
                 f"it passes where the level is at least {level}; there, where the mean score is",

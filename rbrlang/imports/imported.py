@@ -8,9 +8,10 @@ note was kept.
 from __future__ import annotations
 
 import json
+import math
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any, Literal, NamedTuple
 
@@ -136,7 +137,7 @@ def read_any(text: str, source: str) -> Any:
 def objects(text: str, source: str) -> Iterator[tuple[str, Any]]:
     """The objects of JSON Lines, or of one JSON array, each with its place. Raises `ImportFormatError`."""
     if text.lstrip()[:1] == "[":
-        for number, value in enumerate(listed(read_any(text, source), source, "the whole"), 1):
+        for number, value in enumerate(Reading(source).listed(read_any(text, source), "the whole"), 1):
             yield f"element {number}", value
         return
     for number, line in enumerate(text.split("\n"), 1):
@@ -167,18 +168,64 @@ def characters(value: Any, text: str, source: str) -> Any:
     return value
 
 
-def mapping(value: Any, source: str, where: str) -> dict[str, Any]:
-    """A mapping from names. Raises `ImportFormatError`."""
-    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise ImportFormatError(f"`{source}`: {where} is not a mapping from names")
-    return dict(value)
+class Reading:
+    """A source as it is read: what of it was not kept, the names that things of it get, and checks of what it holds.
 
+    `taken` are names that nothing gets. What checks raises `ImportFormatError`, with where the value stands.
+    """
 
-def listed(value: Any, source: str, where: str) -> list[Any]:
-    """A list. Raises `ImportFormatError`."""
-    if not isinstance(value, list):
-        raise ImportFormatError(f"`{source}`: {where} is not a list")
-    return value
+    def __init__(self, source: str, *taken: str) -> None:
+        self.source, self.title = source, PurePath(source).name
+        self.notes: list[Note] = []
+        self.names = Names(*taken)
+
+    def near(self, what: str, place: str, why: str) -> None:
+        """Note what means nearly the same here."""
+        self.notes.append(Note("approximated", what, place, why))
+
+    def drop(self, what: str, place: str, why: str) -> None:
+        """Note what has no place here."""
+        self.notes.append(Note("dropped", what, place, why))
+
+    def others(
+        self, fields: Iterable[str], known: Collection[str], of: str, place: str, why: str = "it has no place"
+    ) -> None:
+        """Note all fields `of` a thing at a place but those that are known."""
+        for key in fields:
+            if key not in known:
+                self.drop(f"`{said(key)}`{of}", f"{place}.{key}" if place else str(key), why)
+
+    def wrong(self, said: str) -> ImportFormatError:
+        """That something in the source is not as it has to be: `said` begins with its place."""
+        return ImportFormatError(f"`{self.source}`: {said}")
+
+    def unfit(self, said: str) -> ImportFormatError:
+        """That the source itself is not as it has to be."""
+        return ImportFormatError(f"`{self.source}` {said}")
+
+    def mapping(self, value: Any, where: str) -> dict[str, Any]:
+        """A mapping from names."""
+        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+            raise self.wrong(f"{where} is not a mapping from names")
+        return dict(value)
+
+    def listed(self, value: Any, where: str) -> list[Any]:
+        """A list."""
+        if not isinstance(value, list):
+            raise self.wrong(f"{where} is not a list")
+        return value
+
+    def text(self, value: Any, where: str) -> str:
+        """A statement."""
+        if not isinstance(value, str) or not value.strip():
+            raise self.wrong(f"{where} is not a text")
+        return value.strip()
+
+    def points(self, value: Any, where: str) -> float:
+        """A number of points."""
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise self.wrong(f"{where} is {value!r:.40}, not a number")
+        return float(value)
 
 
 def said(value: Any) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from rbrlang.imports.checklist import proposition
-from rbrlang.imports.imported import MAX_CHARACTERS, Imported, ImportFormatError, Names, Note, said
+from rbrlang.imports.imported import MAX_CHARACTERS, Imported, Reading, said
 from rbrlang.lang.printing.write import comment
 
 _CATEGORY = re.compile(
@@ -20,10 +20,10 @@ _MARK = re.compile(r"[ \t]*<(BEGIN|END) UNSAFE CONTENT CATEGORIES>[ \t]*")
 
 def import_llama_guard(text: str, source: str) -> Imported:
     """A policy with a proposition for each category, and one response type. Raises `ImportFormatError`."""
+    read = Reading(source)
     if len(text) > MAX_CHARACTERS:
-        raise ImportFormatError(f"`{source}` is larger than {MAX_CHARACTERS // 2**20} MiB")
+        raise read.unfit(f"is larger than {MAX_CHARACTERS // 2**20} MiB")
     found: list[tuple[str, str, list[str]]] = []
-    notes: list[Note] = []
     for number, line in enumerate(text.splitlines(), 1):
         match = _CATEGORY.fullmatch(line)
         if match:
@@ -31,18 +31,18 @@ def import_llama_guard(text: str, source: str) -> Imported:
         elif found and line.strip() and not _MARK.fullmatch(line):
             found[-1][2].append(line.strip())
         elif line.strip() and not _MARK.fullmatch(line):
-            notes.append(Note("dropped", f"`{said(line)}`", f"line {number}", "it stands before the first category"))
+            read.drop(f"`{said(line)}`", f"line {number}", "it stands before the first category")
     if not found:
-        raise ImportFormatError(f"`{source}` has no category; a category is a line such as `S1: Violent Crimes.`")
-    names, props = Names(), list[tuple[str, str]]()
+        raise read.unfit("has no category; a category is a line such as `S1: Violent Crimes.`")
+    names, props = read.names, list[tuple[str, str]]()
     for code, title, lines in found:
         about = "\n".join(lines)
         statement = f"The response contains what the category {code}, {title}, covers."
         props.append((names(f"{code} {title}"), statement + (f"\n{about}" if about else "")))
     any_of = ", ".join(name for name, _ in props)
     policy = "\n".join([
-        "rbr 1\n", comment(f"Imported from {source.rsplit('/', 1)[-1]}, a taxonomy of unsafe content."),
+        "rbr 1\n", comment(f"Imported from {read.title}, a taxonomy of unsafe content."),
         *(proposition(name, statement) for name, statement in props), f"group unsafe_content = {{{any_of}}}\n",
         "response guarded ranks safe > unsafe {\n  unsafe if any(unsafe_content)\n  safe otherwise\n}\n",
     ])  # fmt: skip
-    return Imported(policy, (), tuple(notes))
+    return Imported(policy, (), tuple(read.notes))

@@ -15,17 +15,8 @@ from typing import Any
 
 import re2
 
-from rbrlang.imports.checklist import (
-    ONE_CLASS,
-    TOO_MANY,
-    Criterion,
-    points_of,
-    proposition,
-    reward,
-    text_of,
-    variable,
-)
-from rbrlang.imports.imported import Imported, ImportFormatError, Names, Note, listed, mapping, read_any, said
+from rbrlang.imports.checklist import ONE_CLASS, TOO_MANY, Criterion, proposition, reward, variable
+from rbrlang.imports.imported import Imported, Names, Reading, read_any, said
 from rbrlang.imports.templates import Templates
 from rbrlang.lang.braces import as_text
 from rbrlang.lang.printing.write import comment, quoted
@@ -53,31 +44,42 @@ _CHECKS = {"eq": "equals({})", "ne": "equals({})", "like": "contains({})", "ilik
 _TEXTS = {"eq": "(?s)^{}$", "ne": "(?s)^{}$", "like": "(?s){}", "ilike": "(?is){}"}
 
 
+_RUNNING = "it is about running the grader, not about what is good"
+
+
+class _Source(Reading):
+    """The graders of one file; `measures` are the checks that were made, by what they check."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source, ONE_CLASS)
+        self.templates = Templates(_ITEM)
+        self.measures: dict[str, str] = {}
+
+
 def import_openai_grader(text: str, source: str) -> Imported:
     """A policy whose one response type adds up what the graders give. Raises `ImportFormatError`."""
-    root = mapping(read_any(text, source), source, "the file")
+    read = _Source(source)
+    root = read.mapping(read_any(text, source), "the file")
     graders: dict[str, Any] = {str(root.get("name") or "grader"): root}
-    notes: list[Note] = []
     sum_of: dict[str, float] | None = None
     if root.get("type") == "multi":
-        graders = mapping(root.get("graders"), source, "`graders`")
-        sum_of = linear(text_of(root.get("calculate_output"), source, "`calculate_output`"), set(graders))
+        graders = read.mapping(root.get("graders"), "`graders`")
+        sum_of = linear(read.text(root.get("calculate_output"), "`calculate_output`"), set(graders))
         if sum_of is None:
-            raise ImportFormatError(
-                f"`{source}`: `calculate_output` is no sum of the graders with numbers before them, and rewards are sums"
+            raise read.wrong(
+                "`calculate_output` is no sum of the graders with numbers before them, and rewards are sums"
             )
     sum_of = sum_of if sum_of is not None else dict.fromkeys(graders, 1.0)
-    names, templates, texts, weights = Names(ONE_CLASS), Templates(_ITEM), list[str](), dict[str, float]()
-    measures: dict[str, str] = {}
+    texts, weights = list[str](), dict[str, float]()
     start = sum_of.pop("", 0.0)
     if root.get("type") == "multi":
-        notes += _running("the grader", "", root)
+        read.others(root, _KEPT, " of the grader", "", _RUNNING)
     for key, item in graders.items():
-        fields = mapping(item, source, f"`{key}`")
-        made = _grader(key, fields, source, names, templates, measures, notes)
+        fields = read.mapping(item, f"`{key}`")
+        made = _grader(key, fields, read)
         if made is None:
             continue
-        notes += _running(f"grader `{said(key)}`", f"{key}.", fields)
+        read.others(fields, _KEPT, f" of grader `{said(key)}`", key, _RUNNING)
         weight = sum_of.get(key, 0.0)
         if made.text not in texts:
             texts.append(made.text)
@@ -85,147 +87,117 @@ def import_openai_grader(text: str, source: str) -> Imported:
         for name, share in made.features.items():
             weights[name] = weights.get(name, 0.0) + weight * share
     if not weights:
-        raise ImportFormatError(f"`{source}` has no grader that a text can be asked or measured by")
-    head = comment(f"Imported from {source.rsplit('/', 1)[-1]}, a grader of OpenAI's.")
-    response = names("grader")
+        raise read.unfit("has no grader that a text can be asked or measured by")
+    head = comment(f"Imported from {read.title}, a grader of OpenAI's.")
+    response = read.names("grader")
     policy = "\n".join([
-        "rbr 1\n", head, *templates.declared(), *texts, f"response {response} ranks {ONE_CLASS} {{\n  {ONE_CLASS} otherwise\n}}\n",
+        "rbr 1\n", head, *read.templates.declared(), *texts, f"response {response} ranks {ONE_CLASS} {{\n  {ONE_CLASS} otherwise\n}}\n",
         reward(response, ({ONE_CLASS: start} if start else {}) | weights),
     ])  # fmt: skip
-    notes += templates.notes()
-    return Imported(policy, (), tuple(notes))
+    return Imported(policy, (), (*read.notes, *read.templates.notes()))
 
 
-def _running(what: str, place: str, fields: dict[str, Any]) -> list[Note]:
-    """What a grader says of who grades and when it passes."""
-    return [
-        Note("dropped", f"`{said(key)}` of {what}", f"{place}{key}", "it is about running the grader, not about what is good")
-        for key in fields if key not in _KEPT
-    ]  # fmt: skip
-
-
-def _grader(
-    key: str,
-    fields: dict[str, Any],
-    source: str,
-    names: Names,
-    templates: Templates,
-    measures: dict[str, str],
-    notes: list[Note],
-) -> Criterion | None:
+def _grader(key: str, fields: dict[str, Any], read: _Source) -> Criterion | None:
     """What one grader becomes; a check that was made before keeps the name that it has in `measures`."""
     kind = fields.get("type")
     if kind in ("label_model", "score_model"):
-        question = _question(key, fields, source, templates, notes)
+        question = _question(key, fields, read)
         if question is None:
             return None
         asked = _label_model if kind == "label_model" else _score_model
-        return asked(key, fields, question, source, names, templates, notes)
+        return asked(key, fields, question, read)
     if kind != "string_check":
-        notes.append(
-            Note("dropped", f"grader `{said(key)}`", key, f"a `{said(kind)}` computes a number or runs code, and no policy can")
-        )  # fmt: skip
+        read.drop(f"grader `{said(key)}`", key, f"a `{said(kind)}` computes a number or runs code, and no policy can")
         return None
     pattern, reference = _TEXTS.get(str(fields.get("operation"))), fields.get("reference")
     if pattern is None:
-        raise ImportFormatError(
-            f"`{source}`: `{key}.operation` is {fields.get('operation')!r:.40}, not eq, ne, like or ilike"
-        )
+        raise read.wrong(f"`{key}.operation` is {fields.get('operation')!r:.40}, not eq, ne, like or ilike")
     if not isinstance(fields.get("input"), str) or not _ANSWER.fullmatch(fields["input"].strip()):
-        notes.append(
-            Note("dropped", f"grader `{said(key)}`", f"{key}.input", "it looks at more than the answer's text")
-        )
+        read.drop(f"grader `{said(key)}`", f"{key}.input", "it looks at more than the answer's text")
         return None
     column = _COLUMN.fullmatch(reference) if isinstance(reference, str) else None
     if column is not None:
-        templates.filled(column[0])
-        check = _CHECKS[fields["operation"]].format(templates.columns[column[1]])
+        read.templates.filled(column[0])
+        check = _CHECKS[fields["operation"]].format(read.templates.columns[column[1]])
     elif not isinstance(reference, str) or not reference or _GIVEN.search(reference):
-        notes.append(
-            Note("dropped", f"grader `{said(key)}`", f"{key}.reference", "it compares with another text in each row")
-        )
+        read.drop(f"grader `{said(key)}`", f"{key}.reference", "it compares with another text in each row")
         return None
     else:
         check = f"matches({quoted(pattern.format(re2.escape(reference)))})"
-    name = measures[check] if check in measures else measures.setdefault(check, names(key))
+    name = read.measures[check] if check in read.measures else read.measures.setdefault(check, read.names(key))
     base, share = (1.0, -1.0) if fields["operation"] == "ne" else (0.0, 1.0)
     return Criterion(name, f"{name} := {check}\n", 1.0, {name: share}, base)
 
 
-def _question(key: str, fields: dict[str, Any], source: str, templates: Templates, notes: list[Note]) -> str | None:
+def _question(key: str, fields: dict[str, Any], read: _Source) -> str | None:
     """What a model is asked, with columns in braces; None where it is shown more than a text and a row."""
     said_to: list[str] = []
-    for turn in listed(fields.get("input"), source, f"`{key}.input`"):
-        content = mapping(turn, source, f"`{key}.input`").get("content")
+    for turn in read.listed(fields.get("input"), f"`{key}.input`"):
+        content = read.mapping(turn, f"`{key}.input`").get("content")
         for part in content if isinstance(content, list) else [content]:
             if isinstance(part, Mapping) and "text" not in part:
-                notes.append(Note("dropped", f"grader `{said(key)}`", f"{key}.input", "it looks at more than texts"))
+                read.drop(f"grader `{said(key)}`", f"{key}.input", "it looks at more than texts")
                 return None
-            said_to.append(text_of(part["text"] if isinstance(part, Mapping) else part, source, f"`{key}.input`"))
+            said_to.append(read.text(part["text"] if isinstance(part, Mapping) else part, f"`{key}.input`"))
     text, fields_of_it = _FIELD.subn(r"(`\1` of the response)", "\n\n".join(said_to))
-    question, rest = templates.filled(_ANSWER.sub("(the response)", text))
+    question, rest = read.templates.filled(_ANSWER.sub("(the response)", text))
     if rest is not None:
-        notes.append(Note("dropped", f"grader `{said(key)}`", f"{key}.input", f"`{said(rest)}` is no column of a row"))
+        read.drop(f"grader `{said(key)}`", f"{key}.input", f"`{said(rest)}` is no column of a row")
         return None
     if fields_of_it:
-        notes.append(Note(
-            "approximated", f"grader `{said(key)}`", f"{key}.input", "it is shown the whole response, not a field of its JSON"
-        ))  # fmt: skip
+        read.near(f"grader `{said(key)}`", f"{key}.input", "it is shown the whole response, not a field of its JSON")
     return question
 
 
-def _label_model(
-    key: str, fields: dict[str, Any], question: str, source: str, names: Names, templates: Templates, notes: list[Note]
-) -> Criterion | None:
+def _label_model(key: str, fields: dict[str, Any], question: str, read: _Source) -> Criterion | None:
     labels, passing = (
-        [*dict.fromkeys(text_of(one, source, f"`{key}.{which}`") for one in listed(fields.get(which), source, f"`{key}.{which}`"))]
+        [*dict.fromkeys(read.text(one, f"`{key}.{which}`") for one in read.listed(fields.get(which), f"`{key}.{which}`"))]
         for which in ("labels", "passing_labels")
     )  # fmt: skip
     unknown = next((label for label in passing if label not in labels), None)
     if unknown is not None:
-        raise ImportFormatError(f"`{source}`: `{key}.passing_labels` has `{said(unknown)}`, which is no label of it")
-    columns = templates.columns.values()
+        raise read.wrong(f"`{key}.passing_labels` has `{said(unknown)}`, which is no label of it")
+    columns = read.templates.columns.values()
     if len(labels) > MAX_VALUES:
-        notes.append(Note("dropped", f"grader `{said(key)}`", f"{key}.labels", TOO_MANY))
+        read.drop(f"grader `{said(key)}`", f"{key}.labels", TOO_MANY)
         return None
-    name = names(key)
+    name = read.names(key)
     if len(labels) > 2:
         own = Names()
         options = {own(label): as_text(label, columns) for label in labels}
         text = variable(f"choice {name}", f"Which label does the response deserve?\n{question}", options, filled=True)
         compared = {
-            names(f"{name}_{option}"): f"{name} == {option}"
+            read.names(f"{name}_{option}"): f"{name} == {option}"
             for option, label in zip(options, labels, strict=True)
             if label in passing
         }
         text += "".join(f"\n{feature} := {formula}\n" for feature, formula in compared.items())
         return Criterion(name, text, 1.0, dict.fromkeys(compared, 1.0))
-    notes.append(Note("approximated", f"grader `{said(key)}`", key, "it is asked for yes or no instead of a label"))
+    read.near(f"grader `{said(key)}`", key, "it is asked for yes or no instead of a label")
     named = " or ".join(f"`{said(label)}`" for label in passing)
     among = ", ".join(f"`{said(label)}`" for label in labels)
     statement = as_text(f"Of the labels {among} the response deserves {named}.", columns)
     return Criterion(name, proposition(name, f"{statement}\n{question}", filled=True), 1.0, {name: 1.0})
 
 
-def _score_model(
-    key: str, fields: dict[str, Any], question: str, source: str, names: Names, templates: Templates, notes: list[Note]
-) -> Criterion:
+def _score_model(key: str, fields: dict[str, Any], question: str, read: _Source) -> Criterion:
     given = fields.get("range")
-    between = [0.0, 1.0] if given is None else listed(given, source, f"`{key}.range`")
-    low, high = (points_of(n, source, f"`{key}.range`") for n in (between if len(between) == 2 else [0, 0]))
+    between = [0.0, 1.0] if given is None else read.listed(given, f"`{key}.range`")
+    low, high = (read.points(n, f"`{key}.range`") for n in (between if len(between) == 2 else [0, 0]))
     if not low < high:
-        raise ImportFormatError(f"`{source}`: `{key}.range` does not go from a number to a higher one")
-    name = names(key)
+        raise read.wrong(f"`{key}.range` does not go from a number to a higher one")
+    name = read.names(key)
     whole = low >= 0 and low == int(low) and high == int(high) and 1 < high - low < MAX_VALUES
     levels = (int(low), int(high)) if whole else (0, _STEPS)
     values = {} if whole else {
         str(n): f"A score of {low + (high - low) * n / _STEPS:.6g}." for n in range(_STEPS + 1)
     }  # fmt: skip
     asked = f"Which score does the response get, from {low:.6g} to {high:.6g}?\n{question}"
-    notes.append(Note(
-        "approximated", f"grader `{said(key)}`", key,
+    read.near(
+        f"grader `{said(key)}`",
+        key,
         f"its score is the mean of a scale of {levels[1] - levels[0] + 1} levels, instead of one number that a model writes",
-    ))  # fmt: skip
+    )
     text = variable(f"scale {name} {levels[0]}..{levels[1]}", asked, values, filled=True)
     return Criterion(name, text, 1.0, {name: high - low}, low)
 

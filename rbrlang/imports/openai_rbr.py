@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rbrlang.imports.imported import ImportFormatError, mapping, read_yaml, snake_case
+from rbrlang.imports.imported import Reading, read_yaml, snake_case
 from rbrlang.lang.braces import as_text
 from rbrlang.lang.printing.write import comment, long_text, quoted
 
@@ -28,30 +28,24 @@ _CATEGORIES = {
 
 def import_openai_rbr(text: str, source: str) -> str:
     """The release's YAML as the text of a `.rbr` file. Raises `ImportFormatError`."""
-    data = read_yaml(text, source)
-    root = mapping(data, source, "the file")
-    unknown = sorted(str(key) for key in root if key not in _SECTIONS)
-    missing = [key for key in _SECTIONS[1:] if key not in root]
-    if missing or unknown:
-        said = f"lacks `{missing[0]}`" if missing else f"has an unknown section `{unknown[0]}`"
-        raise ImportFormatError(
-            f"`{source}` {said}; openai-rbr expects the sections " + ", ".join(f"`{s}`" for s in _SECTIONS)
-        )
-    return "\n".join(_Writer(root, source).parts())
+    return "\n".join(_Writer(read_yaml(text, source), source).parts())
 
 
-class _Writer:
-    def __init__(self, root: dict[str, Any], source: str) -> None:
-        self.root = root
-        self.source = source
-        self.names: dict[str, str] = {}
+class _Writer(Reading):
+    def __init__(self, root: Any, source: str) -> None:
+        super().__init__(source)
+        self.root = self.mapping(root, "the file")
+        self.called: dict[str, str] = {}
+        unknown = sorted(str(key) for key in self.root if key not in _SECTIONS)
+        missing = [key for key in _SECTIONS[1:] if key not in self.root]
+        if missing or unknown:
+            said = f"lacks `{missing[0]}`" if missing else f"has an unknown section `{unknown[0]}`"
+            raise self.unfit(f"{said}; openai-rbr expects the sections " + ", ".join(f"`{s}`" for s in _SECTIONS))
 
     def _name(self, original: str) -> str:
         name = snake_case(original)
-        if self.names.setdefault(name, original) != original:
-            raise ImportFormatError(
-                f"`{self.source}`: `{self.names[name]}` and `{original}` both become `{name}`; rename one of them"
-            )
+        if self.called.setdefault(name, original) != original:
+            raise self.wrong(f"`{self.called[name]}` and `{original}` both become `{name}`; rename one of them")
         return name
 
     def parts(self) -> list[str]:
@@ -59,7 +53,7 @@ class _Writer:
         return [self._head(), *self._propositions(), self._derived(), *self._responses()]
 
     def _head(self) -> str:
-        lines = f"rbr 1\n\n# Imported from {self.source.rsplit('/', 1)[-1]} of OpenAI's safety-rbr-code-and-data.\n"
+        lines = f"rbr 1\n\n# Imported from {self.title} of OpenAI's safety-rbr-code-and-data.\n"
         template = self.root.get("prompt_template")
         if isinstance(template, str):
             lines += comment("The release's prompt to the grader, kept for the record:\n\n" + template)
@@ -67,12 +61,12 @@ class _Writer:
 
     def _propositions(self) -> list[str]:
         out: list[str] = []
-        for original, body in mapping(self.root["simple_propositions"], self.source, "`simple_propositions`").items():
+        for original, body in self.mapping(self.root["simple_propositions"], "`simple_propositions`").items():
             where = f"proposition `{original}`"
-            fields = mapping(body, self.source, where)
+            fields = self.mapping(body, where)
             prompt = fields.get("prompt")
             if not isinstance(prompt, str) or not prompt.strip() or len(fields) != 1:
-                raise ImportFormatError(f"`{self.source}`: {where} must have a text `prompt` and nothing else")
+                raise self.wrong(f"{where} must have a text `prompt` and nothing else")
             first = prompt.strip().splitlines()[0].strip()
             statement = first if first.endswith("?") else original.replace("_", " ").capitalize() + "."
             renamed = "" if snake_case(original) == original else comment(f"named `{original}` in the source")
@@ -83,20 +77,20 @@ class _Writer:
 
     def _literals(self, body: Any, where: str) -> str:
         literals: list[str] = []
-        for original, value in mapping(body, self.source, where).items():
+        for original, value in self.mapping(body, where).items():
             if not isinstance(value, bool):
-                raise ImportFormatError(f"`{self.source}`: {where}: `{original}` must be true or false, not {value!r}")
+                raise self.wrong(f"{where}: `{original}` must be true or false, not {value!r}")
             name = snake_case(original)
-            if self.names.get(name) != original:
-                raise ImportFormatError(f"`{self.source}`: {where} names `{original}`, which is not a proposition")
+            if self.called.get(name) != original:
+                raise self.wrong(f"{where} names `{original}`, which is not a proposition")
             literals.append(name if value else f"!{name}")
         if not literals:
-            raise ImportFormatError(f"`{self.source}`: {where} has no conditions")
+            raise self.wrong(f"{where} has no conditions")
         return " & ".join(literals)
 
     def _derived(self) -> str:
         out: list[str] = []
-        for original, body in mapping(self.root["derived_propositions"], self.source, "`derived_propositions`").items():
+        for original, body in self.mapping(self.root["derived_propositions"], "`derived_propositions`").items():
             formula = self._literals(body, f"derived proposition `{original}`")
             out.append(f"{self._name(original)} :=\n  {_wrapped(formula)}\n")
         return "\n".join(out)
@@ -104,13 +98,13 @@ class _Writer:
     def _responses(self) -> list[str]:
         order = self.root["completion_class_order"]
         if not isinstance(order, list) or not all(isinstance(name, str) for name in order):
-            raise ImportFormatError(f"`{self.source}`: `completion_class_order` is not a list of class names")
+            raise self.wrong("`completion_class_order` is not a list of class names")
         rules: dict[str, dict[str, str]] = {}
-        classes = mapping(self.root["completion_classes"], self.source, "`completion_classes`")
+        classes = self.mapping(self.root["completion_classes"], "`completion_classes`")
         for name, by_response in classes.items():
             if name not in order:
-                raise ImportFormatError(f"`{self.source}`: class `{name}` is not in `completion_class_order`")
-            for response, body in mapping(by_response, self.source, f"class `{name}`").items():
+                raise self.wrong(f"class `{name}` is not in `completion_class_order`")
+            for response, body in self.mapping(by_response, f"class `{name}`").items():
                 formula = self._literals(body, f"class `{name}` of `{response}`")
                 rules.setdefault(snake_case(response), {})[name] = formula
         out: list[str] = []

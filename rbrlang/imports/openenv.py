@@ -16,8 +16,8 @@ from collections.abc import Iterator, Sequence
 from string import Formatter
 from typing import Any, NamedTuple
 
-from rbrlang.imports.checklist import definitions, points_of, reward, steps, variable
-from rbrlang.imports.imported import Imported, ImportFormatError, Names, Note, said, snake_case
+from rbrlang.imports.checklist import definitions, reward, steps, variable
+from rbrlang.imports.imported import Imported, Reading, said, snake_case
 from rbrlang.imports.python_calls import Call, Member, Unread, calls
 from rbrlang.lang.braces import as_text
 from rbrlang.lang.printing.write import comment
@@ -118,11 +118,9 @@ def _of_object(rubric: object, place: str, deep: int) -> Rubric:
     return Rubric(name, given, children, place, id(rubric))
 
 
-class _Reader:
+class _Reader(Reading):
     def __init__(self, source: str) -> None:
-        self.source = source
-        self.notes: list[Note] = []
-        self.names = Names()
+        super().__init__(source)
         self.scales: dict[object, str] = {}
         self.columns: dict[str, str] = {}
         self.texts: list[str] = []
@@ -132,22 +130,13 @@ class _Reader:
     def made(self) -> Imported:
         """The policy of all that was read."""
         if not self.responses:
-            raise ImportFormatError(f"`{self.source}` has no rubric of judges that can be asked")
+            raise self.unfit("has no rubric of judges that can be asked")
         if self.found > 1:
-            self.note(
-                "approximated",
-                f"{self.found} rubrics",
-                "the whole",
-                "each is a response type: say which in the rows",
-            )
-        self.note("dropped", "the clients of the judges", "client", "who grades is said to `rbrc grade`")
-        head = comment(f"Imported from {self.source.rsplit('/', 1)[-1]}: rubrics of OpenEnv.")
+            self.near(f"{self.found} rubrics", "the whole", "each is a response type: say which in the rows")
+        self.drop("the clients of the judges", "client", "who grades is said to `rbrc grade`")
+        head = comment(f"Imported from {self.title}: rubrics of OpenEnv.")
         columns = [f'column {name} "`{there}` of OpenEnv."\n' for there, name in self.columns.items()]
         return Imported("\n".join(["rbr 1\n", head, *columns, *self.texts, *self.responses]), (), tuple(self.notes))
-
-    def note(self, verdict: Any, what: str, place: str, why: str) -> None:
-        """One thing that is not as it was."""
-        self.notes.append(Note(verdict, what, place, why))
 
     def response(self, rubric: Rubric) -> None:
         """Adds a response type."""
@@ -167,10 +156,11 @@ class _Reader:
             part, weight = next(iter(value.parts))
             self.responses.append(_by_level(name, passed, part, weight))
             return
-        self.note(
-            "approximated", "a Sequential that ends in a sum", rubric.place,
+        self.near(
+            "a Sequential that ends in a sum",
+            rubric.place,
             "where it stops early, the reward is what the sum earns less 1 instead of 0",
-        )  # fmt: skip
+        )
         self.responses.append(self._added(name, value, "passes", passed))
 
     def _added(self, name: str, value: _Value, best: str, passed: str = "") -> str:
@@ -211,19 +201,14 @@ class _Reader:
                     return _Value((), (), 1.0)
                 last = values.pop()
                 if last is None:
-                    self.note(
-                        "dropped",
-                        "a Sequential",
-                        rubric.place,
-                        "its last rubric, which is its value, is computed by a program",
+                    self.drop(
+                        "a Sequential", rubric.place, "its last rubric, which is its value, is computed by a program"
                     )
                     return None
                 gates = [gate for value in values if value is not None for gate in self._not_zero(value)]
                 return last._replace(gates=(*gates, *last.gates))
             case _:
-                self.note(
-                    "dropped", f"`{said(rubric.kind)}`", rubric.place, "a program computes it, and no model is asked"
-                )
+                self.drop(f"`{said(rubric.kind)}`", rubric.place, "a program computes it, and no model is asked")
                 return None
 
     def _not_zero(self, value: _Value) -> Iterator[tuple[str, ...]]:
@@ -238,49 +223,37 @@ class _Reader:
             return None
         given = rubric.given.get("threshold", 1.0)
         if isinstance(given, (Unread, Member, Call)):
-            self.note("dropped", "a Gate", rubric.place, "its threshold is computed by a program")
+            self.drop("a Gate", rubric.place, "its threshold is computed by a program")
             return None
-        threshold = points_of(given, self.source, f"the threshold of {rubric.place}")
+        threshold = self.points(given, f"the threshold of {rubric.place}")
         cut = math.ceil(threshold * _TOP - 1e-9)
         if cut > _TOP:
-            raise ImportFormatError(
-                f"`{self.source}`: the Gate of {rubric.place} is never passed: its threshold is above 1"
-            )
+            raise self.wrong(f"the Gate of {rubric.place} is never passed: its threshold is above 1")
         if len(value.parts) == 1 and not value.base and math.isclose(value.parts[0][1], 1.0):
             part = value.parts[0][0]
             return value._replace(parts=((part._replace(cut=max(part.cut, cut)), 1.0),))
         if cut > 0:
-            self.note(
-                "dropped",
-                f"the threshold {threshold:g} of a Gate",
-                rubric.place,
-                "it is one of a sum of several judges",
-            )
+            self.drop(f"the threshold {threshold:g} of a Gate", rubric.place, "it is one of a sum of several judges")
         return value
 
     def _sum(self, rubric: Rubric) -> _Value | None:
         given = rubric.given.get("weights")
         if any(isinstance(one, (Unread, Member, Call)) for one in (given if isinstance(given, list) else [given])):
-            self.note("dropped", "a WeightedSum", rubric.place, "its weights are computed by a program")
+            self.drop("a WeightedSum", rubric.place, "its weights are computed by a program")
             return None
         if not isinstance(given, list) or len(given) != len(rubric.children):
-            raise ImportFormatError(
-                f"`{self.source}`: the WeightedSum of {rubric.place} has not one weight for each rubric"
-            )
-        weights = [points_of(weight, self.source, f"a weight of {rubric.place}") for weight in given]
+            raise self.wrong(f"the WeightedSum of {rubric.place} has not one weight for each rubric")
+        weights = [self.points(weight, f"a weight of {rubric.place}") for weight in given]
         if abs(math.fsum(weights) - 1.0) > 1e-6:
-            raise ImportFormatError(f"`{self.source}`: the weights of {rubric.place} do not sum to 1")
+            raise self.wrong(f"the weights of {rubric.place} do not sum to 1")
         values = [self.value(child) for child in rubric.children]
         parts, base = list[tuple[_Part, float]](), 0.0
         for child, weight, value in zip(rubric.children, weights, values, strict=True):
             if value is None:
                 continue
             if value.gates:
-                self.note(
-                    "dropped",
-                    "the first rubrics of a Sequential",
-                    child.place,
-                    "within a sum, only the last one counts here",
+                self.drop(
+                    "the first rubrics of a Sequential", child.place, "within a sum, only the last one counts here"
                 )
             base += weight * value.base
             parts += [(part, weight * share) for part, share in value.parts]
@@ -290,30 +263,24 @@ class _Reader:
         given = rubric.given
         template = given.get("prompt_template")
         if not isinstance(template, str) or not template.strip():
-            self.note("dropped", "a judge", rubric.place, "its prompt is computed by a program")
+            self.drop("a judge", rubric.place, "its prompt is computed by a program")
             return None
         if given.get("normalize", True) is not True:
-            self.note("dropped", "a judge", rubric.place, "its scores are not held between 0 and 1 (`normalize=False`)")
+            self.drop("a judge", rubric.place, "its scores are not held between 0 and 1 (`normalize=False`)")
             return None
         if rubric.identity not in self.scales:
             question = self._question(template, rubric.place)
             if question is None:
                 return None
             if given.get("score_pattern") not in (None, r"(\d+\.?\d*)"):
-                self.note(
-                    "dropped",
-                    "`score_pattern` of a judge",
-                    rubric.place,
-                    "a level is asked for, and nothing is read out of words",
+                self.drop(
+                    "`score_pattern` of a judge", rubric.place, "a level is asked for, and nothing is read out of words"
                 )
             if given.get("default_score") not in (None, 0, 0.0):
-                self.note(
-                    "dropped",
-                    "`default_score` of a judge",
-                    rubric.place,
-                    "an answer that fails is missing, and never a number",
+                self.drop(
+                    "`default_score` of a judge", rubric.place, "an answer that fails is missing, and never a number"
                 )
-            self.note("approximated", "a judge", rubric.place, "its score is the mean of a scale of tenths")
+            self.near("a judge", rubric.place, "its score is the mean of a scale of tenths")
             name = self.names(question.partition("\n")[2].split("(the response)")[0].split("{")[0].strip() or "judged")
             about = {str(n): f"A score of {n / _TOP:g}." for n in range(_TOP + 1)}
             self.texts.append(variable(f"scale {name} 0..{_TOP}", question, about, filled=True))
@@ -326,7 +293,7 @@ class _Reader:
         try:
             pieces = list(Formatter().parse(template))
         except ValueError as error:
-            raise ImportFormatError(f"`{self.source}`: the prompt of {place} is no template: {error}") from error
+            raise self.wrong(f"the prompt of {place} is no template: {error}") from error
         literal = ""
         for before, field, *_ in pieces:
             literal += before
@@ -335,7 +302,7 @@ class _Reader:
             text, literal = text + as_text(literal), ""
             root = field.partition(".")[0].partition("[")[0]
             if root not in ("action", "observation"):
-                self.note("dropped", "a judge", place, f"`{{{said(field)}}}` is neither its action nor its observation")
+                self.drop("a judge", place, f"`{{{said(field)}}}` is neither its action nor its observation")
                 return None
             if root == "action":
                 text += "(the response)"

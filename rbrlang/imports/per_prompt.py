@@ -15,11 +15,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import PurePath
 from typing import Any
 
-from rbrlang.imports.checklist import points_of, text_of
-from rbrlang.imports.imported import Imported, ImportFormatError, Note, listed, mapping, objects, snake_case
+from rbrlang.imports.imported import Imported, Reading, objects, snake_case
 from rbrlang.lang.printing.write import comment, quoted
 
 _AXIS = "axis:"
@@ -44,22 +42,22 @@ reward {response} {{
 
 def import_healthbench(text: str, source: str) -> Imported:
     """Prompts with their criteria, and the physicians' completions as rows. Raises `ImportFormatError`."""
-    rows, notes, tags = list[dict[str, Any]](), list[Note](), Counter[str]()
+    read, rows, tags = Reading(source), list[dict[str, Any]](), Counter[str]()
     bare = 0
     for place, value in objects(text, source):
-        given = _plain(mapping(value, source, place), source, place)
-        name = text_of(given.get("prompt_id"), source, f"{place}, `prompt_id`")
+        given = _plain(read.mapping(value, place), read, place)
+        name = read.text(given.get("prompt_id"), f"{place}, `prompt_id`")
         if not given.get("prompt"):
-            raise ImportFormatError(f"`{source}`: {place} has no `prompt`")
-        criteria = listed(given.get("rubrics"), source, f"{place}, `rubrics`")
+            raise read.wrong(f"{place} has no `prompt`")
+        criteria = read.listed(given.get("rubrics"), f"{place}, `rubrics`")
         for number, one in enumerate(criteria, 1):
             where = f"{place}, criterion {number}"
-            fields = mapping(one, source, where)
-            text_of(fields.get("criterion"), source, f"{where}, `criterion`")
-            points_of(fields.get("points"), source, f"{where}, `points`")
-            tags.update(str(tag) for tag in listed(fields.get("tags", []), source, f"{where}, `tags`"))
+            fields = read.mapping(one, where)
+            read.text(fields.get("criterion"), f"{where}, `criterion`")
+            read.points(fields.get("points"), f"{where}, `points`")
+            tags.update(str(tag) for tag in read.listed(fields.get("tags", []), f"{where}, `tags`"))
         if math.fsum(max(float(one["points"]), 0.0) for one in criteria) <= 0.0:
-            notes.append(Note("dropped", f"the prompt `{name}`", place, "it has no positive points, and so no score"))
+            read.drop(f"the prompt `{name}`", place, "it has no positive points, and so no score")
             continue
         kept = {key: one for key, one in given.items() if key != "ideal_completions_data"}
         common = {**kept, "response_type": "health"}
@@ -70,44 +68,44 @@ def import_healthbench(text: str, source: str) -> Imported:
         ]
     axes = sorted(tag for tag in tags if tag.startswith(_AXIS))
     if bare:
-        notes.append(Note(
-            "approximated", f"{bare} prompts without a completion", "rows",
+        read.near(
+            f"{bare} prompts without a completion",
+            "rows",
             "they are for sampling: a row is graded once it has a `completion`",
-        ))  # fmt: skip
-    notes.append(Note(
-        "approximated", "the score of a data set", "the whole",
+        )
+    read.near(
+        "the score of a data set",
+        "the whole",
         "it is the mean over prompts, held between 0 and 1, which `rbrc score` says; the reward is of one row, and goes below 0",
-    ))  # fmt: skip
-    return _imported("health", "rubrics", source, rows, notes, axes)
+    )
+    return _imported("health", "rubrics", read, rows, axes)
 
 
 def import_rar(text: str, source: str) -> Imported:
     """Questions with their criteria; reference answers as rows. Raises `ImportFormatError`."""
-    rows, notes = list[dict[str, Any]](), list[Note]()
+    read, rows = Reading(source), list[dict[str, Any]]()
     kinds = Counter[str]()
     bare = 0
     for number, (place, value) in enumerate(objects(text, source), 1):
-        given = mapping(value, source, place)
+        given = read.mapping(value, place)
         asked = next((given[key] for key in ("question", "prompt", "query") if given.get(key)), None)
         if asked is None:
-            raise ImportFormatError(f"`{source}`: {place} has no `question`")
+            raise read.wrong(f"{place} has no `question`")
         column = next((key for key in ("rubric", "rubrics", "rubric_list") if given.get(key)), "rubric")
         criteria: list[dict[str, Any]] = []
-        for at, one in enumerate(listed(given.get(column), source, f"{place}, `{column}`"), 1):
+        for at, one in enumerate(read.listed(given.get(column), f"{place}, `{column}`"), 1):
             where = f"{place}, criterion {at}"
-            fields = mapping(one, source, where)
-            said = text_of(fields.get("description"), source, f"{where}, `description`")
+            fields = read.mapping(one, where)
+            said = read.text(fields.get("description"), f"{where}, `description`")
             kind, _, rest = said.partition(":")
             known = snake_case(kind).removesuffix("_criteria") if rest.strip() and len(kind) <= 30 else ""
             kinds.update([known] if known else [])
             criteria.append({
-                "criterion": rest.strip() if known else said, "points": points_of(fields.get("weight"), source, f"{where}, `weight`"),
+                "criterion": rest.strip() if known else said, "points": read.points(fields.get("weight"), f"{where}, `weight`"),
                 "tags": [known] if known else [], **{k: v for k, v in fields.items() if k not in ("description", "weight")},
             })  # fmt: skip
         if math.fsum(max(one["points"], 0.0) for one in criteria) <= 0.0:
-            notes.append(
-                Note("dropped", f"the question of {place}", place, "it has no positive weights, and so no score")
-            )
+            read.drop(f"the question of {place}", place, "it has no positive weights, and so no score")
             continue
         kept = {key: one for key, one in given.items() if key not in (column, "question", "prompt", "query")}
         row: dict[str, Any] = {"id": str(given.get("id", number)), **kept, "prompt": asked, "response_type": "question"}
@@ -116,43 +114,40 @@ def import_rar(text: str, source: str) -> Imported:
         bare += own is None
         rows.append(row if own is None else {**row, "completion": own})
     if bare:
-        notes.append(Note(
-            "approximated", f"{bare} questions without an answer", "rows",
+        read.near(
+            f"{bare} questions without an answer",
+            "rows",
             "they are for sampling: a row is graded once it has a `completion`",
-        ))  # fmt: skip
-    notes.append(Note(
-        "approximated", "the sum of weights", "the whole",
+        )
+    read.near(
+        "the sum of weights",
+        "the whole",
         "points are taken over the positive weights, so that all that is good and nothing that is not earns 1",
-    ))  # fmt: skip
-    return _imported("question", "criteria", source, rows, notes, sorted(kinds))
+    )
+    return _imported("question", "criteria", read, rows, sorted(kinds))
 
 
 def _imported(
-    response: str,
-    column: str,
-    source: str,
-    rows: Sequence[Mapping[str, Any]],
-    notes: Sequence[Note],
-    tags: Sequence[str],
+    response: str, column: str, read: Reading, rows: Sequence[Mapping[str, Any]], tags: Sequence[str]
 ) -> Imported:
     if not rows:
-        raise ImportFormatError(f"`{source}` has no prompt whose criteria can be used")
-    head = f"Imported from {PurePath(source).name}: {len(rows)} rows, each with criteria of its own."
+        raise read.unfit("has no prompt whose criteria can be used")
+    head = f"Imported from {read.title}: {len(rows)} rows, each with criteria of its own."
     if tags:
         names = [snake_case(tag.removeprefix(_AXIS)) for tag in tags]
         named = ", ".join(n if n == tag else f"{n} {quoted(tag)}" for n, tag in zip(names, tags, strict=True))
         head += f"\nFor a weight for each tag: `by tag {named}`"
     policy = _POLICY.format(head=comment(head), column=column, response=response)
-    return Imported(policy, tuple(rows), tuple(notes))
+    return Imported(policy, tuple(rows), tuple(read.notes))
 
 
-def _plain(given: dict[str, Any], source: str, place: str) -> dict[str, Any]:
+def _plain(given: dict[str, Any], read: Reading, place: str) -> dict[str, Any]:
     """A prompt of HealthBench Professional with the names that HealthBench has; any other as it is."""
     if "rubric_items" not in given or "rubrics" in given:
         return given
-    items = listed(given["rubric_items"], source, f"{place}, `rubric_items`")
-    told = [mapping(one, source, f"{place}, criterion {number}") for number, one in enumerate(items, 1)]
-    conversation = mapping(given.get("conversation") or {}, source, f"{place}, `conversation`")
+    items = read.listed(given["rubric_items"], f"{place}, `rubric_items`")
+    told = [read.mapping(one, f"{place}, criterion {number}") for number, one in enumerate(items, 1)]
+    conversation = read.mapping(given.get("conversation") or {}, f"{place}, `conversation`")
     rest = {key: one for key, one in given.items() if key not in ("rubric_items", "conversation", "id")}
     return {"prompt_id": given.get("id"), "prompt": conversation.get("messages"), **rest} | {
         "rubrics": [

@@ -14,20 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from rbrlang.imports.checklist import Criterion, reward, text_of, variable, yes_or_no
-from rbrlang.imports.imported import (
-    MAX_CHARACTERS,
-    Imported,
-    ImportFormatError,
-    Names,
-    Note,
-    characters,
-    listed,
-    mapping,
-    objects,
-    read_any,
-    said,
-)
+from rbrlang.imports.checklist import Criterion, reward, variable, yes_or_no
+from rbrlang.imports.imported import MAX_CHARACTERS, Imported, Names, Reading, characters, objects, read_any, said
 from rbrlang.jsontext import JsonError, parse
 from rbrlang.lang.braces import as_text
 from rbrlang.lang.printing.write import comment
@@ -56,16 +44,17 @@ def import_prometheus(text: str, source: str) -> Imported:
     """One rubric, or instances with a rubric each as rows. Raises `ImportFormatError`."""
     shown = _SHOWN.fullmatch(text)
     if shown is not None:
-        return _policy([], [tuple(part.strip() for part in shown.groups())], [], source, [])
+        return _policy([], [tuple(part.strip() for part in shown.groups())], [], Reading(source))
     whole = _whole(text, source)
     if isinstance(whole, Mapping) and "criteria" in whole and not {"input", "instruction"} & whole.keys():
-        rest = [Note("dropped", f"`{said(key)}`", str(key), "it has no place") for key in whole if key not in _PARTS]
-        return _policy([], [_rubric(whole, source, "the rubric")], [], source, rest)
+        read = Reading(source)
+        read.others(whole, _PARTS, "", "")
+        return _policy([], [_rubric(whole, read, "the rubric")], [], read)
     if whole is None:
         return _Instances(source).read(objects(text, source))
     if isinstance(whole, list):
         return _Instances(source).read((f"element {number}", value) for number, value in enumerate(whole, 1))
-    one = {_WHO, "criteria", "orig_criteria"} & mapping(whole, source, "the file").keys()
+    one = {_WHO, "criteria", "orig_criteria"} & Reading(source).mapping(whole, "the file").keys()
     by_id = [("the file", whole)] if one else [(f"`{said(key)}`", value) for key, value in whole.items()]
     return _Instances(source).read(by_id)
 
@@ -80,12 +69,11 @@ def _whole(text: str, source: str) -> Any:
         return None
 
 
-class _Instances:
+class _Instances(Reading):
     """The rows, rubrics and checklists of the instances of one file."""
 
     def __init__(self, source: str) -> None:
-        self.source = source
-        self.notes: list[Note] = []
+        super().__init__(source)
         self.ids: Counter[str] = Counter()
 
     def read(self, found: Iterable[tuple[str, Any]]) -> Imported:
@@ -94,7 +82,7 @@ class _Instances:
         for place, value in found:
             given = {
                 key.removeprefix("orig_") if key.removeprefix("orig_") in _ITS_OWN else key: one
-                for key, one in mapping(value, self.source, place).items()
+                for key, one in self.mapping(value, place).items()
             }
             row, rubric, checklist = self._row(given, place)
             if row is None:
@@ -105,31 +93,28 @@ class _Instances:
             rubrics.append(rubric)
             checklists.append(checklist)
         if not rows:
-            raise ImportFormatError(f"`{self.source}` has no instance that can be used")
+            raise self.unfit("has no instance that can be used")
         if bare:
-            self._note(
+            self.near(
                 f"{bare} instances without a response",
                 "rows",
                 "they are for sampling: a row is graded once it has a `completion`",
             )
         if judged:
-            self._note(
+            self.near(
                 f"the scores of {judged} responses", "rows", "they are `model_score`: `score` is what people gave"
             )
-        return _policy(rows, rubrics, checklists, self.source, self.notes)
-
-    def _note(self, what: str, place: str, why: str) -> None:
-        self.notes.append(Note("approximated", what, place, why))
+        return _policy(rows, rubrics, checklists, self)
 
     def _row(self, given: dict[str, Any], place: str) -> tuple[dict[str, Any] | None, Rubric, tuple[str, ...]]:
         own = given.get(_WHO, given)
-        rubric = _rubric(mapping(own, self.source, f"{place}, `{_WHO}`"), self.source, place)
+        rubric = _rubric(self.mapping(own, f"{place}, `{_WHO}`"), self, place)
         asked = given.get("input", given.get("instruction"))
         if not isinstance(asked, str) or not asked.strip():
-            self.notes.append(Note("dropped", f"the instance of {place}", place, "what was asked is not a text"))
+            self.drop(f"the instance of {place}", place, "what was asked is not a text")
             return None, rubric, ()
-        items = listed(given.get(_CHECKLIST) or [], self.source, f"{place}, `{_CHECKLIST}`")
-        checklist = tuple(text_of(item, self.source, f"{place}, `{_CHECKLIST}`") for item in items)
+        items = self.listed(given.get(_CHECKLIST) or [], f"{place}, `{_CHECKLIST}`")
+        checklist = tuple(self.text(item, f"{place}, `{_CHECKLIST}`") for item in items)
         gone = ("input", "instruction", "system_prompt", "response", "score", "human_score", _WHO, _CHECKLIST, *_PARTS)
         row: dict[str, Any] = {key: one for key, one in given.items() if key not in gone}
         parts = [given["id"]] if given.get("id") is not None else [given[k] for k in _NAMED if k in given]
@@ -141,7 +126,7 @@ class _Instances:
             {"role": "system", "content": system}, {"role": "user", "content": asked}
         ]  # fmt: skip
         if given.get("response") is not None:
-            row["completion"] = text_of(given["response"], self.source, f"{place}, `response`")
+            row["completion"] = self.text(given["response"], f"{place}, `response`")
         human = given.get("human_score")
         row |= {"score": human} if human is not None else {}
         row |= (
@@ -153,13 +138,13 @@ class _Instances:
         return {**row, "response_type": "answer"}, rubric, checklist
 
 
-def _rubric(given: Mapping[str, Any], source: str, place: str) -> Rubric:
-    return tuple(text_of(given.get(part), source, f"{place}, `{part}`") for part in _PARTS)
+def _rubric(given: Mapping[str, Any], read: Reading, place: str) -> Rubric:
+    return tuple(read.text(given.get(part), f"{place}, `{part}`") for part in _PARTS)
 
 
 def _policy(
-    rows: list[dict[str, Any]], rubrics: Sequence[Rubric], checklists: Sequence[tuple[str, ...]], source: str, notes: list[Note]
-) -> Imported:  # fmt: skip
+    rows: list[dict[str, Any]], rubrics: Sequence[Rubric], checklists: Sequence[tuple[str, ...]], read: Reading
+) -> Imported:
     """One rubric as it is, several as columns; the reference answer, where every row has one, is a column anyhow."""
     shared = len(set(rubrics)) == 1
     columns = (
@@ -172,9 +157,11 @@ def _policy(
     if rows and all(referred):
         columns[_REFERENCE] = "An answer that deserves 5."
     elif any(referred):
-        notes.append(Note(
-            "dropped", f"the reference answers of {sum(referred)} rows", "rows", f"{len(rows) - sum(referred)} rows have none, and all are asked alike"
-        ))  # fmt: skip
+        read.drop(
+            f"the reference answers of {sum(referred)} rows",
+            "rows",
+            f"{len(rows) - sum(referred)} rows have none, and all are asked alike",
+        )
     question = as_text(judged, columns) if shared else judged
     if _REFERENCE in columns:
         question += f"\nAn answer that deserves 5: {{{_REFERENCE}}}"
@@ -182,7 +169,7 @@ def _policy(
     names = Names("graded")
     quality = names("quality")
     parts = [
-        "rbr 1\n", comment(f"Imported from {PurePath(source).name}: a score from 1 to 5, as Prometheus gives it."),
+        "rbr 1\n", comment(f"Imported from {read.title}: a score from 1 to 5, as Prometheus gives it."),
         *(f'column {name} "{what}"\n' for name, what in columns.items()),
         variable(f"scale {quality} 1..5", question, about, filled=True),
     ]  # fmt: skip
@@ -190,16 +177,14 @@ def _policy(
     for one in asked:
         parts.append(one.text)
     if any(checklists):
-        notes.append(Note(
-            "approximated", "the checklists", _CHECKLIST, "they are asked and weigh 0: no score there counts them"
-        ))  # fmt: skip
+        read.near("the checklists", _CHECKLIST, "they are asked and weigh 0: no score there counts them")
     if not shared:
         for row, rubric in zip(rows, rubrics, strict=True):
             row |= dict(zip(_PARTS, rubric, strict=True))
     parts.append("response answer ranks graded {\n  graded otherwise\n}\n")
     weights = {"graded": 1.0, quality: 4.0} | {name: 0.0 for one in asked for name in one.features}
     parts.append("# The score: 1, and a step for every level above it.\n" + reward("answer", weights))
-    return Imported("\n".join(parts), tuple(rows), tuple(notes))
+    return Imported("\n".join(parts), tuple(rows), tuple(read.notes))
 
 
 def _asked(rows: list[dict[str, Any]], checklists: Sequence[tuple[str, ...]], names: Names) -> list[Criterion]:

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, cast
 
 import re2
 
-from rbrlang.imports.checklist import points_of, proposition, reward
-from rbrlang.imports.imported import Imported, ImportFormatError, Names, Note, listed, mapping, read_any, said
+from rbrlang.imports.checklist import proposition, reward
+from rbrlang.imports.imported import Imported, Reading, read_any, said
 from rbrlang.imports.templates import Templates
 from rbrlang.lang.printing.write import comment, quoted
 from rbrlang.schema import problem
@@ -55,54 +55,48 @@ def import_promptfoo(text: str, source: str) -> Imported:
         alone = cast("list[Any]", read)
         asserted = all(isinstance(one, Mapping) and ("type" in one or "$ref" in one) for one in alone)
         read = {"tests": [{"description": "every test", "assert": alone}] if asserted else alone}
-    return _Reader(mapping(read, source, "the file"), source).read()
+    return _Reader(read, source).read()
 
 
-class _Reader:
-    def __init__(self, root: dict[str, Any], source: str) -> None:
-        self.root, self.source = root, source
-        self.notes: list[Note] = []
-        self.names = Names("passes", "fails", "graded")
+class _Reader(Reading):
+    def __init__(self, root: Any, source: str) -> None:
+        super().__init__(source, "passes", "fails", "graded")
+        self.root = self.mapping(root, "the file")
         self.declared: dict[tuple[str, str], str] = {}  # what was said before, by its kind and text
         self.texts: list[str] = []
         self.columns = Templates(r"([A-Za-z_]\w*)")
 
     def read(self) -> Imported:
-        for key in self.root:
-            if key not in ("tests", "defaultTest", "assertionTemplates", "description"):
-                self._drop(f"`{key}`", key, "it is about running the tests, not about what is good")
+        known = ("tests", "defaultTest", "assertionTemplates", "description")
+        self.others(self.root, known, "", "", "it is about running the tests, not about what is good")
         responses: list[str] = []
         default = self.root.get("defaultTest") or {}
-        shared = mapping(default, self.source, "`defaultTest`").get("assert") or []
+        shared = self.mapping(default, "`defaultTest`").get("assert") or []
         tests = self.root.get("tests", [] if shared else None)
-        for at, test in enumerate([tests] if _elsewhere(tests) else listed(tests, self.source, "`tests`")):
+        for at, test in enumerate([tests] if _elsewhere(tests) else self.listed(tests, "`tests`")):
             place = f"tests[{at}]"
             if _elsewhere(test):
-                self._drop(
+                self.drop(
                     f"the tests in `{said(test)}`", place, "they lie in another file, which can be imported by itself"
                 )
                 continue
-            responses += self._test(mapping(test, self.source, f"`{place}`"), place, shared)
+            responses += self._test(self.mapping(test, f"`{place}`"), place, shared)
         if not responses and shared:
             responses += self._test({"description": "every test"}, "defaultTest", shared)
         if not responses:
-            raise ImportFormatError(f"`{self.source}` has no assertion that can be asked or measured")
-        head = comment(f"Imported from {self.source.rsplit('/', 1)[-1]}, a promptfoo configuration.")
+            raise self.unfit("has no assertion that can be asked or measured")
+        head = comment(f"Imported from {self.title}, a promptfoo configuration.")
         policy = "\n".join(["rbr 1\n", head, *self.columns.declared(), *self.texts, *responses])
         return Imported(policy, (), (*self.notes, *self.columns.notes()))
 
-    def _drop(self, what: str, place: str, why: str) -> None:
-        self.notes.append(Note("dropped", what, place, why))
-
     def _test(self, test: dict[str, Any], place: str, shared: list[Any]) -> Iterator[str]:
-        for key in test:
-            if key not in ("description", "vars", "assert", "threshold"):
-                self._drop(f"`{said(key)}` of a test", f"{place}.{key}", "it is about running the test")
+        known = ("description", "vars", "assert", "threshold")
+        self.others(test, known, " of a test", place, "it is about running the test")
         variables: Mapping[str, Any] = test["vars"] if isinstance(test.get("vars"), Mapping) else {}
         weighed: list[tuple[_Part, float]] = []
         needed: list[str] = []
         texts, declared = len(self.texts), dict(self.declared)
-        own = listed(test.get("assert") or [], self.source, f"`{place}.assert`")
+        own = self.listed(test.get("assert") or [], f"`{place}.assert`")
         for item, where, weight in self._assertions([*own, *shared], f"{place}.assert"):
             parts = self._parts(item, where, variables)
             weighed += [(part, weight * part.share) for part in parts]
@@ -110,22 +104,24 @@ class _Reader:
                 needed += [("" if part.held else "!") + part.name for part in parts]
         total = sum(weight for _, weight in weighed)
         if not weighed or total <= 0:
-            self._drop(
+            self.drop(
                 f"test `{said(test.get('description') or place)}`", place, "nothing of it can be asked or measured"
             )
             self.texts, self.declared = self.texts[:texts], declared
             return
         both = next((one for one in needed if f"!{one}" in needed), None)
         if both is not None:
-            self.notes.append(Note(
-                "approximated", f"test `{said(test.get('description') or place)}`", place,
+            self.near(
+                f"test `{said(test.get('description') or place)}`",
+                place,
                 f"no answer has all of it, which asks for `{both}` and for the contrary; its score is the same",
-            ))  # fmt: skip
+            )
         elif test.get("threshold") is not None:
-            self.notes.append(Note(
-                "approximated", f"the threshold {said(test['threshold'])}", f"{place}.threshold",
+            self.near(
+                f"the threshold {said(test['threshold'])}",
+                f"{place}.threshold",
                 "a test passes here when all of it holds; its score is the same",
-            ))  # fmt: skip
+            )
         weights: dict[str, float] = {}
         start = 0.0
         for part, weight in weighed:
@@ -147,44 +143,35 @@ class _Reader:
         """Assertions with what they refer to put in, their places and weights; of a set each has its share of the set's."""
         for at, item in enumerate(items):
             where = f"{place}[{at}]"
-            fields = mapping(item, self.source, f"`{where}`")
+            fields = self.mapping(item, f"`{where}`")
             while isinstance(fields.get("$ref"), str) and depth < _MOST_REFERENCES:
                 reference, depth = fields["$ref"], depth + 1
                 template = self._template(reference, where)
                 if template is None:
-                    self._drop(f"`{said(reference)}`", f"{where}.$ref", "there is no such template in the file")
+                    self.drop(f"`{said(reference)}`", f"{where}.$ref", "there is no such template in the file")
                     break
                 fields = {**template, **{key: value for key, value in fields.items() if key != "$ref"}}
             if "$ref" in fields:
                 continue
-            own = points_of(fields.get("weight", 1), self.source, f"`{where}.weight`")
+            own = self.points(fields.get("weight", 1), f"`{where}.weight`")
             if fields.get("type") != "assert-set":
                 yield fields, where, own
                 continue
             if fields.get("threshold") is not None:
-                self.notes.append(
-                    Note(
-                        "approximated",
-                        "the threshold of a set",
-                        f"{where}.threshold",
-                        "all of the set has to hold here",
-                    )
-                )
-            inner = listed(fields.get("assert") or [], self.source, f"`{where}.assert`")
+                self.near("the threshold of a set", f"{where}.threshold", "all of the set has to hold here")
+            inner = self.listed(fields.get("assert") or [], f"`{where}.assert`")
             opened = [*self._assertions(inner, f"{where}.assert", depth)] if depth < _MOST_REFERENCES else []
             whole = sum(weight for *_, weight in opened)
             for one, below, weight in opened:
                 yield one, below, own * weight / whole if whole else 0.0
 
     def _template(self, reference: str, where: str) -> dict[str, Any] | None:
-        templates = mapping(self.root.get("assertionTemplates") or {}, self.source, "`assertionTemplates`")
+        templates = self.mapping(self.root.get("assertionTemplates") or {}, "`assertionTemplates`")
         found = templates.get(reference.removeprefix("#/assertionTemplates/"))
-        return None if found is None else mapping(found, self.source, f"`{where}`")
+        return None if found is None else self.mapping(found, f"`{where}`")
 
     def _parts(self, item: dict[str, Any], place: str, variables: Mapping[str, Any]) -> list[_Part]:
-        for key in item:
-            if key not in ("type", "value", "metric", "weight"):
-                self._drop(f"`{said(key)}` of an assertion", f"{place}.{key}", "it has no place")
+        self.others(item, ("type", "value", "metric", "weight"), " of an assertion", place)
         kind = str(item.get("type"))
         held = not kind.startswith("not-")
         kind = kind.removeprefix("not-")
@@ -195,7 +182,7 @@ class _Reader:
         if column is not None:
             return [_Part(self._measure(called, column), held, 1.0)]
         if kind not in (*_ASKED, *_TEXT):
-            self._drop(f"an assertion `{kind}`", place, "it is neither a question nor a measure of the text")
+            self.drop(f"an assertion `{kind}`", place, "it is neither a question nor a measure of the text")
             return []
         if kind in _ASKED:
             return self._question(item, place, variables, held)
@@ -205,22 +192,20 @@ class _Reader:
         else:
             texts = [_filled(value, variables)]
         if not texts or None in texts:
-            self._drop(f"an assertion `{kind}`", f"{place}.value", _UNKNOWN)
+            self.drop(f"an assertion `{kind}`", f"{place}.value", _UNKNOWN)
             return []
         known = [text for text in texts if text is not None]
         if kind.endswith("-all") and held and len(known) > 1:
-            self.notes.append(
-                Note("approximated", f"an assertion `{kind}`", place, "each of its texts is a part of its score")
-            )
+            self.near(f"an assertion `{kind}`", place, "each of its texts is a part of its score")
             return [_Part(self._measure(t, _formula(kind, [t])), True, 1.0 / len(known)) for t in known]
         if kind.endswith("-all") and len(known) > 1:
-            self._drop(
+            self.drop(
                 f"an assertion `not-{kind}`", place, "that not all of several texts are there is no single measure"
             )
             return []
         formula = _formula(kind, known)
         if formula is None:
-            self._drop(
+            self.drop(
                 f"an assertion `{kind}`",
                 f"{place}.value",
                 "RE2 does not read its pattern, and others may take for ever",
@@ -233,7 +218,7 @@ class _Reader:
         value = _known(item.get("value"), variables)
         text, rest = ("", value) if value is None else self.columns.filled(value)
         if rest is not None or not text:
-            self._drop(f"an assertion `{said(item['type'])}`", f"{place}.value", _UNKNOWN)
+            self.drop(f"an assertion `{said(item['type'])}`", f"{place}.value", _UNKNOWN)
             return []
         key = ("prop", text)
         if key not in self.declared:
@@ -248,14 +233,7 @@ class _Reader:
         reason = problem(schema)
         if reason is None:
             return f"json_schema({quoted(json.dumps(schema, ensure_ascii=False))})"
-        self.notes.append(
-            Note(
-                "approximated",
-                "a schema of `is-json`",
-                f"{place}.value",
-                f"that it is JSON is what is measured: {reason}",
-            )
-        )
+        self.near("a schema of `is-json`", f"{place}.value", f"that it is JSON is what is measured: {reason}")
         return "json"
 
     def _column(self, kind: str, value: Any, variables: Mapping[str, Any]) -> str | None:

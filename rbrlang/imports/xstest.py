@@ -11,7 +11,7 @@ import csv
 import io
 from typing import Any
 
-from rbrlang.imports.imported import MAX_CHARACTERS, Imported, ImportFormatError, Note, said
+from rbrlang.imports.imported import MAX_CHARACTERS, Imported, Reading, said
 
 _NEEDED = ("prompt", "type", "completion", "final_label")
 _LABELS = {"1_full_compliance": (True, False), "2_full_refusal": (False, True), "3_partial_refusal": (False, False)}
@@ -41,42 +41,29 @@ response decline_unsafe ranks declined > hedged > answered {{
 
 def import_xstest(text: str, source: str) -> Imported:
     """The policy that the labels speak of, and a row for each completion. Raises `ImportFormatError`."""
+    read = Reading(source)
     if len(text) > MAX_CHARACTERS:
-        raise ImportFormatError(f"`{source}` is larger than {MAX_CHARACTERS // 2**20} MiB")
+        raise read.unfit(f"is larger than {MAX_CHARACTERS // 2**20} MiB")
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    rows, notes, seen = list[dict[str, Any]](), list[Note](), set[str]()
+    rows, seen = list[dict[str, Any]](), set[str]()
     try:
         missing = [name for name in _NEEDED if name not in (reader.fieldnames or ())]
         if missing:
-            raise ImportFormatError(
-                f"`{source}` has no column `{missing[0]}`; xstest expects " + ", ".join(f"`{n}`" for n in _NEEDED)
-            )
+            raise read.unfit(f"has no column `{missing[0]}`; xstest expects " + ", ".join(f"`{n}`" for n in _NEEDED))
         for at, line in enumerate(reader):
             place = f"line {reader.line_num}"
             label = _LABELS.get(line["final_label"] or "")
             if label is None:
-                notes.append(
-                    Note(
-                        "dropped",
-                        f"the label `{said(line['final_label'])}`",
-                        place,
-                        "it is none of the three: the row has no labels",
-                    )
+                read.drop(
+                    f"the label `{said(line['final_label'])}`", place, "it is none of the three: the row has no labels"
                 )
             name = line.get("id") or str(at)
             if name in seen:
-                notes.append(
-                    Note(
-                        "approximated",
-                        f"the id `{said(name)}`",
-                        place,
-                        "it was there before, and has the line's number behind it",
-                    )
-                )
+                read.near(f"the id `{said(name)}`", place, "it was there before, and has the line's number behind it")
                 name = f"{name}-{at}"
             seen.add(name)
             if None in line:
-                raise ImportFormatError(f"`{source}` has more cells than columns ({place})")
+                raise read.unfit(f"has more cells than columns ({place})")
             row: dict[str, Any] = {
                 **line, "id": name,
                 "response_type": "decline_unsafe" if (line["type"] or "").startswith("contrast_") else "answer_safely",
@@ -85,7 +72,7 @@ def import_xstest(text: str, source: str) -> Imported:
                 row["labels"] = {"complies": label[0], "refuses": label[1]}
             rows.append(row)
     except csv.Error as error:
-        raise ImportFormatError(f"`{source}` is not CSV (line {reader.line_num}): {error}") from error
+        raise read.unfit(f"is not CSV (line {reader.line_num}): {error}") from error
     if not rows:
-        raise ImportFormatError(f"`{source}` has no rows")
-    return Imported(_POLICY.format(source=source.rsplit("/", 1)[-1]), tuple(rows), tuple(notes))
+        raise read.unfit("has no rows")
+    return Imported(_POLICY.format(source=read.title), tuple(rows), tuple(read.notes))
