@@ -74,6 +74,19 @@ def suggest(name: str, known: Sequence[str]) -> str | None:
     return matches[0] if matches else None
 
 
+def listed(names: Iterable[str]) -> str:
+    """Names as a message has them."""
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str | None = None) -> str:
+    """What is said of a name that nothing has: the closest of those known; where none is close, `otherwise`, or all of them."""
+    near = suggest(name, [*known])
+    if near is not None:
+        return f"did you mean `{near}`?"
+    return f"there are {listed(known)}" if otherwise is None else otherwise
+
+
 def respelled(span: Span, near: str | None) -> tuple[Fix, ...]:
     """The fix that writes the known name in the place of the misspelt one; none where no name is close."""
     return (Fix(f"write `{near}`", span, near, "maybe-incorrect"),) if near else ()

@@ -18,7 +18,7 @@ from rbrlang.cli.outputs import spare_inputs
 from rbrlang.cli.policies import STDIN, Reader
 from rbrlang.cli.render import show
 from rbrlang.cli.terminal import warn
-from rbrlang.diagnostics import chosen, suggest
+from rbrlang.diagnostics import chosen, did_you_mean
 from rbrlang.lang.load import Parser
 from rbrlang.lang.reading.parse import parse
 
@@ -183,10 +183,8 @@ def pair_sources(text: str) -> tuple[str, ...]:
     asked = tuple(part.strip() for part in text.split(","))
     for one in asked:
         if one not in PAIR_SOURCES:
-            near = suggest(one, PAIR_SOURCES)
             raise argparse.ArgumentTypeError(
-                f"`{one}` orders nothing; "
-                + (f"did you mean `{near}`?" if near else f"there are {', '.join(PAIR_SOURCES)}")
+                f"`{one}` orders nothing; " + did_you_mean(one, PAIR_SOURCES, f"there are {', '.join(PAIR_SOURCES)}")
             )
     return asked
 

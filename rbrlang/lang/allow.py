@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from rbrlang import codes
-from rbrlang.diagnostics import Diagnostic, Fix, has_errors, suggest
+from rbrlang.diagnostics import Diagnostic, Fix, did_you_mean, has_errors
 from rbrlang.lang.load import LoadedModule
 from rbrlang.lang.syntax import Comment
 from rbrlang.source import Source, Span
@@ -83,10 +83,9 @@ def _read(comment: Comment, below: dict[int, int]) -> list[_Allow] | Diagnostic:
         at = Span(source, start + offset, start + offset + len(name))
         code = codes.ALL.get(name)
         if code is None or code.severity == "error":
-            near = suggest(name, [c.id for c in codes.ALL.values() if c.severity != "error"])
             return Diagnostic(
                 codes.BAD_ALLOW, f"no code `{name}`" if code is None else f"`{name}` is an error, which cannot be allowed",
-                at, help="mend what it reports" if code is not None else f"did you mean `{near}`?" if near else _EXAMPLE,
+                at, help="mend what it reports" if code is not None else did_you_mean(name, [c.id for c in codes.ALL.values() if c.severity != "error"], _EXAMPLE),
             )  # fmt: skip
         allows.append(_Allow(name, _line(comment, below), at, comment, len(listed) == 1))
     if not (match["reason"] or "").strip():

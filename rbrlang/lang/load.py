@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from rbrlang import codes
 from rbrlang.budget import Budget, SpentError
-from rbrlang.diagnostics import Diagnostic, suggest
+from rbrlang.diagnostics import Diagnostic, did_you_mean
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.reading.parse import parse
 from rbrlang.source import Source, Span
@@ -219,11 +219,9 @@ class _Loader:
         if module.text in self.standard:  # looked up, not tried: any name may stand here
             parts = [part.text for part in module.parts[1:]]
             return standard_library().resolve().joinpath(*parts).with_suffix(".rbr"), True
-        near = suggest(module.text, self.standard)
         self.diagnostics.append(Diagnostic(
             codes.MODULE_NOT_FOUND, f"no module `{module.text}`", module.span,
-            help=f"did you mean `{near}`?" if near
-            else 'standard modules start with `std.`; a file is imported as `use "path/file.rbr"`',
+            help=did_you_mean(module.text, self.standard, 'standard modules start with `std.`; a file is imported as `use "path/file.rbr"`'),
         ))  # fmt: skip
         return None
 

@@ -73,7 +73,7 @@ def render(found: Findings, title: str | None = None) -> str:
         reliability=tuple(_reliability_pictures(found)),
         grades=tuple(_grades(found)),
         sources=tuple(
-            (source.name, len(source.text), tuple(highlighted(source.name, source.text[:MOST_SOURCE])))
+            (source.name, len(source.text), tuple(highlighted(source.text[:MOST_SOURCE])))
             for source in reversed(found.artefact.sources)
         ),
         style=Markup((folder / "style.css").read_text("utf-8")),

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
 
-from rbrlang.diagnostics import suggest
+from rbrlang.diagnostics import did_you_mean
 from rbrlang.jsontext import JsonError, parse_with_constants
 from rbrlang.rows.formats import RowsError
 from rbrlang.rows.thought import THOUGHT_MARKS, Marks
@@ -128,8 +128,7 @@ def names_of(pairs: Mapping[str, str], marks: Marks = THOUGHT_MARKS, declared: t
     """Names from a mapping of ours, or of those that a policy declares, to the columns of a file. Raises `RowsError`."""
     for own in pairs:
         if own not in (*OWN, *declared) and own.partition(".")[0] not in SPREAD:
-            near = suggest(own, (*OWN, *declared))
-            there = f"did you mean `{near}`?" if near else "there are " + ", ".join(f"`{n}`" for n in (*OWN, *declared))
+            there = did_you_mean(own, (*OWN, *declared))
             raise RowsError(f"no column of a row is called `{own}`; {there}")
     return Names(tuple(sorted(pairs.items())), marks, declared=declared)
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from rbrlang.diagnostics import suggest
+from rbrlang.diagnostics import did_you_mean, suggest
 from rbrlang.logic.circuit import Circuit
 from rbrlang.rows.columns import is_missing
 from rbrlang.rows.conversation import Conversation
@@ -81,10 +81,9 @@ def of_policy(columns: Columns, circuit: Circuit) -> Columns:
     """
     if columns.every is None or columns.every in circuit.response_names:
         return replace(columns, named=circuit.columns)
-    near = suggest(columns.every, circuit.response_names)
     raise ColumnsError(
         f"the policy has no response type `{columns.every}`; "
-        + (f"did you mean `{near}`?" if near else "it has " + _listed(circuit.response_names))
+        + did_you_mean(columns.every, circuit.response_names, "it has " + _listed(circuit.response_names))
     )
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, cast
 
-from rbrlang.diagnostics import suggest
+from rbrlang.diagnostics import did_you_mean
 from rbrlang.grading.results import Usage
 from rbrlang.jsontext import JsonError, NotJsonError, parse_bytes
 
@@ -150,8 +150,7 @@ def _model(path: Path, name: str, value: object) -> Model:
     given: dict[str, Any] = {}
     for field, plain in _table(path, value, f"the model `{name}`").items():
         if field not in FIELDS:
-            near = suggest(field, tuple(FIELDS))
-            there = f"did you mean `{near}`?" if near else "there are " + ", ".join(f"`{known}`" for known in FIELDS)
+            there = did_you_mean(field, FIELDS)
             raise PriceError(f"{where}: there is no field `{field}`; {there}")
         given[field] = _text(where, path, plain) if isinstance(plain, str) and field == "tokens" else None
         if given[field] is None:

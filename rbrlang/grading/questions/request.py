@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from rbrlang.diagnostics import suggest
+from rbrlang.diagnostics import did_you_mean
 
 NO_TEMPERATURE = "none"
 _OURS = (
@@ -63,10 +63,7 @@ def read_request(plain: Mapping[str, object], more: tuple[str, ...] = ()) -> Req
 
 def unknown(key: str, known: tuple[str, ...]) -> str:
     """What is said of a key that there is not."""
-    near = suggest(key, known)
-    return f"there is no key `{key[:60]}`; " + (
-        f"did you mean `{near}`?" if near else "there are " + ", ".join(f"`{one}`" for one in known)
-    )
+    return f"there is no key `{key[:60]}`; " + did_you_mean(key, known)
 
 
 def shown(value: object) -> str:

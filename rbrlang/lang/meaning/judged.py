@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import get_args
 
 from rbrlang import codes
-from rbrlang.diagnostics import Diagnostic, suggest
+from rbrlang.diagnostics import Diagnostic, did_you_mean
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.load import LoadedModule
 from rbrlang.lang.program import Judged
@@ -18,10 +18,9 @@ def judged(over: tree.Ident, diagnostics: list[Diagnostic]) -> Judged | None:
     for text in texts:
         if over.text == text:
             return text
-    near = suggest(over.text, texts)
     diagnostics.append(Diagnostic(
         codes.SYNTAX, f"`{over.text}` is no text of a completion", over.span,
-        help=f"did you mean `{near}`?" if near else "there are " + ", ".join(f"`{text}`" for text in texts),
+        help=did_you_mean(over.text, texts),
     ))  # fmt: skip
     return None
 

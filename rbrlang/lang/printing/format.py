@@ -106,55 +106,33 @@ class _Layout(Phrases):
             case "AT" | "PROP":
                 self.prop()
             case "GROUP":
-                self.words(3)
-                self.add(Space())
-                self.names(" ")
+                self.spaced(3, lambda: self.names(" "))
             case "AXIOM":
-                self.words(1)
-                self.add(Space())
-                self.formula()
+                self.spaced(1, self.formula)
             case "OVERRIDE":
-                self.words(1)
-                self.add(Space())
-                self.assign()
+                self.spaced(1, self.assign)
             case "RESPONSE":
                 self.response()
             case "CATEGORY":
-                self.word()
-                self.add(Space())
-                self.indent(self.category)
+                self.spaced(1, lambda: self.indent(self.category))
             case "REWARD":
-                self.words(1)
-                self.add(Space())
-                self.indent(lambda: self.list(self.word))
+                self.spaced(1, lambda: self.indent(lambda: self.list(self.word)))
                 self.block(self.reward_item)
             case "TEST":
-                self.words(3)
-                self.add(Space())
-                self.path()
+                self.spaced(3, self.path)
                 self.block(self.test_item)
             case "CASES":
-                self.words(1)
-                self.add(Space())
-                self.path()
+                self.spaced(1, self.path)
                 self.block(self.case)
             case "PROPERTY":
-                self.words(3)
-                self.add(Space())
-                self.path()
+                self.spaced(3, self.path)
                 self.mark()
                 self.indent(lambda: self.group(lambda: self.after_break(self.formula)))
-            case "JUDGE":
+            case "JUDGE" | "RBR":
                 self.words(2)
             case "MONOTONE":
-                self.words(1)
-                self.add(Space())
-                self.path()
-                self.mark()
-                self.add(Space())
-                self.indent(lambda: self.list(self.trend))
-            case "RBR":
-                self.words(2)
+                self.spaced(1, self.path)
+                self.spaced(self.mark, lambda: self.indent(lambda: self.list(self.trend)))
             case "PARAM":
                 self.words(4)
             case "NAME" if [token.kind for token in self.tokens[self.at : self.at + 3]] == ["NAME"] * 3:
@@ -169,14 +147,10 @@ class _Layout(Phrases):
         """`target := formula`."""
         self.path()
         self.add(Stop(":="))
-        self.mark()
-        self.add(Space())
-        self.indent(self.formula)
+        self.spaced(self.mark, lambda: self.indent(self.formula))
 
     def use(self) -> None:
-        self.words(1)
-        self.add(Space())
-        self.path()
+        self.spaced(1, self.path)
         if self.next == "(" and self.kind == "LPAR":
             self.add(Space())
             self.names("", self.word)
@@ -201,9 +175,7 @@ class _Layout(Phrases):
     def declaration(self) -> None:
         """A proposition, a scale, a choice or a column, behind its annotations."""
         item = self.prop_item if self.kind == "PROP" else self.variable_item
-        self.words(2)
-        self.add(Space())
-        self.word()
+        self.words(3)
         if self.next == "..":
             self.word()
             self.words(2)
@@ -215,48 +187,30 @@ class _Layout(Phrases):
             self.words(2)
             return
         example = self.kind == "NAME" and self.tokens[self.at + 1].kind in ("NUMBER", "NAME")
-        self.words(2 if example else 1)
-        self.add(Space())
-        if not example:
-            self.word()
-        elif self.kind == "LBRACE":
-            self.group(self.shot)
-        else:
-            self.group(self.short_shot)
+        self.spaced(2, self.example) if example else self.words(2)
 
     def argument(self) -> None:
         self.word()
         if self.next == ":":
-            self.mark()
-            self.add(Space())
-            self.word()
+            self.spaced(self.mark, self.word)
 
     def prop_item(self) -> None:
-        if self.kind in ("CUE", "INSTRUCT"):
-            self.words(3)
-            return
-        if self.kind == "OVER":
-            self.words(2)
-            return
-        self.words(1)
-        self.add(Space())
-        if self.kind == "LBRACE":
-            self.group(self.shot)
+        if self.kind in ("CUE", "INSTRUCT", "OVER"):
+            self.words(2 if self.kind == "OVER" else 3)
         else:
-            self.group(self.short_shot)
+            self.spaced(1, self.example)
+
+    def example(self) -> None:
+        self.group(self.shot if self.kind == "LBRACE" else self.short_shot)
 
     def rubric_item(self) -> None:
         match self.next:
             case "points":
                 self.words(3 if self.tokens[self.at + 1].kind == "OVER" else 2)
             case "clip":
-                self.words(1)
-                self.add(Space())
-                self.list(self.word)
+                self.spaced(1, lambda: self.list(self.word))
             case "by":
-                self.words(2)
-                self.add(Space())
-                self.indent(lambda: self.list(self.tag))
+                self.spaced(2, lambda: self.indent(lambda: self.list(self.tag)))
             case _:
                 self.prop_item()
 
@@ -287,18 +241,12 @@ class _Layout(Phrases):
         self.comments()
 
     def response(self) -> None:
-        self.words(1)
-        self.add(Space())
-        self.indent(self.ranks)
+        self.spaced(1, lambda: self.indent(self.ranks))
         if self.at < len(self.tokens) and self.kind == "LBRACE":
             self.block(self.cascade_line)
 
     def ranks(self) -> None:
-        self.list(self.word)
-        self.add(Space())
-        self.word()
-        self.add(Space())
-        self.tier()
+        self.spaced(lambda: self.list(self.word), self.word, self.tier)
         while self.next == ">":
             self.group(lambda: self.after_operator(self.tier))
 
@@ -317,39 +265,23 @@ class _Layout(Phrases):
             self.indent(self.formula)
 
     def category(self) -> None:
-        self.list(self.word)
-        self.add(Space())
-        self.mark()
-        self.add(Space())
-        self.path()
+        self.spaced(lambda: self.list(self.word), self.mark, self.path)
 
     def reward_item(self) -> None:
         if self.kind == "FEATURES":
-            self.words(1)
-            self.add(Space())
-            self.indent(lambda: self.list(self.path))
+            self.spaced(1, lambda: self.indent(lambda: self.list(self.path)))
         elif self.kind == "WEIGHT":
-            self.words(1)
-            self.add(Space())
-            self.path()
-            self.add(Space())
-            self.words(2)
+            self.spaced(1, self.path, 2)
         else:
             self.words(3)
 
     def test_item(self) -> None:
-        kind = self.kind
-        if kind == "NAME":
-            self.words(3)
-            return
-        self.words(1)
-        self.add(Space())
-        if kind == "GIVEN":
-            self.indent(lambda: self.list(self.operand))
-        elif kind == "EXPECT":
-            self.indent(lambda: self.group(self.outcome))
+        if self.kind == "GIVEN":
+            self.spaced(1, lambda: self.indent(lambda: self.list(self.operand)))
+        elif self.kind == "EXPECT":
+            self.spaced(1, lambda: self.indent(lambda: self.group(self.outcome)))
         else:
-            self.word()
+            self.words(3 if self.kind == "NAME" else 2)
 
     def case(self) -> None:
         """A row of a table: broken by comments only."""
@@ -361,9 +293,7 @@ class _Layout(Phrases):
         if self.next != "->":
             self.indent(lambda: self.list(self.operand))
             self.indent(lambda: self.add(Break(" ", "->")))
-        self.word()
-        self.add(Space())
-        self.indent(lambda: self.group(self.outcome))
+        self.spaced(1, lambda: self.indent(lambda: self.group(self.outcome)))
 
     def outcome(self) -> None:
         self.word()
@@ -372,6 +302,4 @@ class _Layout(Phrases):
             self.word()
 
     def trend(self) -> None:
-        self.path()
-        self.add(Space())
-        self.word()
+        self.spaced(self.path, 1)

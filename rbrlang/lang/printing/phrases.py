@@ -88,10 +88,17 @@ class Phrases:
 
     def words(self, count: int) -> None:
         """So many words, blanks between them."""
-        for number in range(count):
-            if number:
+        self.spaced(*[self.word] * count)
+
+    def spaced(self, *parts: int | Callable[[], None]) -> None:
+        """Parts with blanks between them, a number being that many words."""
+        for at, part in enumerate(parts):
+            if at:
                 self.add(Space())
-            self.word()
+            if isinstance(part, int):
+                self.words(part)
+            else:
+                part()
 
     def mark(self) -> None:
         """A comma, an opening or an operator: its comments, and those before the next word, stand beside it."""
@@ -273,9 +280,7 @@ class Phrases:
                 self.word()
                 self.mark()
                 self.word()
-                self.mark()
-                self.add(Space())
-                self.members()
+                self.spaced(self.mark, self.members)
                 self.word()
             case "NAME" if self.tokens[self.at + 1 : self.at + 2] and self.tokens[self.at + 1].kind == "LPAR":
                 self.call()
@@ -288,16 +293,9 @@ class Phrases:
     def compared(self) -> None:
         """The rest of a comparison or a check, behind what is counted."""
         self.over()
-        if self.next in _RELATIONS:
+        while self.next in _RELATIONS or self.ramp():
             self.add(Space())
-            self.words(1)
-            self.add(Space())
-            self.path()
-        while self.ramp():
-            self.add(Space())
-            self.words(1)
-            self.add(Space())
-            self.path()
+            self.spaced(1, self.path)
 
     def ramp(self) -> bool:
         """Whether a count goes on with `from 200` or `to 400`; a class may be called so too."""
@@ -310,12 +308,8 @@ class Phrases:
         self.word()
         self.word()
         while self.kind == "COMMA":
-            self.mark()
-            self.add(Space())
-            self.word()
-            self.word()
-            self.add(Space())
-            self.word()
+            self.spaced(self.mark, self.word)
+            self.spaced(self.word, self.word)
         self.word()
 
     def over(self) -> None:

@@ -12,7 +12,7 @@ from types import MethodType
 from typing import Any, Literal
 
 from rbrlang import codes
-from rbrlang.diagnostics import Diagnostic, Fix, suggest
+from rbrlang.diagnostics import Diagnostic, Fix, did_you_mean
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.reading import grammar, rubric
 from rbrlang.lang.reading.literals import Literals
@@ -177,10 +177,9 @@ class Builder:
     def _on_cell(self, children: list[Any], span: Span) -> tree.Cell:
         word, name, text = children
         if word.text != "column":
-            near = suggest(word.text, _OF_A_TEST)
             self.diagnostics.append(Diagnostic(
                 codes.SYNTAX, f"`{word.text}` starts no line of a test", self.read.span(word),
-                help=f"did you mean `{near}`?" if near else "there are " + ", ".join(f"`{w}`" for w in _OF_A_TEST),
+                help=did_you_mean(word.text, _OF_A_TEST),
             ))  # fmt: skip
         return tree.Cell(self.read.ident(name), text, span)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rbrlang import codes
-from rbrlang.diagnostics import Diagnostic, suggest
+from rbrlang.diagnostics import Diagnostic, did_you_mean
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.reading.literals import Literals
 from rbrlang.lang.reading.tokens import Token
@@ -52,10 +52,9 @@ class _Lines:
             case "by":
                 return self._tags(word)
             case _:
-                near = suggest(first.text, LINES)
                 self._report(
                     word.span, f"`{first.text}` begins no line of a rubric",
-                    f"did you mean `{near}`?" if near else "there are `points`, `clip`, `by tag`, `ask`, `yes`, `no` and `over`",
+                    did_you_mean(first.text, LINES, "there are `points`, `clip`, `by tag`, `ask`, `yes`, `no` and `over`"),
                 )  # fmt: skip
                 while self.left and self._kind() in ("NUMBER", "STRING", COMMA):
                     self.left.pop(0)

@@ -15,7 +15,7 @@ from rbrlang.cli.commands.tools.demo import examples
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.render import dump
 from rbrlang.cli.terminal import say
-from rbrlang.diagnostics import suggest
+from rbrlang.diagnostics import did_you_mean
 
 TEMPLATES = {
     "library": "the desk of a library: four propositions with few-shots and cues; the default",
@@ -49,8 +49,7 @@ def run(options: argparse.Namespace) -> int:
         _list(options)
         return 0
     if options.template not in TEMPLATES:
-        near = suggest(options.template, list(TEMPLATES))
-        hint = f"did you mean `{near}`?" if near else f"there are {', '.join(TEMPLATES)}"
+        hint = did_you_mean(options.template, TEMPLATES, f"there are {', '.join(TEMPLATES)}")
         raise UsageError(f"there is no template `{options.template}`; {hint} `rbrc new --list` says what each is")
     if options.folder is None:
         raise UsageError("name the folder to make, such as `rbrc new desk`; `rbrc new --list` lists the templates")

@@ -13,7 +13,7 @@ from rbrlang.cli import options as shared
 from rbrlang.cli.commands.language.graph import response_named
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.terminal import say, warn
-from rbrlang.diagnostics import suggest, witness_text
+from rbrlang.diagnostics import did_you_mean, witness_text
 from rbrlang.policy import Policy
 from rbrlang.reward import situation
 
@@ -88,10 +88,8 @@ class Session:
     def _switch(self, name: str) -> None:
         known = [response.name for response in self.reward.circuit.responses]
         if name not in known:
-            near = suggest(name, known)
             raise _Misunderstood(
-                f"no response type `{name}`; "
-                + (f"did you mean `{near}`?" if near else f"there are {', '.join(known)}")
+                f"no response type `{name}`; " + did_you_mean(name, known, f"there are {', '.join(known)}")
             )
         self.response, self.last = known.index(name), {}
 
@@ -124,9 +122,8 @@ class Session:
         if name in self.domains:
             value = self.reward.circuit.variables[self.domains[name]].domain.values[-1]
             raise _Misunderstood(f"`{name}` has values: say which, as in `{name} == {value}`")
-        near = suggest(name, [*names, *self.domains, *_WORDS])
         raise _Misunderstood(
-            f"no proposition `{name}`; " + (f"did you mean `{near}`?" if near else "`list` shows them all")
+            f"no proposition `{name}`; " + did_you_mean(name, [*names, *self.domains, *_WORDS], "`list` shows them all")
         )
 
     def _value(self, name: str, value: str) -> str | None:

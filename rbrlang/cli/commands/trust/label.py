@@ -17,7 +17,7 @@ from rbrlang.cli.errors import UsageError
 from rbrlang.cli.listening import hosts, listen, missing, port, serve, url
 from rbrlang.cli.python import allow_python, python_argument
 from rbrlang.cli.terminal import say, warn, wrapped
-from rbrlang.diagnostics import suggest
+from rbrlang.diagnostics import did_you_mean
 
 if TYPE_CHECKING:
     from rbrlang.label.pick import Grader, Order, Pick
@@ -165,10 +165,9 @@ def _desk(options: argparse.Namespace, policy: Policy, rows: Sequence[Row]) -> D
     names = (*policy.circuit.questions, *([BETTER] if options.preferences else []))
     for name in options.only:
         if name not in names:
-            near = suggest(name, names)
             raise UsageError(
                 f"`--only {name}` is no question of the policy; "
-                + (f"did you mean `{near}`?" if near else f"there are {', '.join(names)}")
+                + did_you_mean(name, names, f"there are {', '.join(names)}")
             )
     data.check_response_types(
         rows, response_ids(policy.circuit, rows).tolist(), options.rows, policy.circuit.response_names

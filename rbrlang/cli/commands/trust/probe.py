@@ -13,7 +13,7 @@ from rbrlang.cli.errors import UsageError
 from rbrlang.cli.python import allow_python, python_argument
 from rbrlang.cli.render import dump
 from rbrlang.cli.terminal import say, warn
-from rbrlang.diagnostics import suggest
+from rbrlang.diagnostics import did_you_mean
 from rbrlang.policy import Policy
 
 if TYPE_CHECKING:
@@ -61,10 +61,7 @@ def run(options: argparse.Namespace) -> int:
     known = [payload.name for payload in FIXED] + list(BUILT)
     for name in options.payload:
         if name not in known:
-            near = suggest(name, known)
-            raise UsageError(
-                f"no payload `{name}`; " + (f"did you mean `{near}`?" if near else "see `rbrc probe --list`")
-            )
+            raise UsageError(f"no payload `{name}`; " + did_you_mean(name, known, "see `rbrc probe --list`"))
     if options.file is None and not options.list:
         raise UsageError("name a .rbr file to probe, or `--list` to see the payloads")
     policy = None if options.file is None else shared.policy(options, options.file)
