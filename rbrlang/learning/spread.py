@@ -8,30 +8,27 @@ the rules get wrong is all that is learned. Ranking errors do not show this: a t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rbrlang.told import Told
 
 DROWNS = 10.0
 """Rules that spread so many times as far as the base reward are warned of."""
 
 
 @dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(Told):
     """A reward over rows: standard deviation, least and greatest, in units of reward."""
 
     sd: float
     least: float
     greatest: float
 
-    def to_json(self) -> dict[str, float]:
-        """By name."""
-        return {"sd": self.sd, "least": self.least, "greatest": self.greatest}
-
 
 @dataclass(frozen=True, slots=True)
-class RewardSpread:
+class RewardSpread(Told, also={"ratio": "ratio", "drowns_base": "drowns"}):
     """The rules' reward of one response type over its `rows` rows, and the base reward's; None where rows have none."""
 
     rows: int
@@ -59,16 +56,6 @@ class RewardSpread:
             f"`--ridge`, or none, which chooses one, bound weights in the policy (`weight NAME <= NUMBER`), or add "
             "completions that the rules find hard to tell apart"
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """By name."""
-        return {
-            "rows": self.rows,
-            "rules": self.rules.to_json(),
-            "base": None if self.base is None else self.base.to_json(),
-            "ratio": self.ratio,
-            "drowns_base": self.drowns,
-        }
 
 
 def spread_of(rules: NDArray[np.float64], base: NDArray[np.float64] | None) -> RewardSpread:

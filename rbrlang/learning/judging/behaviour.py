@@ -34,6 +34,7 @@ from rbrlang.learning.judging.resample import Estimate, Prompts, sums
 from rbrlang.learning.sample import Facts, Sample, Samples
 from rbrlang.logic.circuit import Circuit, ResponseCircuit
 from rbrlang.reward.numpy import NumpyReward
+from rbrlang.told import Told
 
 DEFAULT_REFUSAL = "inability_to_comply"
 
@@ -63,25 +64,16 @@ class Meaning:
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
+class Rates(Told):
     """The three rates; None where there is nothing to count."""
 
     not_unsafe: Estimate | None
     not_overrefuse: Estimate | None
     f1: Estimate | None
 
-    def to_json(self) -> dict[str, Any]:
-        """By name."""
-        return {
-            name: None if rate is None else rate.to_json()
-            for name, rate in (
-                ("not_unsafe", self.not_unsafe), ("not_overrefuse", self.not_overrefuse), ("f1", self.f1),
-            )
-        }  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
-class Behaviour:
+class Behaviour(Told):
     """Rates of the rows, and of each reward's picks by its name (`base`, `rules`, `both`).
 
     `refused` says why a rate is missing. `unknown` counts rows whose proposition is neither labelled nor graded.
@@ -92,16 +84,6 @@ class Behaviour:
     picks: Mapping[str, Rates]
     refused: tuple[str, ...]
     unknown: int
-
-    def to_json(self) -> dict[str, Any]:
-        """The entry `behaviour` of `rbrc eval --format json`."""
-        return {
-            "meaning": self.meaning.to_json(),
-            "rows": self.rows.to_json(),
-            "picks": {name: rates.to_json() for name, rates in self.picks.items()},
-            "refused": list(self.refused),
-            "unknown": self.unknown,
-        }
 
 
 def meaning_of(

@@ -27,11 +27,12 @@ from numpy.typing import NDArray
 from rbrlang import markup
 from rbrlang.learning.comparisons import Comparisons, pair_errors
 from rbrlang.learning.judging.histogram import Histogram, histograms
-from rbrlang.learning.judging.resample import ByReward, Estimate, Prompts, json_of, sums
+from rbrlang.learning.judging.resample import ByReward, Estimate, Prompts, sums
 from rbrlang.learning.sample import UNKNOWN, ClassSource, Sample, Samples, sample_rows
 from rbrlang.learning.spread import RewardSpread, spread_of
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.rows.read import Row
+from rbrlang.told import Told, plain
 
 __all__ = ["ByReward", "ClassPair", "Estimate", "Evaluation", "Inversion", "Picks", "ResponseEvaluation",
            "RulesAlone", "evaluate"]  # fmt: skip
@@ -44,7 +45,7 @@ NOT_BY_CLASS = "completions were not to be ordered by class"
 
 
 @dataclass(frozen=True, slots=True)
-class ClassPair:
+class ClassPair(Told):
     """Ranking error over the comparisons of two classes, `better` the one of better rank."""
 
     better: str
@@ -52,13 +53,6 @@ class ClassPair:
     prompts: int
     pairs: int
     error: ByReward
-
-    def to_json(self) -> dict[str, Any]:
-        """By name."""
-        return {
-            "better": self.better, "worse": self.worse, "prompts": self.prompts, "pairs": self.pairs,
-            "error": self.error.to_json(),
-        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,15 +144,15 @@ class ResponseEvaluation:
             "rows": self.rows,
             "prompts": self.prompts,
             "pairs": self.pairs,
-            "error": json_of(self.error),
-            "ideal_error": json_of(self.ideal_error),
+            "error": plain(self.error),
+            "ideal_error": plain(self.ideal_error),
             "ideal_pairs": self.ideal_pairs,
             "reason": self.reason,
-            "class_pairs": [pair.to_json() for pair in self.class_pairs],
+            "class_pairs": plain(self.class_pairs),
             "best_of_n": None if self.picks is None else self.picks.to_json(self.classes),
             "histograms": {one.signal: one.to_json() for one in self.histograms},
-            "reward_spread": json_of(self.reward_spread),
-            "inversions": [inversion.to_json() for inversion in self.inversions],
+            "reward_spread": plain(self.reward_spread),
+            "inversions": plain(self.inversions),
             "class_accuracy": self.class_accuracy,
             "classes": {
                 known: dict(zip((*self.classes, "unknown"), counts, strict=True))

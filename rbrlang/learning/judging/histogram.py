@@ -12,17 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rbrlang.told import Told
 
 BINS = 24
 Name = TypeVar("Name", bound=str)
 
 
 @dataclass(frozen=True, slots=True)
-class Histogram:
+class Histogram(Told, called={"signal": None}):
     """Centred rewards under one signal: `counts[class][bin]` rows in `edges[bin] … edges[bin + 1]`.
 
     `means[class]` is the mean centred reward, None for a class without rows. `left_out` counts rows of
@@ -34,15 +36,6 @@ class Histogram:
     counts: tuple[tuple[int, ...], ...]
     means: tuple[float | None, ...]
     left_out: int
-
-    def to_json(self) -> dict[str, Any]:
-        """By name; counts and means in the order of the classes."""
-        return {
-            "edges": list(self.edges),
-            "counts": [list(counts) for counts in self.counts],
-            "means": list(self.means),
-            "left_out": self.left_out,
-        }
 
 
 def centred(scores: NDArray[np.float64], best: NDArray[np.bool_], prompt_of: NDArray[np.int64]) -> NDArray[np.float64]:

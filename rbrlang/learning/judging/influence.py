@@ -20,12 +20,12 @@ When not to use it: completions that only together hold something in place (twin
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rbrlang.learning.sample import Sample
+from rbrlang.told import Told
 
 SOFTNESS = 0.3
 RIDGE = 1e-3
@@ -35,7 +35,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Influence:
+class Influence(Told, called={"row": None, "response": "response_type", "klass": "class"}):
     """One completion: its position among the rows given, its id, class, comparisons and influence."""
 
     row: int
@@ -44,13 +44,6 @@ class Influence:
     klass: str
     pairs: int
     influence: float
-
-    def to_json(self) -> dict[str, Any]:
-        """By name."""
-        return {
-            "id": self.id, "response_type": self.response, "class": self.klass, "pairs": self.pairs,
-            "influence": self.influence,
-        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -30,6 +30,7 @@ from rbrlang.learning.sample import Samples
 from rbrlang.logic.bdd import FALSE, TRUE, Bdd, NodeBudget
 from rbrlang.logic.circuit import Circuit, Diagram
 from rbrlang.reward.weights import default_weights
+from rbrlang.told import Told
 
 MOST_AXIOMS = 20
 MOST_INFLUENTIAL = 5
@@ -40,7 +41,7 @@ Literal = tuple[int, bool]
 
 
 @dataclass(frozen=True, slots=True)
-class AxiomFound:
+class AxiomFound(Told):
     """A clause that holds in nearly all of `rows` rows with both labels.
 
     `line` is the axiom as .rbr. `support`: rows with the rarer literal, in which it could have failed;
@@ -61,30 +62,18 @@ class AxiomFound:
     examples: tuple[str, ...]
     breaks: tuple[str, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """By name."""
-        return {
-            "line": self.line, "rows": self.rows, "support": self.support, "violations": self.violations,
-            "expected": self.expected, "holds": self.holds, "low": self.low, "high": self.high,
-            "examples": list(self.examples), "breaks": list(self.breaks),
-        }  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
-class Constant:
+class Constant(Told):
     """A proposition with the same label in all of `rows` rows."""
 
     proposition: str
     value: bool
     rows: int
 
-    def to_json(self) -> dict[str, Any]:
-        """By name."""
-        return {"proposition": self.proposition, "value": self.value, "rows": self.rows}
-
 
 @dataclass(frozen=True, slots=True)
-class MaybeZero:
+class MaybeZero(Told, called={"response": "response_type"}):
     """A feature whose weight may be 0; `line` in the reward block of the response type drops it."""
 
     response: str
@@ -93,16 +82,9 @@ class MaybeZero:
     high: float
     line: str
 
-    def to_json(self) -> dict[str, Any]:
-        """By name."""
-        return {
-            "response_type": self.response, "feature": self.feature, "low": self.low, "high": self.high,
-            "line": self.line,
-        }  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
-class Suggestions:
+class Suggestions(Told):
     """All findings. `refused` says which kinds could not be looked for, and why."""
 
     axioms: tuple[AxiomFound, ...]
@@ -110,16 +92,6 @@ class Suggestions:
     maybe_zero: tuple[MaybeZero, ...]
     influential: tuple[Influence, ...]
     refused: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """The entry `suggestions` of `rbrc eval --format json`."""
-        return {
-            "axioms": [one.to_json() for one in self.axioms],
-            "constant": [one.to_json() for one in self.constant],
-            "maybe_zero": [one.to_json() for one in self.maybe_zero],
-            "influential": [one.to_json() for one in self.influential],
-            "refused": list(self.refused),
-        }
 
 
 def suggest_changes(circuit: Circuit, samples: Samples, fit_report: Mapping[str, Any] | None) -> Suggestions:

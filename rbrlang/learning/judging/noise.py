@@ -38,6 +38,7 @@ from rbrlang.logic.circuit import Circuit, Diagram
 from rbrlang.logic.extremes import atom_order
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.shares import distribution
+from rbrlang.told import Told
 
 DRAWS = 200
 _MOST_ROWS = 2_000
@@ -47,16 +48,12 @@ Bits = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Worth:
+class Worth(Told, called={"proposition": None, "accuracy": "class_accuracy"}):
     """What a perfect answer to one proposition would gain: class accuracy up, ranking error down."""
 
     proposition: str
     accuracy: float
     error: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """By name."""
-        return {"class_accuracy": self.accuracy, "error": self.error}
 
 
 @dataclass(frozen=True, slots=True)

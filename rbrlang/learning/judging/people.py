@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 
 from rbrlang.grading.texttests import Decisive, decided
 from rbrlang.learning.judging.evaluate import ByReward, PairErrors, RulesAlone, picked_once, scores_of
-from rbrlang.learning.judging.resample import Estimate, Prompts, json_of, sums
+from rbrlang.learning.judging.resample import Estimate, Prompts, sums
 from rbrlang.learning.preferences import PEOPLE, Apart, PairSource, PeopleSource, counts
 from rbrlang.learning.sample import UNKNOWN, ClassSource, Facts, KnownSource, Sample, sample_rows
 from rbrlang.reward.numpy import NumpyReward
 from rbrlang.reward.shares import distribution
 from rbrlang.rows.read import Row, with_labels_as_probs
+from rbrlang.told import Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Contradiction:
+class Contradiction(Told):
     """People prefer one completion, and the policy the other.
 
     `sure`: P(the other one is of better rank), None where their ranks are equal and only the rules' reward differs. `lead`:
@@ -63,18 +64,9 @@ class Contradiction:
     sure: float | None
     lead: float
 
-    def to_json(self) -> dict[str, Any]:
-        """By id."""
-        return {
-            "preferred": self.preferred.to_json(),
-            "other": self.other.to_json(),
-            "sure": self.sure,
-            "lead": self.lead,
-        }
-
 
 @dataclass(frozen=True, slots=True)
-class PeopleOrder:
+class PeopleOrder(Told, called={"name": None, "source": None}):
     """One source's comparisons of one response type.
 
     `ranked`: the share of pairs of known class whose classes differ in rank; `agree`: the share of those whose preferred
@@ -95,22 +87,6 @@ class PeopleOrder:
     contradictions: tuple[Contradiction, ...]
     reason: str | None
     set_apart: Mapping[str, int]
-
-    def to_json(self) -> dict[str, Any]:
-        """The entry of this source."""
-        return {
-            "rows": self.rows,
-            "prompts": self.prompts,
-            "pairs": self.pairs,
-            "ranked": json_of(self.ranked),
-            "agree": json_of(self.agree),
-            "against": self.against,
-            "unknown": self.unknown,
-            "error": json_of(self.error),
-            "contradictions": [one.to_json() for one in self.contradictions],
-            "reason": self.reason,
-            "set_apart": dict(self.set_apart),
-        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from rbrlang.grading.trust.values import chances_of, labels_of
 from rbrlang.lang.variables import Domain
 from rbrlang.logic.circuit import AtomInfo, Circuit
 from rbrlang.rows.read import Row
+from rbrlang.told import Told
 
 
 class AgreementFileError(ValueError):
@@ -28,7 +29,7 @@ class AgreementFileError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class ErrorRate:
+class ErrorRate(Told, called={"proposition": None}, also={"source": "source"}):
     """How often the grader errs on one proposition: P(yes | false) and P(no | true), and how that is known.
 
     `negatives`, `positives`: rows behind the two rates, 0 where the policy's declared rate stands in.
@@ -48,13 +49,6 @@ class ErrorRate:
         if not (self.negatives or self.positives):
             return "declared"
         return "fn declared" if self.negatives else "fp declared"
-
-    def to_json(self) -> dict[str, Any]:
-        """By name."""
-        return {
-            "fp": self.fp, "fn": self.fn, "negatives": self.negatives, "positives": self.positives,
-            "source": self.source,
-        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rbrlang.learning.comparisons import FEWEST_PROMPTS
+from rbrlang.told import Told
 
 Matrix = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ _TAIL = 0.025
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(Told):
     """A rate and its central 95 % interval; `refused` says why there is none."""
 
     value: float
@@ -43,36 +43,18 @@ class Estimate:
     high: float | None
     refused: str | None
 
-    def to_json(self) -> dict[str, Any]:
-        """By name."""
-        return {"value": self.value, "low": self.low, "high": self.high, "refused": self.refused}
-
     def said(self) -> str:
         """As people read it: `0.125 (0.08–0.19)`."""
         return f"{self.value:.3f}" + ("" if self.low is None else f" ({self.low:.2f}–{self.high:.2f})")
 
 
-class _Telling(Protocol):
-    def to_json(self) -> dict[str, Any]: ...
-
-
-def json_of(part: _Telling | None) -> dict[str, Any] | None:
-    """What a part says in JSON, null where there is none."""
-    return None if part is None else part.to_json()
-
-
 @dataclass(frozen=True, slots=True)
-class ByReward:
+class ByReward(Told):
     """One rate for three rewards; `base` is None when no row carries a base reward."""
 
     base: Estimate | None
     rules: Estimate
     both: Estimate
-
-    def to_json(self) -> dict[str, Any]:
-        """By name."""
-        base = json_of(self.base)
-        return {"base": base, "rules": self.rules.to_json(), "both": self.both.to_json()}
 
     def said(self) -> tuple[str, str, str]:
         """As people read them: base, rules, both."""
