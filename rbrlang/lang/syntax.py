@@ -10,7 +10,8 @@ that `rbrc check` does.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Iterator
+from typing import Literal, NamedTuple, cast
 
 from rbrlang.source import Source, Span
 
@@ -568,6 +569,17 @@ Statement = (
     Edition | Use | Param | Column | Prop | Variable | Rubric | Assign | Override | Group | AxiomDecl | Response | Category | Reward | Test | Cases
     | PropertyDecl | MonotoneDecl | Judge
 )  # fmt: skip
+
+
+def walk(node: object) -> Iterator[object]:
+    """All nodes of a part of the tree, itself among them if it is one, each before those inside of it."""
+    pending = [node]
+    while pending:
+        current = pending.pop()
+        if isinstance(current, tuple) and type(current) is not Span:
+            if type(current) is not tuple:
+                yield current
+            pending += reversed(cast("tuple[object, ...]", current))
 
 
 class Comment(NamedTuple):

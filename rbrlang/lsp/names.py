@@ -7,6 +7,7 @@ policies that import one file can be put together.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal, NamedTuple, assert_never
 
 from rbrlang.lang import syntax as tree
@@ -39,6 +40,7 @@ class Mention(NamedTuple):
 
 Classes = Mapping[str, tuple[Target, ...]]
 Columns = Mapping[str, tuple[Target, ...]]
+NO_CLASSES: Classes = MappingProxyType({})
 
 
 def of_entity(entity: Entity) -> Target:
@@ -114,35 +116,24 @@ class _Walk:
                     yield self._declared(statement.name)
                 case tree.Group():
                     yield self._declared(statement.name)
-                    yield from self._paths(statement.members)
+                    yield from self._inside(statement.members)
                 case tree.Assign():
                     yield from self._assign(statement)
                 case tree.Override():
                     yield from self._rule(statement.target)
-                    yield from self._body(statement.body)
-                case tree.AxiomDecl():
-                    yield from self._formula(statement.formula)
+                    yield from self._inside(statement.body)
                 case tree.Response():
                     yield from self._response(statement)
-                case tree.Category():
-                    yield from self._path(statement.response)
                 case tree.Reward():
                     yield from self._reward(statement)
-                case tree.Test():
-                    yield from self._test(statement)
-                case tree.Cases():
-                    yield from self._path(statement.response)
-                    classes = classes_of(lookup(self.scope, statement.response))
-                    for case in statement.cases:
-                        for literal in case.literals:
-                            yield from self._formula(literal)
-                        yield from _class_names(case.classes, classes)
-                case tree.PropertyDecl():
-                    yield from self._path(statement.response)
-                    yield from self._formula(statement.formula, classes_of(lookup(self.scope, statement.response)))
-                case tree.MonotoneDecl():
-                    yield from self._path(statement.response)
-                    yield from self._paths([trend.name for trend in statement.trends])
+                case tree.AxiomDecl() | tree.Category() | tree.MonotoneDecl():
+                    yield from self._inside(statement)
+                case tree.Test(response=response, items=inside) | tree.Cases(response=response, cases=inside):
+                    yield from self._path(response)
+                    yield from self._inside(inside, classes_of(lookup(self.scope, response)))
+                case tree.PropertyDecl(response=response):
+                    yield from self._path(response)
+                    yield from self._inside(statement.formula, classes_of(lookup(self.scope, response)), named=True)
                 case _:
                     assert_never(statement)
 
@@ -157,10 +148,6 @@ class _Walk:
             yield self._module(path.parts[0])
         if entity is not None:
             yield Mention(path.parts[-1].span, (of_entity(entity),))
-
-    def _paths(self, paths: Sequence[tree.Path]) -> Iterator[Mention]:
-        for path in paths:
-            yield from self._path(path)
 
     def _module(self, ident: tree.Ident, *, declares: bool = False) -> Mention:
         return Mention(ident.span, (Target("module", self.module.key, ident.text),), declares)
@@ -189,7 +176,7 @@ class _Walk:
             yield self._declared(statement.target.parts[0])
         else:
             yield from self._rule(statement.target)
-        yield from self._body(statement.body)
+        yield from self._inside(statement.body)
 
     def _rule(self, target: tree.Path) -> Iterator[Mention]:
         """`response.class` or `module.response.class`."""
@@ -207,7 +194,7 @@ class _Walk:
             yield from (Mention(ident.span, classes[ident.text], True) for ident in tier)
         for line in statement.cascade or ():
             yield from _class_names((line.name,), classes)
-            yield from self._body(line.body)
+            yield from self._inside(line.body)
 
     def _reward(self, statement: tree.Reward) -> Iterator[Mention]:
         classes: dict[str, tuple[Target, ...]] = {}
@@ -235,65 +222,25 @@ class _Walk:
         else:
             yield from self._path(path)
 
-    def _test(self, statement: tree.Test) -> Iterator[Mention]:
-        yield from self._path(statement.response)
-        classes = classes_of(lookup(self.scope, statement.response))
-        for item in statement.items:
-            match item:
-                case tree.Given():
-                    for literal in item.literals:
-                        yield from self._formula(literal)
-                case tree.Expect():
-                    yield from _class_names(item.classes, classes)
-                case tree.Cell():
-                    if item.name.text in self.columns:
-                        yield Mention(item.name.span, self.columns[item.name.text])
-                case tree.PromptItem() | tree.CompletionItem():
-                    pass
+    def _inside(self, node: object, classes: Classes = NO_CLASSES, *, named: bool = False) -> Iterator[Mention]:
+        """The names within a part of the tree; formulas speak of `classes` too where these are `named`."""
+        options: set[int] = set()  # an option is a name of its choice alone
+        for part in tree.walk(node):
+            match part:
+                case tree.Path() if named and part.text in classes:
+                    yield Mention(part.span, classes[part.text])
+                case tree.Path() if id(part) not in options:
+                    yield from self._path(part)
+                case tree.Compared():
+                    entity = lookup(self.scope, part.path)
+                    if entity is not None and isinstance(entity.declaration, tree.Variable) and entity.kind == "choice":
+                        options.add(id(part.bound))
+                case tree.ColumnCheck(column=column) | tree.Cell(name=column) if column.text in self.columns:
+                    yield Mention(column.span, self.columns[column.text])
+                case tree.Case(classes=idents) | tree.Expect(classes=idents):
+                    yield from _class_names(idents, classes)
                 case _:
-                    assert_never(item)
-
-    def _body(self, body: tree.Formula | tree.OtherwiseBody) -> Iterator[Mention]:
-        if not isinstance(body, tree.OtherwiseBody):
-            yield from self._formula(body)
-
-    def _formula(self, formula: tree.Formula, classes: Classes | None = None) -> Iterator[Mention]:
-        match formula:
-            case tree.Name():
-                if classes is not None and formula.path.text in classes:
-                    yield Mention(formula.path.span, classes[formula.path.text])
-                else:
-                    yield from self._path(formula.path)
-            case tree.Negation():
-                yield from self._formula(formula.operand, classes)
-            case tree.Parenthesis():
-                yield from self._formula(formula.inner, classes)
-            case tree.Operation():
-                for operand in formula.operands:
-                    yield from self._formula(operand, classes)
-            case tree.Comparison():
-                if isinstance(formula.bound, tree.Path):
-                    yield from self._path(formula.bound)
-            case tree.Compared():
-                yield from self._path(formula.path)
-                entity = lookup(self.scope, formula.path)
-                choice = (
-                    entity is not None and isinstance(entity.declaration, tree.Variable) and entity.kind == "choice"
-                )
-                if isinstance(formula.bound, tree.Path) and not choice:  # an option is a name of its choice alone
-                    yield from self._path(formula.bound)
-            case tree.Quantified():
-                members = formula.members
-                yield from self._paths(members.listed if members.group is None else (members.group,))
-            case tree.Ramp():
-                yield from self._paths([end for end in (formula.low, formula.high) if isinstance(end, tree.Path)])
-            case tree.ColumnCheck():
-                if formula.column.text in self.columns:
-                    yield Mention(formula.column.span, self.columns[formula.column.text])
-            case tree.Constant() | tree.Super() | tree.Unreadable() | tree.TextMeasure():
-                pass
-            case _:
-                assert_never(formula)
+                    pass
 
 
 def _class_names(idents: Sequence[tree.Ident], classes: Classes) -> Iterator[Mention]:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import assert_never
+from typing import assert_never, get_args
 
 from rbrlang import codes
 from rbrlang.budget import Budget
@@ -50,6 +50,7 @@ from rbrlang.source import Span
 MAX_COUNT = 10**9
 _Key = tuple[str, str, str, int, int | None]
 _PART = 3  # steps for each part of a formula
+_FORMULAS = frozenset(get_args(tree.Formula))
 
 
 def pattern_steps(pattern: tree.Text) -> int:
@@ -469,59 +470,28 @@ def mentioned(formula: tree.Formula, scope: Scope, scopes: dict[str, Scope]) -> 
 
     Names that mean nothing are passed over; `Formulas.elaborate` reports them.
     """
-    scope.budget.spend(1)
-    match formula:
-        case tree.Name():
-            yield from _entities((formula.path,), scope)
-        case tree.Compared():
-            entity = lookup(scope, formula.path)
-            if entity is not None and isinstance(entity.declaration, tree.Variable):
-                yield entity
-        case tree.Negation():
-            yield from mentioned(formula.operand, scope, scopes)
-        case tree.Parenthesis():
-            yield from mentioned(formula.inner, scope, scopes)
-        case tree.Operation():
-            for operand in formula.operands:
-                yield from mentioned(operand, scope, scopes)
-        case tree.Quantified():
-            yield from _entities(formula.members.listed, scope)
-            if formula.members.group is not None:
-                group = resolve(scope, formula.members.group, "group", (tree.Group,))
-                if isinstance(group, Entity) and isinstance(group.declaration, tree.Group):
-                    yield from _entities(group.declaration.members, scopes[group.module])
-        case (
-            tree.Constant()
-            | tree.Super()
-            | tree.Unreadable()
-            | tree.Comparison()
-            | tree.TextMeasure()
-            | tree.ColumnCheck()
-            | tree.Ramp()
-        ):
-            pass
-        case _:
-            assert_never(formula)
+    for part in tree.walk(formula):
+        scope.budget.spend(type(part) in _FORMULAS)
+        match part:
+            case tree.Name():
+                yield from _entities((part.path,), scope)
+            case tree.Compared():
+                entity = lookup(scope, part.path)
+                if entity is not None and isinstance(entity.declaration, tree.Variable):
+                    yield entity
+            case tree.Members():
+                yield from _entities(part.listed, scope)
+                if part.group is not None:
+                    group = resolve(scope, part.group, "group", (tree.Group,))
+                    if isinstance(group, Entity) and isinstance(group.declaration, tree.Group):
+                        yield from _entities(group.declaration.members, scopes[group.module])
+            case _:
+                pass
 
 
 def names_super(formula: tree.Formula | tree.OtherwiseBody) -> bool:
     """Whether a rule's body mentions `super`."""
-    match formula:
-        case tree.Super():
-            return True
-        case tree.Negation():
-            return names_super(formula.operand)
-        case tree.Parenthesis():
-            return names_super(formula.inner)
-        case tree.Operation():
-            return any(names_super(operand) for operand in formula.operands)
-        case (
-            tree.Name() | tree.Constant() | tree.Unreadable() | tree.Quantified() | tree.Comparison() | tree.Compared()
-            | tree.TextMeasure() | tree.ColumnCheck() | tree.Ramp() | tree.OtherwiseBody()
-        ):  # fmt: skip
-            return False
-        case _:
-            assert_never(formula)
+    return any(isinstance(part, tree.Super) for part in tree.walk(formula))
 
 
 def _entities(paths: tuple[tree.Path, ...], scope: Scope) -> Iterator[Entity]:
