@@ -14,10 +14,10 @@ from types import MappingProxyType
 
 from rbrlang.logic.bdd import FALSE, TRUE, Bdd, NodeBudget, deep_recursion
 from rbrlang.logic.compile import CompiledResponse
+from rbrlang.logic.witness import MAX_STATES, TooLarge, stripped
 from rbrlang.logic.worth import default_weights
 
 Facts = tuple[tuple[int, bool], ...]
-_MAX_STATES = 20_000
 _STEPS = 2  # of work for a state of a search, or a node of a path
 
 
@@ -72,19 +72,9 @@ def reason(bdd: Bdd, edge: int, context: int, true: frozenset[int]) -> Facts:
             found = search.best(forced, len(bdd.order) + 1)
             if found is not None:
                 return tuple((bdd.order[level], bdd.order[level] in true) for level in sorted(found))
-    except (_TooLarge, NodeBudget):
+    except (TooLarge, NodeBudget):
         pass
-    kept = {atom: atom in true for atom in bdd.support([forced])}
-    for atom in list(kept):
-        bdd.work.spend(len(kept) // 5)
-        rest = {other: value for other, value in kept.items() if other != atom}
-        if _forces(bdd, forced, rest):
-            kept = rest
-    return tuple(kept.items())
-
-
-class _TooLarge(Exception):
-    pass
+    return tuple(stripped(bdd, forced, {atom: atom in true for atom in bdd.support([forced])}).items())
 
 
 class _Reason:
@@ -103,8 +93,8 @@ class _Reason:
         known = self.memo.get(edge)
         if known is not None and (known[1] is not None or known[0] >= limit):
             return known[1] if known[1] is not None and len(known[1]) < limit else None
-        if len(self.memo) > _MAX_STATES:
-            raise _TooLarge
+        if len(self.memo) > MAX_STATES:
+            raise TooLarge
         bdd = self.bdd
         bdd.work.spend(_STEPS)
         level = bdd.levels[edge >> 1]
@@ -117,25 +107,6 @@ class _Reason:
             found = inner | {level}
         self.memo[edge] = (limit, found)
         return found
-
-
-def _forces(bdd: Bdd, edge: int, facts: dict[int, bool]) -> bool:
-    """Whether a function holds wherever these facts do."""
-    pending, seen = [edge], {edge}
-    while pending:
-        current = pending.pop()
-        bdd.work.spend(1)
-        if current == FALSE:
-            return False
-        if current == TRUE:
-            continue
-        level = bdd.levels[current >> 1]
-        low, high = bdd.cofactors(current, level)
-        value = facts.get(bdd.order[level])
-        ways = [low, high] if value is None else [high if value else low]
-        pending += [way for way in ways if way not in seen]
-        seen.update(ways)
-    return True
 
 
 def nearest(bdd: Bdd, edge: int, true: frozenset[int]) -> Facts | None:

@@ -30,13 +30,13 @@ def smallest_witness(bdd: Bdd, f: int, context: int = TRUE) -> Assignment | None
             found = _Search(bdd).best(forced, possible, len(bdd.order) + 1)
             if found is not None:
                 return {bdd.order[level]: value for level, value in sorted(found)}
-    except (_TooLarge, NodeBudget):
+    except (TooLarge, NodeBudget):
         pass
     return _stripped_path(bdd, forced, possible)
 
 
-class _TooLarge(Exception):
-    pass
+class TooLarge(Exception):
+    """A search among more states than it may have."""
 
 
 class _Search:
@@ -59,7 +59,7 @@ class _Search:
         if known is not None and (known[1] is not None or known[0] >= limit):
             return known[1] if known[1] is not None and len(known[1]) < limit else None
         if len(self.memo) > MAX_STATES:
-            raise _TooLarge
+            raise TooLarge
         bdd = self.bdd
         level = bdd.levels[forced >> 1]
         f0, f1 = bdd.cofactors(forced, level)
@@ -104,6 +104,11 @@ def _stripped_path(bdd: Bdd, forced: int, possible: int) -> Assignment:
         value = low == FALSE
         literals[bdd.order[level]] = value
         edge = high if value else low
+    return stripped(bdd, forced, literals)
+
+
+def stripped(bdd: Bdd, forced: int, literals: Assignment) -> Assignment:
+    """Literals that force a function, without those that it does not need for that."""
     for variable in list(literals):
         bdd.work.spend(len(literals) // 5)
         rest = {v: value for v, value in literals.items() if v != variable}
