@@ -9,8 +9,9 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from rbrlang.bounds import Number
 from rbrlang.budget import STEPS, Budget
 from rbrlang.checking import Checked, check
 from rbrlang.cli.errors import UsageError
@@ -90,54 +91,21 @@ def switch(text: str) -> tuple[str, bool] | None:
     return name.strip(), value == "true"
 
 
-def count(text: str) -> int:
-    """A whole number above 0."""
-    if text.isascii() and text.isdigit() and int(text) > 0:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"`{text}` is not a whole number above 0")
+def _number(bounds: Number) -> Callable[[str], Any]:
+    """What reads such numbers for argparse."""
+
+    def read(text: str) -> Any:
+        try:
+            return bounds.of_text(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"`{text}` is not {error}") from None
+
+    return read
 
 
-def whole(text: str) -> int:
-    """A whole number, 0 or more."""
-    if text.isascii() and text.isdigit():
-        return int(text)
-    raise argparse.ArgumentTypeError(f"`{text}` is not a whole number of 0 or more")
-
-
-def finite(text: str) -> float:
-    """A number that is neither infinite nor NaN."""
-    return _number(text, "a finite number", lambda _: True)
-
-
-def above_zero(text: str) -> float:
-    """A number above 0."""
-    return _number(text, "a number above 0", lambda value: value > 0)
-
-
-def not_negative(text: str) -> float:
-    """A number, 0 or more."""
-    return _number(text, "a number of 0 or more", lambda value: value >= 0)
-
-
-def share(text: str) -> float:
-    """A number from 0 to 1."""
-    return _number(text, "a number from 0 to 1", lambda value: 0 <= value <= 1)
-
-
-def risk(text: str) -> float:
-    """A number from 0 to one half."""
-    return _number(text, "a number from 0 to 0.5", lambda value: 0 <= value <= 0.5)
-
-
-def _number(text: str, what: str, allowed: Callable[[float], bool]) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if math.isfinite(value) and allowed(value):
-        return value
-    raise argparse.ArgumentTypeError(f"`{text}` is not {what}")
-
+count, whole = _number(Number(1, whole=True)), _number(Number(whole=True))
+finite, above_zero, not_negative = _number(Number(-math.inf)), _number(Number(above=True)), _number(Number())
+share, risk = _number(Number(0, 1)), _number(Number(0, 0.5))
 
 OF_A_GRADER = "the waits and samples of graders behind an endpoint"
 

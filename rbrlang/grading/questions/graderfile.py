@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -23,6 +22,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+from rbrlang.bounds import Number
+from rbrlang.diagnostics import listed
 from rbrlang.grading.questions.options import MOST_QUESTIONS, MOST_THOUGHT, THOUGHT_TOKENS
 from rbrlang.grading.questions.request import FieldError, read_request, shown, unknown
 from rbrlang.grading.questions.specs import GraderError
@@ -123,7 +124,7 @@ def _grader(plain: Mapping[str, object], path: Path) -> GraderFile:
                 raise FieldError(f"`{key}` has no place in a file; name the variable that holds it with `key_env`")
             raise FieldError(unknown(key, tuple(_TOP)))
         if kind not in _TOP[key]:
-            raise FieldError(f"`{key}` is for graders of the kind {_listed(_TOP[key])}, and this one is `{kind}`")
+            raise FieldError(f"`{key}` is for graders of the kind {listed(_TOP[key])}, and this one is `{kind}`")
     for key in _NEEDS[kind]:
         if key not in plain:
             form = '["…", "…"]' if key == "members" else '"…"'
@@ -173,9 +174,9 @@ def _grader(plain: Mapping[str, object], path: Path) -> GraderFile:
 def _kind(plain: Mapping[str, object]) -> str:
     kind = plain.get("kind")
     if kind is None:
-        raise FieldError('`kind` is missing; write kind = "openai", or one of ' + _listed(KINDS[1:]))
+        raise FieldError('`kind` is missing; write kind = "openai", or one of ' + listed(KINDS[1:]))
     if not isinstance(kind, str) or kind not in KINDS:
-        raise FieldError(f"`kind` is {shown(kind)}, which is none of {_listed(KINDS)}")
+        raise FieldError(f"`kind` is {shown(kind)}, which is none of {listed(KINDS)}")
     return kind
 
 
@@ -247,7 +248,7 @@ def _reading(table: Mapping[str, object]) -> dict[str, Any]:
             raise FieldError(f"in `[read]`: {unknown(key, known)}")
     how = table.get("how", "samples" if "samples" in table else "first-token")
     if how not in _HOWS:
-        raise FieldError(f"`read.how` is {shown(how)}, which is none of {_listed(_HOWS)}")
+        raise FieldError(f"`read.how` is {shown(how)}, which is none of {listed(_HOWS)}")
     if how == "samples" and "samples" not in table:
         raise FieldError('`read.how` is "samples" and does not say how many; write samples = 8')
     if how != "samples" and "samples" in table:
@@ -274,55 +275,35 @@ def _reading(table: Mapping[str, object]) -> dict[str, Any]:
 # --- values -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Number:
-    """A number of a table: the option that it is, its bounds, and whether it is whole. `none` is 0 for no limit."""
-
-    option: str
-    least: float
-    most: float = math.inf
-    whole: bool = False
-    above: bool = False
-    none: bool = False
-
-    @property
-    def what(self) -> str:
-        kind = "a whole number" if self.whole else "a number"
-        if self.most < math.inf:
-            return f"{kind} from {self.least:g} to {self.most:g}"
-        return f"{kind} above {self.least:g}" if self.above else f"{kind} of {self.least:g} or more"
-
-
+# Of tables: the option that a number is, and its bounds. Of `_UNLIMITED` 0 is no limit.
+_UNLIMITED = ("rpm", "tpm")
 _LIMITS = {
-    "concurrency": _Number("concurrency", 1, 10_000, whole=True), "rpm": _Number("rpm", 0, none=True),
-    "tpm": _Number("tpm", 0, none=True), "timeout": _Number("timeout", 0, above=True),
-    "patience": _Number("patience", 0, above=True), "retries": _Number("retries", 0, 10),
+    "concurrency": ("concurrency", Number(1, 10_000, whole=True)), "rpm": ("rpm", Number()), "tpm": ("tpm", Number()),
+    "timeout": ("timeout", Number(above=True)), "patience": ("patience", Number(above=True)), "retries": ("retries", Number(0, 10)),
 }  # fmt: skip
 _OF_LOCAL = {key: _LIMITS[key] for key in ("timeout", "patience", "retries")} | {
-    "context": _Number("context", 256, 10_000_000, whole=True), "threads": _Number("threads", 0, 1024, whole=True),
+    "context": ("context", Number(256, 10_000_000, whole=True)), "threads": ("threads", Number(0, 1024, whole=True)),
 }  # fmt: skip
-_PRICES = {"input": _Number("price_in", 0), "output": _Number("price_out", 0)}
+_PRICES = {"input": ("price_in", Number()), "output": ("price_out", Number())}
 _READING = {
-    "samples": _Number("samples", 1, 1000, whole=True), "min_mass": _Number("min_mass", 0, 1),
-    "risk": _Number("sample_risk", 0, 0.5),
-    "order": _Number("order", 0, whole=True), "thought_tokens": _Number("thought_tokens", 1, MOST_THOUGHT, whole=True),
-    "questions": _Number("questions", 1, MOST_QUESTIONS, whole=True),
+    "samples": ("samples", Number(1, 1000, whole=True)), "min_mass": ("min_mass", Number(0, 1)),
+    "risk": ("sample_risk", Number(0, 0.5)), "order": ("order", Number(whole=True)),
+    "thought_tokens": ("thought_tokens", Number(1, MOST_THOUGHT, whole=True)),
+    "questions": ("questions", Number(1, MOST_QUESTIONS, whole=True)),
 }  # fmt: skip
 
 
-def _numbers(table: str, plain: Mapping[str, object], known: Mapping[str, _Number]) -> dict[str, Any]:
+def _numbers(table: str, plain: Mapping[str, object], known: Mapping[str, tuple[str, Number]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in plain.items():
         if key not in known:
             raise FieldError(f"in `[{table}]`: {unknown(key, tuple(known))}")
-        want = known[key]
-        fits = isinstance(value, int if want.whole else (int, float)) and not isinstance(value, bool)
-        number = cast(float, value) if fits else math.nan
-        if not want.least <= number <= want.most or math.isinf(number) or (want.above and number == want.least):
-            raise FieldError(f"`{table}.{key}` is {shown(value)}, which is not {want.what}")
-        if not (want.none and number == 0):
-            found[want.option] = number
-    return found
+        option, number = known[key]
+        try:
+            found[option] = number.read(value)
+        except ValueError as error:
+            raise FieldError(f"`{table}.{key}` is {shown(value)}, which is not {error}") from None
+    return {option: value for option, value in found.items() if value or option not in _UNLIMITED}
 
 
 def _table(plain: Mapping[str, object], key: str) -> Mapping[str, object]:
@@ -346,7 +327,3 @@ def _variable(value: object) -> str:
             "itself has no place in a file"
         )
     return value
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(f"`{name}`" for name in names)

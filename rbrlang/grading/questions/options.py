@@ -9,14 +9,15 @@ of a command line, of keyword arguments or of a trainer's configuration, and `Gr
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from rbrlang.diagnostics import suggest
+from rbrlang.bounds import Number
+from rbrlang.diagnostics import did_you_mean
 from rbrlang.grading.questions.prompt import Layout
 from rbrlang.grading.questions.request import FieldError, Request, read_request
 from rbrlang.grading.questions.specs import GraderError
@@ -82,11 +83,7 @@ class GraderOptions:
         read: dict[str, Any] = {}
         for name, value in given.items():
             if name not in _READERS:
-                near = suggest(name, [*_READERS, *beside])
-                others = ", ".join(f"`{known}`" for known in (*beside, *_READERS))
-                raise GraderError(
-                    f"there is no option `{name}`; " + (f"did you mean `{near}`?" if near else f"there are {others}")
-                )
+                raise GraderError(f"there is no option `{name}`; " + did_you_mean(name, (*beside, *_READERS)))
             if value is None:
                 continue
             try:
@@ -118,36 +115,8 @@ class GraderOptions:
 # Each raises `ValueError` with what the value should have been.
 
 
-def _number(least: float, most: float, what: str, *, above: bool = False) -> Callable[[object], float]:
-    def read(value: object) -> float:
-        number = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
-        if not math.isfinite(number) or not least <= number <= most or (above and number == least):
-            raise ValueError(what)
-        return number
-
-    return read
-
-
-def _count(least: int, most: int | None = None) -> Callable[[object], int]:
-    def read(value: object) -> int:
-        fits = isinstance(value, int) and not isinstance(value, bool) and value >= least
-        if not isinstance(value, int) or not fits or (most is not None and value > most):
-            if most is not None:
-                raise ValueError(f"a whole number from {least} to {most}")
-            raise ValueError("a whole number above 0" if least else "a whole number of 0 or more")
-        return value
-
-    return read
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError("a text")
-    return value
-
-
-def _digest(value: object) -> str:
-    if not isinstance(value, str):
+def _text(value: object, *, empty: bool = False) -> str:
+    if not isinstance(value, str) or not (value or empty):
         raise ValueError("a text")
     return value
 
@@ -202,35 +171,34 @@ def _argument(pair: object) -> tuple[str, bool]:
             raise ValueError("a mapping of names to true or false, or `none`")
 
 
-_SECONDS = _number(0.0, math.inf, "a number above 0", above=True)
-_PRICE = _number(0.0, math.inf, "a number of 0 or more")
+_SECONDS, _PRICE = Number(above=True).read, Number().read
 _READERS: Mapping[str, Callable[[object], object]] = {
     "heads": _file,
     "base_url": _text,
     "calibration": _file,
-    "samples": _count(0),
-    "sample_risk": _number(0.0, 0.5, "a number from 0 to 0.5"),
-    "thought_tokens": _count(0, MOST_THOUGHT),
-    "questions": _count(1, MOST_QUESTIONS),
-    "min_mass": _number(0.0, 1.0, "a number from 0 to 1"),
+    "samples": Number(whole=True).read,
+    "sample_risk": Number(0, 0.5).read,
+    "thought_tokens": Number(0, MOST_THOUGHT, whole=True).read,
+    "questions": Number(1, MOST_QUESTIONS, whole=True).read,
+    "min_mass": Number(0, 1.0).read,
     "template": _template,
     "discover": _switch,
     "allow_abstain": _switch,
     "layout": _layout,
     "cache": _file,
-    "concurrency": _count(1),
+    "concurrency": Number(1, whole=True).read,
     "rpm": _SECONDS,
     "tpm": _SECONDS,
     "timeout": _SECONDS,
     "patience": _SECONDS,
     "price_in": _PRICE,
     "price_out": _PRICE,
-    "seed": _count(0),
-    "order": _count(0),
+    "seed": Number(whole=True).read,
+    "order": Number(whole=True).read,
     "request": _request,
-    "file_digest": _digest,
+    "file_digest": partial(_text, empty=True),
     "key_env": _text,
     "retries": _PRICE,
-    "context": _count(1),
-    "threads": _count(0),
+    "context": Number(1, whole=True).read,
+    "threads": Number(whole=True).read,
 }

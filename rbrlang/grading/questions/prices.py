@@ -21,6 +21,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, cast
 
+from rbrlang.bounds import Number
 from rbrlang.diagnostics import did_you_mean
 from rbrlang.grading.results import Usage
 from rbrlang.jsontext import JsonError, NotJsonError, parse_bytes
@@ -46,11 +47,13 @@ FIELDS: Mapping[str, str] = {
     "requests_per_minute": "requests that the host allows in a minute (default: without limit)",
     "tokens_per_minute": "tokens that the host allows in a minute (default: without limit)",
 }
-_LEAST: Mapping[str, float] = {"cache_block": 1, "concurrency": 1, "questions": 1}
-_ABOVE_ZERO = frozenset(
-    {"input_per_second", "cached_per_second", "output_per_second", "requests_per_minute", "tokens_per_minute"}
-)
-_WHOLE = frozenset({"cache_tokens", "cache_block", "cache_minimum", "concurrency", "questions"})
+_WHOLE, _SOME = Number(whole=True), Number(above=True)
+_NUMBERS: Mapping[str, Number] = {
+    "tokens": _SOME, "cache_tokens": _WHOLE, "cache_block": Number(1, whole=True), "cache_minimum": _WHOLE,
+    "concurrency": Number(1, whole=True), "questions": Number(1, whole=True), "input_per_second": _SOME,
+    "cached_per_second": _SOME, "output_per_second": _SOME, "requests_per_minute": _SOME, "tokens_per_minute": _SOME,
+}  # fmt: skip
+"""Which numbers a field may have; any of 0 or more where it is not named."""
 
 
 class PriceError(ValueError):
@@ -176,14 +179,10 @@ def _text(where: str, path: Path, text: str) -> str:
 
 
 def _number(where: str, field: str, plain: object) -> float | int:
-    value = float(plain) if isinstance(plain, (int, float)) and not isinstance(plain, bool) else math.nan
-    above = field in _ABOVE_ZERO or field == "tokens"
-    least = _LEAST.get(field, 0)
-    if not math.isfinite(value) or value < least or (above and value == 0) or (field in _WHOLE and value % 1):
-        what = "a whole number" if field in _WHOLE else "a number"
-        bound = " above 0" if above else f" of {least:g} or more"
-        raise PriceError(f"{where}: `{field}` is {json.dumps(plain, default=str)}, which is not {what}{bound}")
-    return int(value) if field in _WHOLE else value
+    try:
+        return _NUMBERS.get(field, Number()).read(plain)
+    except ValueError as error:
+        raise PriceError(f"{where}: `{field}` is {json.dumps(plain, default=str)}, which is not {error}") from None
 
 
 def _table(path: Path, plain: object, what: str) -> Mapping[str, object]:
