@@ -41,7 +41,7 @@ from rbrlang.grading.results import Abstained, GradeItem, Value
 from rbrlang.grading.trust import agreement
 from rbrlang.lang.program import Cue, Message, Proposition, Shot
 from rbrlang.policy import load
-from rbrlang.rows.conversation import spoken
+from rbrlang.rows.conversation import Turn, spoken
 from rbrlang.source import Source, Span
 
 SPAN = Span(Source("test", ""), 0, 0)
@@ -185,6 +185,51 @@ def test_answers_are_the_same_to_the_last_bit_in_any_company(texts: list[str], c
 
 @settings(max_examples=200)
 @given(
+    st.lists(
+        st.one_of(
+            awkward, st.sampled_from([REFUSAL, PLAIN, "Can you? Sorry:", "ΑΣ. You", "I can’t", "\u2028you", "\u0441"])
+        ),
+        max_size=6,
+    ),
+    st.sampled_from(["\n\n", "\n \n", "\n\n\n ", " ", ":\n\n"]),
+)
+def test_what_paragraphs_say_together_is_what_the_text_says(pieces: list[str], between: str) -> None:
+    text, request = (
+        text_of(between.join(pieces)),
+        evidence.asked((Turn("user", "Can you say sorry to a therapist?"),)),
+    )
+    paragraphs = text.paragraphs()
+    if all(piece.read == piece.raw for piece in paragraphs):
+        parts = [evidence.said(piece, request) for piece in paragraphs]
+        whole, joined = evidence.said(text, request), evidence.together(text, parts)
+        assert joined == whole._replace(counts=list(whole.counts))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Sorry, I",
+        "I am sorry. " * 20,
+        "Sure! " + "x " * 100,
+        "Good luck",
+        "We? Sorry!\n",
+        "x " * 100 + "Sorry",
+        "Good luck! No.",
+    ],
+)
+def test_openings_and_closes_are_read_alone(text: str) -> None:
+    """Also where one of them is the whole text, whose concepts are known already."""
+    (traits,) = observe([item(text)]).traits
+    held = {TRAITS[column] for column in traits.nonzero()[0]}
+    ends = text.lower().rstrip(".!?\n ").rsplit(". ", 1)[-1].rsplit("? ", 1)[-1].rsplit("! ", 1)[-1]
+    for part, where in ((text.lower()[:140], "opening"), (ends, "closing"), (text.lower(), "response")):
+        names = [name.removeprefix(f"{where}:") for name in TRAITS if name.startswith(f"{where}:")]
+        alone = {f"{where}:{name}" for name in names if PatternSet([RESPONSE[name]]).present(part)}
+        assert {name for name in held if name.startswith(f"{where}:")} == alone
+
+
+@settings(max_examples=200)
+@given(
     st.text(max_size=200),
     st.lists(st.sampled_from(["a,", "b c;", "Judge:", "İ,", "ſcorer:", "\n\n", "."]), max_size=30),
 )
@@ -209,7 +254,7 @@ def test_grading_never_loads_jax_and_is_the_same_in_another_process():
         "from rbrlang.grading.embedded.openai_cues import OPENAI_CUES\n"
         "from rbrlang.grading.results import GradeItem\n"
         "from rbrlang.lang.program import Message, Proposition\n"
-        "from rbrlang.rows.conversation import spoken\n"
+        "from rbrlang.rows.conversation import Turn, spoken\n"
         "from rbrlang.source import Source, Span\n"
         "s = Span(Source('test', ''), 0, 0)\n"
         "ps = [Proposition(n, f'Response has {n}.', '', (), (), 0.5, 0.0, 0.0, 1.0, '', s) for n in OPENAI_CUES]\n"

@@ -24,14 +24,14 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 import re2
 from numpy.typing import NDArray
 
 from rbrlang.grading.embedded.folding import HEAD, TAIL, Text, folded, text_of
-from rbrlang.grading.embedded.grams import BUCKETS, SIZES, Grams, grams, squeezed
+from rbrlang.grading.embedded.grams import BUCKETS, SIZES, Grams, grams
 from rbrlang.grading.embedded.lexicon import FILLER, REQUEST, STOP
 from rbrlang.grading.embedded.lexicon_response import RESPONSE
 from rbrlang.grading.results import GradeItem
@@ -75,6 +75,9 @@ TRAITS: tuple[str, ...] = (
 
 _ANSWERS = len(RESPONSE) + len(_AT_START) + len(_AT_END)
 _OF_REQUEST = slice(_ANSWERS, _ANSWERS + len(REQUEST) + len(_IN_CONTEXT))
+_START_OF, _END_OF = (
+    {concept: at.index(name) for concept, name in enumerate(RESPONSE) if name in at} for at in (_AT_START, _AT_END)
+)
 _I = frozenset(("i", "i'm", "i'd", "i've", "i'll"))
 
 _STRAIGHT = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-"})
@@ -148,25 +151,21 @@ def fingerprint() -> str:
 
 def observe(items: Sequence[GradeItem]) -> Evidence:
     """The evidence in each conversation. Deterministic."""
-    return seen([text_of(item.completion) for item in items], [asked(item.prompt) for item in items])
+    requests = [asked(item.prompt) for item in items]
+    return seen([*map(said, [text_of(item.completion) for item in items], requests)], requests)
 
 
-def seen(texts: Sequence[Text], requests: Sequence[Asked]) -> Evidence:
-    """The evidence in each text, which answers the request beside it."""
-    traits = np.zeros((len(texts), len(TRAITS)), np.float32)
+def seen(answers: Sequence[Said], requests: Sequence[Asked]) -> Evidence:
+    """The evidence in each answer to the request beside it."""
+    traits = np.zeros((len(answers), len(TRAITS)), np.float32)
     found: list[int] = []
-    shapes: list[tuple[float, ...]] = []
-    words: list[str] = []
-    for row, (text, request) in enumerate(zip(texts, requests, strict=True)):
-        answer = plain(text.read)
-        words.append(squeezed(answer))
-        found += [row * len(TRAITS) + column for column in _found(answer if text.claims_all else plain(text.claimed))]
-        shapes.append(_shapes(text, answer, words[-1], request))
+    for start, answer in zip(range(0, traits.size, len(TRAITS)), answers, strict=True):
+        found += [start + column for column in _found(answer.claimed)]
     traits.ravel()[found] = 1.0
-    if texts:
+    if answers:
         traits[:, _OF_REQUEST] = [request.columns for request in requests]
-        traits[:, -len(_SHAPES) :] = shapes
-    return Evidence(traits, grams(words))
+        traits[:, -len(_SHAPES) :] = list(map(_shapes, answers, requests))
+    return Evidence(traits, grams([answer.words for answer in answers]))
 
 
 # --- traits -----------------------------------------------------------------------------------
@@ -186,11 +185,11 @@ def _sets() -> tuple[PatternSet, PatternSet, PatternSet, PatternSet, PatternSet]
 def _found(claimed: str) -> list[int]:
     """Columns of the concepts that an answer holds, at all, in its opening and in its close."""
     whole, opening, closing, _, _ = _sets()
-    return [
-        *whole.present(claimed),
-        *(whole.size + n for n in opening.present(claimed[:_OPENING])),
-        *(whole.size + opening.size + n for n in closing.present(_last_sentence(claimed))),
-    ]
+    first, last = claimed[:_OPENING], _last_sentence(claimed)
+    found = whole.present(claimed)
+    at_start = [_START_OF[n] for n in found if n in _START_OF] if first == claimed else opening.present(first)
+    at_end = [_END_OF[n] for n in found if n in _END_OF] if last == claimed else closing.present(last)
+    return [*found, *(whole.size + n for n in at_start), *(whole.size + opening.size + n for n in at_end)]
 
 
 class _Stems(dict[str, str]):
@@ -269,40 +268,114 @@ def _last_sentence(answer: str) -> str:
     return end[max(map(trimmed.rfind, ".!?\n")) + 1 :]
 
 
-def _shapes(text: Text, answer: str, words: str, request: Asked) -> tuple[float, ...]:
-    """The columns `_SHAPES` of an answer in plain form; `words` is the same `squeezed`."""
+class Said(NamedTuple):
+    """What is counted of an answer, whose text is `plain` and whose words are `squeezed`.
+
+    All but the texts adds up over paragraphs: `shared`, how many content words of each sentence the request has, too;
+    `content`, all of them; `counts`, in the order of `_counted`.
+    """
+
+    text: str
+    claimed: str
+    lower: bool
+    words: str
+    shared: list[int]
+    content: set[str]
+    counts: Sequence[int]
+
+
+def said(text: Text, request: Asked) -> Said:
+    """What is counted of a text that answers a request."""
+    answer, said = plain(text.read), request.said
     spoken = sentences(answer)
-    overlap, of_sentences = _overlaps(spoken, request)
-    shape = _answer_shapes(answer, words, text.raw)
-    log_words, amount = shape[0], _plain_shapes(spoken, shape[0])
+    contents = list(map(_content, spoken))
+    each = answer.split()
+    words = f" {' '.join(each)} "
+    return Said(
+        answer,
+        answer if text.claims_all else plain(text.claimed),
+        text.raw[:1].islower(),
+        words,
+        [len(content & said) for content in contents],
+        set().union(*contents),
+        _counted(answer, words, each, spoken),
+    )
+
+
+def together(text: Text, paragraphs: Sequence[Said]) -> Said:
+    """The same as `said` of a text of which each of the paragraphs is a part, unchanged."""
+    answer = plain(text.read)
+    return Said(
+        answer,
+        answer if text.claims_all else plain(text.claimed),
+        text.raw[:1].islower(),
+        "".join([part.words[:-1] for part in paragraphs]) + " ",
+        [number for part in paragraphs for number in part.shared],
+        set().union(*(part.content for part in paragraphs)),
+        list(map(sum, zip(*(part.counts for part in paragraphs), strict=True))),
+    )
+
+
+def _counted(answer: str, words: str, each: Sequence[str], spoken: Sequence[Sequence[str]]) -> tuple[int, ...]:
+    """Words; marks; words that tell of whom is spoken; plain words and sentences, neither question nor filler."""
+    count, plain_words, plain_sentences = answer.count, 0, 0
+    for sentence in spoken:
+        if sentence[-1] != "?" and sum(map(FILLER.__contains__, sentence)) <= 0.12 * len(sentence):
+            plain_words += len(sentence)
+            plain_sentences += 1
     return (
-        *overlap, *shape, *request.shapes, log_words - request.shapes[0], *amount, *of_sentences,
-        *(amount[0] * weight for weight in request.weights),
+        len(each), count("."), count("!"), count("?"), count('"'), count("sorry") + count("apolog"),
+        words.count(" you"), sum(map(_I.__contains__, each)), plain_words, plain_sentences,
     )  # fmt: skip
 
 
-def _answer_shapes(answer: str, words: str, raw: str) -> tuple[float, ...]:
-    said, log, count = words.split(), math.log1p, answer.count
-    n, asks, exclaims = len(said), count("?"), count("!")
-    sentences = max(1, count(".") + exclaims + asks)
+def _shapes(answer: Said, request: Asked) -> tuple[float, ...]:
+    """The columns `_SHAPES` of an answer."""
+    log, shared, text = math.log1p, answer.shared, answer.text
+    n, stops, exclaims, asks, quotes, apologies, you, i, plain_words, plain_sentences = answer.counts
+    sentences = max(1, stops + exclaims + asks)
+    content, size = answer.content, len(answer.content)
+    known, of_prompt = len(content & request.said), len(content & request.prompt)
+    log_words, plain_log = log(n), log(plain_words)
     return (
-        log(n),
-        max(0.0, log(n) - 4),
+        # _OVERLAPS
+        known / (len(request.said) + 2),
+        known / (size + 2),
+        of_prompt / (size + 2),
+        log(size - of_prompt),
+        log(known),
+        float(known == 0),
+        # _ANSWER
+        log_words,
+        max(0.0, log_words - 4),
         float(n == 0),
         float(n < 25),
         float(n > 120),
         log(sentences),
-        log(count("\n")),
+        log(text.count("\n")),
         log(asks),
         float(asks > 0),
-        float(answer.rstrip().endswith("?")),
+        float(text.rstrip().endswith("?")),
         asks / (sentences + 1),
         log(exclaims),
-        log(count('"')),
-        words.count(" you") / (n + 5),
-        sum(map(_I.__contains__, said)) / (n + 5),
-        log(count("sorry") + count("apolog")),
-        float(raw[:1].islower()),
+        log(quotes),
+        you / (n + 5),
+        i / (n + 5),
+        log(apologies),
+        float(answer.lower),
+        # _ASKED
+        *request.shapes,
+        log_words - request.shapes[0],
+        # _PLAIN
+        plain_log,
+        log(plain_sentences),
+        plain_words / (math.expm1(log_words) + 5),
+        # _SENTENCES
+        float(0 in shared),
+        log(shared[0]) if shared else 0.0,
+        log(max(shared, default=0)),
+        # _PLAIN_AFTER
+        *[plain_log * weight for weight in request.weights],
     )
 
 
@@ -314,35 +387,3 @@ def _request_shapes(said: str, turns: int) -> tuple[float, ...]:
         float(said.rstrip().endswith((".", "?", "!", '"'))),
         math.log1p(turns),
     )
-
-
-def _overlaps(spoken: Sequence[Sequence[str]], request: Asked) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The columns `_OVERLAPS` and `_SENTENCES`."""
-    said, prompt = request.said, request.prompt
-    contents = list(map(_content, spoken))
-    each = [len(content & said) for content in contents]
-    answer: set[str] = set().union(*contents)
-    shared, size = len(answer & said), len(answer)
-    known = len(answer & prompt)
-    return (
-        shared / (len(said) + 2),
-        shared / (size + 2),
-        known / (size + 2),
-        math.log1p(size - known),
-        math.log1p(shared),
-        float(shared == 0),
-    ), (
-        float(0 in each),
-        math.log1p(each[0]) if each else 0.0,
-        math.log1p(max(each, default=0)),
-    )
-
-
-def _plain_shapes(spoken: Sequence[Sequence[str]], log_words: float) -> tuple[float, ...]:
-    """How much of the answer is neither question nor filler: what a request for content would get."""
-    total = count = 0
-    for words in spoken:
-        if words[-1] != "?" and sum(map(FILLER.__contains__, words)) <= 0.12 * len(words):
-            total += len(words)
-            count += 1
-    return math.log1p(total), math.log1p(count), total / (math.expm1(log_words) + 5)

@@ -19,10 +19,11 @@ had. Its mistakes are found by looking (`rbrc agree`), its blind spots by attack
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
+from itertools import groupby
 from math import isnan
 from typing import assert_never, get_args
 
@@ -31,7 +32,7 @@ from numpy.typing import NDArray
 
 from rbrlang.grading.embedded import evidence
 from rbrlang.grading.embedded.cues import CuePatterns, CueReader, log_odds
-from rbrlang.grading.embedded.evidence import Asked, Evidence, asked, seen
+from rbrlang.grading.embedded.evidence import Asked, Evidence, Said, asked, said, seen, together
 from rbrlang.grading.embedded.folding import Text, text_of
 from rbrlang.grading.embedded.grams import Directions
 from rbrlang.grading.embedded.heads import (
@@ -45,6 +46,7 @@ from rbrlang.grading.embedded.heads import (
     gram_directions,
     logits,
     parse_heads,
+    scaled,
 )
 from rbrlang.grading.embedded.shots import ShotReader, all_examples, both_sides, few_shots, held_out
 from rbrlang.grading.results import Abstained, Answer, GradeItem, certain
@@ -122,6 +124,7 @@ def describe(standing: Standing) -> str:
 class _Part:
     """Columns that heads of one set and reading answer, with those heads' parameters in the same order."""
 
+    library: Heads
     reading: Reading
     columns: NDArray[np.int64]
     weights: Weights
@@ -184,7 +187,7 @@ class EmbeddedGrader:
             library.weights,
             **{name: getattr(library.weights, name)[rows] for name in Weights.__slots__ if name not in _SHARED},
         )
-        return _Part(reading, np.array(columns), weights, gram_directions(weights))
+        return _Part(library, reading, np.array(columns), weights, gram_directions(weights))
 
     @property
     def identity(self) -> str:
@@ -206,28 +209,33 @@ class EmbeddedGrader:
                 out[start : start + len(batch), mine] = self._batch(batch)[:, mine]
         return out
 
-    def _read(self, texts: Sequence[Text], requests: Sequence[Asked], cues: CueReader) -> _Read:
-        found = seen(texts, requests)
+    def _read(
+        self, texts: Sequence[Text], answers: Sequence[Said], requests: Sequence[Asked], cues: CueReader
+    ) -> _Read:
+        found = seen(answers, requests)
         return _Read(found, cues.scores(texts), self._shots.likeness(found.grams))
 
     def _batch(self, items: Sequence[GradeItem]) -> NDArray[np.float32]:
         z = np.full((len(items), len(self._propositions)), np.nan, np.float32)
         texts, requests = [text_of(item.completion) for item in items], [asked(item.prompt) for item in items]
-        whole = self._read(texts, requests, self._cues)
-        for part in self._parts:
-            z[:, part.columns] = _logits(part, whole)
         by_paragraph = [part for part in self._parts if part.reading != "whole"]
         pieces = [text.paragraphs() if by_paragraph else (text,) for text in texts]
+        parts = [[said(piece, request) for piece in found] for found, request in zip(pieces, requests, strict=True)]
+        answers = list(map(_joined, texts, requests, pieces, parts))
+        whole = self._read(texts, answers, requests, self._cues)
+        for part, found in _logits(self._parts, whole):
+            z[:, part.columns] = found
         split = [i for i, found in enumerate(pieces) if len(found) > 1]
         if split:
             apart = self._read(
                 [piece for i in split for piece in pieces[i]],
+                [answer for i in split for answer in parts[i]],
                 [requests[i] for i in split for _ in pieces[i]],
                 self._apart,
             )
             starts = np.cumsum([0, *(len(pieces[i]) for i in split[:-1])])
-            for part in by_paragraph:
-                best = np.maximum.reduceat(_logits(part, apart), starts, axis=0)
+            for part, found in _logits(by_paragraph, apart):
+                best = np.maximum.reduceat(found, starts, axis=0)
                 at = np.array(split)[:, None], part.columns
                 z[at] = best if part.reading == "any" else np.minimum(best, z[at])
         by_cue = [i for i, s in enumerate(self.standings) if isinstance(s, CuesOnly)]
@@ -245,14 +253,21 @@ class EmbeddedGrader:
         )
 
 
-def _logits(part: _Part, read: _Read) -> NDArray[np.float32]:
-    return logits(
-        part.weights,
-        part.directions,
-        read.seen,
-        read.scores[:, part.columns],
-        read.likeness[:, part.columns],
-    )
+def _joined(text: Text, request: Asked, pieces: Sequence[Text], parts: Sequence[Said]) -> Said:
+    """What a text says: what its paragraphs say together, where each of them is read by itself as in the text."""
+    if pieces[0] is text:
+        return parts[0]
+    return together(text, parts) if all(piece.read == piece.raw for piece in pieces) else said(text, request)
+
+
+def _logits(parts: Sequence[_Part], read: _Read) -> Iterator[tuple[_Part, NDArray[np.float32]]]:
+    """What each of the parts makes of what was read. Those of one set stand together, and scale evidence alike."""
+    for _, alike in groupby(parts, key=lambda part: id(part.library)):
+        first, *others = alike
+        seen = scaled(first.weights, read.seen)
+        for part in (first, *others):
+            scores, likeness = read.scores[:, part.columns], read.likeness[:, part.columns]
+            yield part, logits(part.weights, part.directions, seen, scores, likeness)
 
 
 @cache

@@ -50,7 +50,8 @@ class Grams:
 
     def lengths(self, squared: Floats) -> Floats:
         """Length of each text's grams [texts, 1] when those of a bucket weigh the root of `squared` [buckets]."""
-        found = [np.einsum("k,k,k->", values, values, squared.take(buckets)) for buckets, values in self]
+        values, weights, at = self.values, squared.take(self.buckets), pairwise(self.starts.tolist())
+        found = [np.einsum("k,k,k->", values[i:j], values[i:j], weights[i:j]) for i, j in at]
         return np.sqrt(np.array(found, np.float32))[:, None]
 
 

@@ -194,16 +194,30 @@ def gram_directions(weights: Weights) -> Directions:
     return Directions(weights.grams * weights.gram_weight)
 
 
-def logits(weights: Weights, directions: Directions, seen: Evidence, scores: Floats, likeness: Floats) -> Floats:
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """Evidence as all heads of a file see it: `standardised` traits, and the weighted grams' lengths [items, 1]."""
+
+    seen: Evidence
+    traits: Floats
+    lengths: Floats
+
+
+def scaled(weights: Weights, seen: Evidence) -> Scaled:
+    """Evidence in the scales of a file's heads."""
+    lengths = seen.grams.lengths(weights.gram_weight**2) + np.float32(1e-6)
+    return Scaled(seen, standardised(weights, seen.traits), lengths)
+
+
+def logits(weights: Weights, directions: Directions, scaled: Scaled, scores: Floats, likeness: Floats) -> Floats:
     """Log-odds of yes, float32 [items, P].
 
-    Arguments as for `own_evidence`, and the `gram_directions` of the weights.
+    `scores` and `likeness` as for `own_evidence`; the `gram_directions` of the weights; evidence `scaled` by them.
     """
-    own = own_evidence(seen, scores, likeness)
+    own = own_evidence(scaled.seen, scores, likeness)
     own = np.clip((own - weights.own_mean[:, None]) / weights.own_scale[:, None], -4, 4)
-    total = np.einsum("id,pd->ip", standardised(weights, seen.traits), weights.traits)
-    length = seen.grams.lengths(weights.gram_weight**2)
-    total += directions.products(seen.grams) / (length + np.float32(1e-6))
+    total = np.einsum("id,pd->ip", scaled.traits, weights.traits)
+    total += directions.products(scaled.seen.grams) / scaled.lengths
     total += np.einsum("pik,pk->ip", own, weights.own) + weights.bias + log_odds(scores)
     return (weights.slope * total).astype(np.float32)
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from rbrlang.grading.embedded import evidence
 from rbrlang.grading.embedded.cues import CuePatterns, CueReader, log_odds
-from rbrlang.grading.embedded.evidence import asked, seen
+from rbrlang.grading.embedded.evidence import asked, said, seen
 from rbrlang.grading.embedded.folding import text_of
 from rbrlang.grading.embedded.grader import EmbeddedGrader, starting_cues
 from rbrlang.grading.embedded.heads import (
@@ -245,7 +245,8 @@ def _read(
     cues: Sequence[CuePatterns],
 ) -> _Rows:
     texts = [text_of(item.completion) for item in items]
-    evidence = seen(texts, [asked(item.prompt) for item in items])
+    requests = [asked(item.prompt) for item in items]
+    evidence = seen(list(map(said, texts, requests)), requests)
     scores = CueReader(cues).scores(texts)
     own = own_evidence(evidence, scores, ShotReader(list(map(few_shots, propositions))).likeness(evidence.grams))
     numbers: dict[object, int] = {}
