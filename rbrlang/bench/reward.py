@@ -289,7 +289,7 @@ def growth(bench: Bench) -> Outcome:
     curves: list[Curve] = []
     lines: list[Line] = []
     families: tuple[tuple[str, str, Callable[[int], str], tuple[int, ...], tuple[int, ...]], ...] = (
-        ("propositions", "propositions of one type", lambda n: made.chain(n, max(2, n // 10)), (5, 20), (5, 20, 50, 100, 200, 500, 1000, 2000)),
+        ("propositions", "propositions of one type of at most 50 classes", lambda n: made.chain(n, min(50, max(2, n // 10))), (5, 20), (5, 20, 50, 100, 200, 500, 1000, 2000)),
         ("types", "response types over 100 propositions", lambda n: made.types(n, 10, 100), (1, 4), (1, 2, 5, 10, 20, 50, 100, 200, 500)),
     )  # fmt: skip
     for name, what, text, quick, full in families:
