@@ -12,6 +12,7 @@ from typing import Literal
 
 from rbrlang import markup
 from rbrlang.codes import Code, Severity
+from rbrlang.errors import UserError
 from rbrlang.source import Span
 
 Applicability = Literal["machine-applicable", "maybe-incorrect"]
@@ -155,7 +156,7 @@ def findings_html(found: Sequence[Diagnostic], most: int = 12) -> markup.Html:
     return markup.Html("".join(parts) + markup.more(len(found) - len(shown), "findings"))
 
 
-class FunctionError(Exception):
+class FunctionError(UserError):
     """A function that a policy names and that cannot be asked; the message names it, the cause and the next step."""
 
 

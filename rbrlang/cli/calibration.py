@@ -28,24 +28,21 @@ def calibration_of(
     from rbrlang.grading.trust.calibrate import CalibrationError, from_json, read
 
     circuit, corrected = policy.circuit, any(name is not None for name in before)
+    if options.calibration is not None:
+        calibration = read(Path(options.calibration))
+        calibration.corrections(identity, circuit.questions, circuit.asked_domains)
+        if corrected:
+            raise UsageError("these rows are calibrated already; grade them again without `--calibration`")
+        if misfit := calibration.misfit(circuit.questions, circuit.asked_domains):
+            note(misfit)
+        return calibration
+    if isinstance(policy, Policy) or policy.calibration is None:
+        return None
     try:
-        if options.calibration is not None:
-            calibration = read(Path(options.calibration))
-            calibration.corrections(identity, circuit.questions, circuit.asked_domains)
-            if corrected:
-                raise UsageError("these rows are calibrated already; grade them again without `--calibration`")
-            if misfit := calibration.misfit(circuit.questions, circuit.asked_domains):
-                note(misfit)
-            return calibration
-        if isinstance(policy, Policy) or policy.calibration is None:
-            return None
-        try:
-            calibration = from_json(policy.calibration)
-            calibration.corrections(calibration.grader, circuit.questions, circuit.asked_domains)
-        except CalibrationError as error:
-            raise UsageError(f"the artefact's calibration cannot be used: {error}") from error
+        calibration = from_json(policy.calibration)
+        calibration.corrections(calibration.grader, circuit.questions, circuit.asked_domains)
     except CalibrationError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(f"the artefact's calibration cannot be used: {error}") from error
     if not corrected and same(calibration.grader, identity):
         if misfit := calibration.misfit(circuit.questions, circuit.asked_domains):
             note(misfit)

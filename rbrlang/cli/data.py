@@ -19,9 +19,9 @@ from rbrlang.rows.columns import Names, names_of
 from rbrlang.rows.conversation import Conversation
 from rbrlang.rows.formats import SHAPES
 from rbrlang.rows.kept import Kept, in_blocks
-from rbrlang.rows.read import BadRow, Row, Rows, RowsError, filled_in, read_blocks
+from rbrlang.rows.read import BadRow, Row, Rows, filled_in, read_blocks
 from rbrlang.rows.write import Output, encoded, output_format
-from rbrlang.rows.write import check_output as check
+from rbrlang.rows.write import check_output as check_output
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -39,15 +39,12 @@ OTHERS = "other reasons"
 
 
 def names(options: argparse.Namespace, circuit: Circuit | None = None) -> Names:
-    """What `row_arguments` say of the columns, and the policy of those with criteria. Raises `UsageError`."""
+    """What `row_arguments` say of the columns, and the policy of those with criteria. Raises `UserError`."""
     columns: dict[str, str] = {}
     for ours, theirs in options.columns:
         if columns.setdefault(ours, theirs) != theirs:
             raise UsageError(f"`--column` gives `{ours}` both `{columns[ours]}` and `{theirs}`")
-    try:
-        called = names_of(columns, shared.thought_marks(options), () if circuit is None else circuit.columns)
-    except RowsError as error:
-        raise UsageError(str(error)) from error
+    called = names_of(columns, shared.thought_marks(options), () if circuit is None else circuit.columns)
     if circuit is None:
         return called
     from rbrlang.reward.shares import every_column
@@ -67,7 +64,7 @@ def read(
     limit: int | None = None,
     prompts_only: bool = False,
 ) -> Rows:
-    """The rows of a file; bad ones are named on standard error. Raises `UsageError` when none is usable.
+    """The rows of a file; bad ones are named on standard error. Raises `UserError` when none is usable.
 
     `options` are those of `row_arguments`; rows whose criteria the policy could not use are bad.
     """
@@ -88,14 +85,11 @@ def read_kept(
     rows, places = Kept[Row](), Kept[tuple[str, int]]()
     unusable: list[BadRow] = []
     bad = BadRows(every=options.all_messages)
-    try:
-        for block in read_blocks(path, called, limit=limit, prompts_only=prompts_only):
-            rows.extend(block.rows)
-            unusable += block.bad
-            places.extend(block.places)
-            bad.add(block.bad)
-    except RowsError as error:
-        raise UsageError(str(error)) from error
+    for block in read_blocks(path, called, limit=limit, prompts_only=prompts_only):
+        rows.extend(block.rows)
+        unusable += block.bad
+        places.extend(block.places)
+        bad.add(block.bad)
     if not rows:
         raise UsageError(bad.unreadable(path))
     bad.tell()
@@ -112,7 +106,7 @@ def through(options: argparse.Namespace, job: Job, tally: Tally, *, limit: int |
     """Read, work on and write rows block by block: how many were written, and how many could not be used.
 
     `options` are those of `row_arguments` and `engine_arguments`, with `rows` and `output`. What could not be used, and
-    what the output could not hold, is said on standard error. Raises `UsageError`, OSError.
+    what the output could not hold, is said on standard error. Raises `UserError`, OSError.
     """
     from rbrlang.engines import local, ray
 
@@ -135,8 +129,6 @@ def through(options: argparse.Namespace, job: Job, tally: Tally, *, limit: int |
                 out.take(done.encoded)
             if not rows:
                 raise UsageError(bad.unreadable(options.rows))
-    except (RowsError, local.WorkerError, ray.EngineError) as error:
-        raise UsageError(str(error)) from error
     finally:
         results.close()
     if options.engine == "ray":
@@ -184,7 +176,7 @@ def _identity(options: argparse.Namespace, job: Job) -> str:
 
 
 def read_joined(options: argparse.Namespace, path: str, more: Sequence[str], circuit: Circuit) -> Rows:
-    """The rows of a file, on the disk, filled in from other files with the same completions. Raises `UsageError`."""
+    """The rows of a file, on the disk, filled in from other files with the same completions. Raises `UserError`."""
     found = read_kept(options, path, circuit)
     rows, bad = found.rows, list(found.bad)
     for name in more:
@@ -216,29 +208,18 @@ def tell_rubrics(circuit: Circuit, rows: Sequence[Row]) -> None:
             warn(line)
 
 
-def check_output(path: str) -> None:
-    """Whether rows can be written there. Raises `UsageError`, OSError."""
-    try:
-        check(path)
-    except RowsError as error:
-        raise UsageError(str(error)) from error
-
-
 def write(path: str, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows in the format that the name says, and say what of them it cannot hold. Raises `UsageError`, OSError."""
-    try:
-        with Output(path) as out:
-            left = iter(rows)
-            while some := list(islice(left, _AT_ONCE)):
-                out.take(encoded(out.kind, some, exact=False))
-    except RowsError as error:
-        raise UsageError(str(error)) from error
+    """Write rows in the format that the name says, and say what of them it cannot hold. Raises `UserError`, OSError."""
+    with Output(path) as out:
+        left = iter(rows)
+        while some := list(islice(left, _AT_ONCE)):
+            out.take(encoded(out.kind, some, exact=False))
     for note in out.notes():
         warn(note)
 
 
 def class_names(text: str) -> dict[str, str]:
-    """The mapping of `--class-names "perfect refusal=ideal, …"`. Raises `UsageError`."""
+    """The mapping of `--class-names "perfect refusal=ideal, …"`. Raises `UserError`."""
     found: dict[str, str] = {}
     for part in text.split(",") if text else ():
         theirs, equals, ours = (piece.strip() for piece in part.partition("="))

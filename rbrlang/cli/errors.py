@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rbrlang.errors import UserError
 
-class UsageError(Exception):
+
+class UsageError(UserError):
     """A command that cannot run as asked: the message names the place, the cause and the next step."""

@@ -30,7 +30,7 @@ class Gate:
 
 
 def parse(text: str) -> Gate:
-    """A gate from its text. Raises `UsageError`."""
+    """A gate from its text. Raises `UserError`."""
     match = re.fullmatch(r"\s*([A-Za-z_][\w.]*)\s*(<=|>=|<|>)\s*([-+.\deE]+)\s*", text)
     try:
         if match:
@@ -41,7 +41,7 @@ def parse(text: str) -> Gate:
 
 
 def parsed(gates: Iterable[str], names: Collection[str]) -> tuple[Gate, ...]:
-    """Gates from their texts, all about one of these names. Raises `UsageError`."""
+    """Gates from their texts, all about one of these names. Raises `UserError`."""
     found = tuple(map(parse, gates))
     for gate in found:
         if gate.name not in names:

@@ -8,11 +8,9 @@ import sys
 from collections.abc import Callable
 from typing import cast
 
-from rbrlang.cli.errors import UsageError
 from rbrlang.grading.questions.graderfile import applied, is_file
 from rbrlang.grading.questions.members import leaves, members_of
 from rbrlang.grading.questions.specs import (
-    GraderError,
     GraderSpec,
     LocalSpec,
     RemoteSpec,
@@ -22,13 +20,10 @@ from rbrlang.grading.questions.specs import (
 
 
 def take_file(options: argparse.Namespace) -> None:
-    """Put what a grader file says in the place of its name, where nothing else was given. Raises `UsageError`."""
+    """Put what a grader file says in the place of its name, where nothing else was given. Raises `UserError`."""
     if not is_file(options.grader):
         return
-    try:
-        name, found = applied(options.grader, {})
-    except GraderError as error:
-        raise UsageError(str(error)) from error
+    name, found = applied(options.grader, {})
     options.grader_file, options.grader = options.grader, name
     for option, value in found.items():
         if getattr(options, option, None) is None:
@@ -56,30 +51,24 @@ def _switches(template: object) -> list[tuple[str, bool] | None]:
 
 
 def spec_of(options: argparse.Namespace) -> GraderSpec:
-    """What `--grader` means. Raises `UsageError`."""
-    try:
-        return parse_grader(options.grader, os.environ, options.base_url)
-    except GraderError as error:
-        raise UsageError(str(error)) from error
+    """What `--grader` means. Raises `UserError`."""
+    return parse_grader(options.grader, os.environ, options.base_url)
 
 
 def leaves_of(
     options: argparse.Namespace, look: Callable[[GraderSpec], object] = lambda _: None
 ) -> tuple[GraderSpec, ...]:
-    """The graders that answer in the end, each of which `look` is shown: of a jury or a cascade its members. Raises `UsageError`."""
-    try:
-        return leaves(spec_of(options), look)
-    except GraderError as error:
-        raise UsageError(str(error)) from error
+    """The graders that answer in the end, each of which `look` is shown: of a jury or a cascade its members. Raises `UserError`."""
+    return leaves(spec_of(options), look)
 
 
 def asks_server(options: argparse.Namespace) -> bool:
-    """Whether a server answers, or one among others. Raises `UsageError`."""
+    """Whether a server answers, or one among others. Raises `UserError`."""
     return any(isinstance(one, RemoteSpec) for one in leaves_of(options))
 
 
 def each(options: argparse.Namespace) -> list[argparse.Namespace]:
-    """The options for each of `leaves_of`; these very ones where a grader stands alone. Raises `UsageError`."""
+    """The options for each of `leaves_of`; these very ones where a grader stands alone. Raises `UserError`."""
     leaves_of(options)  # a file that is a member of itself would never end
     spec = spec_of(options)
     if not isinstance(spec, SeveralSpec):

@@ -22,6 +22,7 @@ from rbrlang.cli.graded import GradedRows, Lazily, filled, with_rubrics
 from rbrlang.cli.graderfiles import asks_server, leaves_of, member, read_weights, spec_of
 from rbrlang.cli.options import policy_of
 from rbrlang.cli.terminal import warn
+from rbrlang.errors import UserError
 from rbrlang.policy import Policy
 from rbrlang.rows.kept import Kept, in_blocks
 
@@ -107,15 +108,14 @@ class Grading:
         self._seen: set[int] = set()
 
     def __call__(self, rows: Sequence[Row]) -> GradedRows:
-        """The rows, graded. Raises `UsageError`."""
+        """The rows, graded. Raises `UserError`."""
         from rbrlang.grading.criteria import criteria
         from rbrlang.grading.endpoint.account import together
-        from rbrlang.grading.endpoint.cache import CacheError
         from rbrlang.grading.lazy import grade_lazily
         from rbrlang.grading.questions.layout import wanted
         from rbrlang.grading.questions.specs import LabelsSpec, RowsSpec, TableSpec
         from rbrlang.grading.sight import yes_no
-        from rbrlang.grading.trust.calibrate import CalibratedGrader, CalibrationError
+        from rbrlang.grading.trust.calibrate import CalibratedGrader
         from rbrlang.grading.unfilled import filling
         from rbrlang.reward.rows import response_ids
 
@@ -152,8 +152,6 @@ class Grading:
                     answers = tuple(
                         {p: given[p] for p in asked} for given, asked in zip(lazy.answers, lazy.questions, strict=True)
                     )
-            except (CalibrationError, CacheError) as error:
-                raise UsageError(str(error)) from error
             except KeyboardInterrupt:
                 if options.cache and Path(options.cache).is_file():
                     warn(f"what was answered is in `{options.cache}`; the same command goes on from there")
@@ -167,7 +165,7 @@ class Grading:
         return GradedRows(identity, given, answers, summary, calibration, lazy, tuple(met), unasked, names)
 
     def prepare(self, rows: Sequence[Row]) -> None:
-        """Choose layouts for these rows, the first of the file, wherever the others are graded. Raises `UsageError`."""
+        """Choose layouts for these rows, the first of the file, wherever the others are graded. Raises `UserError`."""
         from rbrlang.reward.rows import response_ids
 
         if asks_server(self._options):
@@ -225,7 +223,7 @@ def keep_answers(options: argparse.Namespace, output: str) -> None:
 def make(options: argparse.Namespace, policy: Policy, items: Sequence[GradeItem], need: str = "this") -> Grader:
     """The grader that was asked for, which has to read text; `items` are what its layouts are chosen for.
 
-    `need` is what needs such a grader, for the message. Raises `UsageError`.
+    `need` is what needs such a grader, for the message. Raises `UserError`.
     """
     from rbrlang.grading.questions.layout import wanted
     from rbrlang.grading.questions.specs import LabelsSpec, RowsSpec, TableSpec
@@ -249,21 +247,18 @@ def make(options: argparse.Namespace, policy: Policy, items: Sequence[GradeItem]
 def standing(options: argparse.Namespace, artefact: Artefact) -> Grader:
     """`make` for a process that goes on and on, with the artefact's calibration where it is of this grader.
 
-    Its layouts do not depend on what is asked first. Raises `UsageError`.
+    Its layouts do not depend on what is asked first. Raises `UserError`.
     """
-    from rbrlang.grading.questions.specs import GraderError, PythonSpec
+    from rbrlang.grading.questions.specs import PythonSpec
     from rbrlang.scoring.graders import grader_of
 
     if any(isinstance(one, PythonSpec) for one in leaves_of(options, read_weights)):
         sys.path.insert(0, os.getcwd())
-    try:
-        return grader_of(options.grader, artefact, chosen(options), items=())
-    except GraderError as error:
-        raise UsageError(str(error)) from error
+    return grader_of(options.grader, artefact, chosen(options), items=())
 
 
 def _look(options: argparse.Namespace, grader: Grader, circuit: Circuit, asked: Sequence[Sequence[int]]) -> None:
-    """Say what the grader cannot read of what is asked. Raises `UsageError` where that is everything."""
+    """Say what the grader cannot read of what is asked. Raises `UserError` where that is everything."""
     from rbrlang.grading.embedded.names import WAYS_OUT
     from rbrlang.grading.sight import OTHERS, WHY, beyond, named, sight
 
@@ -300,33 +295,28 @@ def _opened(
 
     names = policy.circuit.questions
     each = () if of_rubrics is None else zip(of_rubrics.items, of_rubrics.wanted, of_rubrics.places, strict=True)
-    try:
-        match spec:
-            case specs.RowsSpec():
-                known = {row.id: row.probs for row in rows} | {
-                    item.id: {names[q]: place.p} for item, (q,), place in each
-                }
-                return TableGrader(_grader_of(rows), known, names, policy.circuit.asked_domains), ()
-            case specs.LabelsSpec():
-                labels = {row.id: {**row.labels, **row.value_labels} for row in rows} | {
-                    item.id: {names[q]: place.criterion.met} for item, (q,), place in each
-                }
-                return LabelGrader(names, list(labels), list(labels.values()), policy.circuit.asked_domains), ()
-            case specs.TableSpec(path):
-                return table_grader(path, names, policy.circuit.asked_domains), ()
-            case specs.EmbeddedSpec() | specs.PythonSpec():
-                if isinstance(spec, specs.PythonSpec):
-                    sys.path.insert(0, os.getcwd())
-                heads = Path(options.heads) if options.heads else None
-                return reading_grader(spec, _whole(policy).program.questions, heads), ()
-            case specs.OpenAISpec() | specs.SystemOneSpec() | specs.LocalSpec():
-                return _remote_grader(options, spec, _whole(policy), items, on_progress)
-            case specs.SeveralSpec():
-                return _several(options, spec, policy, items, on_progress)
-            case _:
-                assert_never(spec)
-    except specs.GraderError as error:
-        raise UsageError(str(error)) from error
+    match spec:
+        case specs.RowsSpec():
+            known = {row.id: row.probs for row in rows} | {item.id: {names[q]: place.p} for item, (q,), place in each}
+            return TableGrader(_grader_of(rows), known, names, policy.circuit.asked_domains), ()
+        case specs.LabelsSpec():
+            labels = {row.id: {**row.labels, **row.value_labels} for row in rows} | {
+                item.id: {names[q]: place.criterion.met} for item, (q,), place in each
+            }
+            return LabelGrader(names, list(labels), list(labels.values()), policy.circuit.asked_domains), ()
+        case specs.TableSpec(path):
+            return table_grader(path, names, policy.circuit.asked_domains), ()
+        case specs.EmbeddedSpec() | specs.PythonSpec():
+            if isinstance(spec, specs.PythonSpec):
+                sys.path.insert(0, os.getcwd())
+            heads = Path(options.heads) if options.heads else None
+            return reading_grader(spec, _whole(policy).program.questions, heads), ()
+        case specs.OpenAISpec() | specs.SystemOneSpec() | specs.LocalSpec():
+            return _remote_grader(options, spec, _whole(policy), items, on_progress)
+        case specs.SeveralSpec():
+            return _several(options, spec, policy, items, on_progress)
+        case _:
+            assert_never(spec)
 
 
 def _grader_of(rows: Sequence[Row]) -> str:
@@ -385,7 +375,7 @@ def _several(
             own = member(options, name)
             said = spec_of(own)
             grader, spent = _opened(own, said, policy, (), items, None, on_progress)
-        except UsageError as error:  # which is told with the member's place
+        except UserError as error:  # which is told with the member's place
             raise GraderError(str(error)) from error
         summaries.extend(spent)
         if not isinstance(said, TableSpec):
@@ -400,7 +390,7 @@ def _several(
 
 def remote_of(options: argparse.Namespace, spec: RemoteSpec, policy: Policy, items: Sequence[GradeItem]) -> Remote:
     """The grader behind an endpoint. Asks the server what it offers, but no model anything."""
-    from rbrlang.grading.questions.specs import GraderError, api_key
+    from rbrlang.grading.questions.specs import api_key
 
     how = chosen(options)
     try:
@@ -408,7 +398,7 @@ def remote_of(options: argparse.Namespace, spec: RemoteSpec, policy: Policy, ite
 
         read_weights(spec)
         return remote(spec, policy, items, api_key(os.environ, how.key_env), how)
-    except (ModuleNotFoundError, GraderError) as error:
+    except ModuleNotFoundError as error:
         raise UsageError(str(error)) from error
 
 

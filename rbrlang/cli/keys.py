@@ -18,7 +18,7 @@ PASSPHRASE = "RBRC_KEY_PASSPHRASE"
 
 
 def signer(path: str | None) -> Callable[[bytes], bytes] | None:
-    """What signs by the private key of `--sign`, before the command's work; None without one. Raises `UsageError`."""
+    """What signs by the private key of `--sign`, before the command's work; None without one. Raises `UserError`."""
     if path is None:
         return None
     try:
@@ -41,10 +41,7 @@ def signer(path: str | None) -> Callable[[bytes], bytes] | None:
 
 
 def public_key(path: str) -> KeyCheck:
-    """The public key in a file. Raises `UsageError`."""
-    from rbrlang.reward.kept.signature import SignatureError, required_key
+    """The public key in a file. Raises `UserError`."""
+    from rbrlang.reward.kept.signature import required_key
 
-    try:
-        return required_key(path)
-    except SignatureError as error:
-        raise UsageError(str(error)) from error
+    return required_key(path)

@@ -27,7 +27,7 @@ def missing(error: ModuleNotFoundError) -> UsageError:
 def serve(application: Starlette, listening: socket.socket, grace: int, tell: Callable[[], None]) -> None:
     """Answer until a signal ends it, and after that what was accepted, for so many seconds at most.
 
-    `tell` says where it listens, once a signal would end it well. Raises `UsageError`.
+    `tell` says where it listens, once a signal would end it well. Raises `UserError`.
     """
     try:
         import uvicorn
@@ -77,7 +77,7 @@ def is_loopback(host: str) -> bool:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens; connections wait in it until the server runs. Raises `UsageError`."""
+    """A socket that listens; connections wait in it until the server runs. Raises `UserError`."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         with ExitStack() as on_failure:

@@ -18,12 +18,11 @@ from typing import NoReturn
 
 from rbrlang import __version__
 from rbrlang.budget import SpentError
-from rbrlang.cli.errors import UsageError
 from rbrlang.cli.outputs import spare_inputs
 from rbrlang.cli.python import python_allowed
 from rbrlang.cli.render import show
 from rbrlang.cli.terminal import guarded, shown, warn
-from rbrlang.diagnostics import FunctionError
+from rbrlang.errors import UserError
 
 COMMANDS = {
     "new": "a small project that checks, tests, fits and scores as it stands",
@@ -155,7 +154,7 @@ def _run(argv: Sequence[str] | None) -> int:
     except SpentError as error:  # of what the command asked of a policy that was checked
         show(error.budget.finding(), sys.stderr)
         return 1
-    except (UsageError, FunctionError) as error:
+    except UserError as error:
         warn(f"rbrc {options.command}: {error}")
         return 2
     except OSError as error:

@@ -302,7 +302,7 @@ def marks_argument(group: argparse._ActionsContainer) -> None:  # pyright: ignor
 
 
 def thought_marks(options: argparse.Namespace) -> Marks:
-    """The pairs of `--thought-marks`. Raises `UsageError` where one has an empty half."""
+    """The pairs of `--thought-marks`. Raises `UserError` where one has an empty half."""
     from rbrlang.rows.thought import THOUGHT_MARKS
 
     if not options.thought_marks:
@@ -322,7 +322,7 @@ def column(text: str) -> tuple[str, str]:
 
 
 def policy_of(artefact: Artefact) -> Policy:
-    """The policy whose sources an artefact carries. Raises `UsageError` when they are not what was compiled."""
+    """The policy whose sources an artefact carries. Raises `UserError` when they are not what was compiled."""
     from rbrlang.grading.questions.specs import GraderError
     from rbrlang.scoring.graders import policy_of as found
 
@@ -337,12 +337,9 @@ def policy_of(artefact: Artefact) -> Policy:
 def artefact(path: str, key: str | None = None) -> Artefact:
     """The artefact a command was given, checked, and by the public key in the file `key` where that is required."""
     from rbrlang.cli.keys import public_key
-    from rbrlang.reward.kept.artefact import ArtefactError, read_artefact
+    from rbrlang.reward.kept.artefact import read_artefact
 
-    try:
-        return read_artefact(path, key=None if key is None else public_key(key))
-    except ArtefactError as error:
-        raise UsageError(str(error)) from error
+    return read_artefact(path, key=None if key is None else public_key(key))
 
 
 def require_key_argument(parser: argparse.ArgumentParser) -> None:
@@ -361,7 +358,7 @@ def sign_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def write_artefact(path: str, artefact: Artefact, sign: Callable[[bytes], bytes] | None) -> None:
-    """Write what a command made. Raises `UsageError` for sources whose names no artefact may carry, OSError."""
+    """Write what a command made. Raises `UserError` for sources whose names no artefact may carry, OSError."""
     from rbrlang.lang.carried import CarriedError
     from rbrlang.reward.kept import artefact as artefacts
 

@@ -24,7 +24,7 @@ ONTO_THEMSELVES = ("grade", "score")
 
 
 def spare_inputs(options: argparse.Namespace, more: Iterable[str] = ()) -> None:
-    """Refuse outputs that are inputs, by the file and not by its name; `more` are further inputs. Raises `UsageError`."""
+    """Refuse outputs that are inputs, by the file and not by its name; `more` are further inputs. Raises `UserError`."""
     given = vars(options)
     outputs = [(name, str(given[name])) for name in WRITTEN if given.get(name) and given[name] != "-"]
     for (one, path), (other, same) in combinations(outputs, 2):

@@ -24,7 +24,7 @@ def files_arguments(parser: argparse.ArgumentParser, stdin: str = "`-` is standa
 
 
 def named(files: Sequence[str]) -> list[str]:
-    """The files, each once; for a folder all `.rbr` files below it, sorted, hidden folders left out. Raises `UsageError`."""
+    """The files, each once; for a folder all `.rbr` files below it, sorted, hidden folders left out. Raises `UserError`."""
     found: list[str] = []
     for file in files:
         if file == STDIN or not Path(file).is_dir():

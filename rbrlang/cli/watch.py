@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from rbrlang.cli.errors import UsageError
 from rbrlang.cli.render import use_colour
 from rbrlang.cli.terminal import painted, say, unread
+from rbrlang.errors import UserError
 
 _PAUSE = 0.3  # seconds between two looks; a look is one `stat` a file
 
@@ -43,7 +43,7 @@ def watch(named: Collection[Path], run: Callable[[], tuple[int, Collection[Path]
             try:
                 code, read = run()
                 files |= dict.fromkeys(read)  # those of earlier runs stay: what is gone may come back
-            except (UsageError, OSError) as error:
+            except (UserError, OSError) as error:
                 code = 2
                 say(f"{error}")
             late = {file: stamp for file, stamp in _stamp(files).items() if file not in before}

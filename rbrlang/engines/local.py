@@ -18,13 +18,14 @@ from multiprocessing.process import BaseProcess
 from typing import Any, cast
 
 from rbrlang.engines.jobs import Done, Job, Part, counted, worked
+from rbrlang.errors import UserError
 from rbrlang.rows.pieces import Piece, pieces
 
 _AHEAD = 3  # pieces under way for each worker
 _DEATHS = 2  # of workers that one piece may cost
 
 
-class WorkerError(Exception):
+class WorkerError(UserError):
     """A worker that died again and again; the message names the rows."""
 
 

@@ -28,6 +28,7 @@ from typing import Any, cast
 
 from rbrlang.engines.jobs import Done, Job, Part, counted, worked
 from rbrlang.engines.local import WorkerError
+from rbrlang.errors import UserError
 from rbrlang.rows.pieces import Piece, pieces
 from rbrlang.writing import write_bytes
 
@@ -36,7 +37,7 @@ _STARTS = 3  # of Ray on this machine
 _PATIENCE = 10  # seconds for threads that are about to end
 
 
-class EngineError(Exception):
+class EngineError(UserError):
     """Ray cannot be had; the message says how."""
 
 

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rbrlang.errors import UserError
 from rbrlang.grading.boundary import distributed
 from rbrlang.grading.questions.layout import wanted
 from rbrlang.grading.results import (
@@ -85,7 +86,7 @@ def encoded(
     return probs
 
 
-class JudgeError(ValueError):
+class JudgeError(UserError, ValueError):
     """A judge that did not return one mapping for each item; the message gives both numbers."""
 
 

@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 import yaml
 
+from rbrlang.errors import UserError
 from rbrlang.jsontext import JsonError, parse
 from rbrlang.lang.printing.write import is_keyword
 
@@ -24,7 +25,7 @@ MAX_CHARACTERS = 16 * 2**20
 MAX_NAME = 60
 
 
-class ImportFormatError(Exception):
+class ImportFormatError(UserError):
     """The source is not in the format that it was said to be; the message says where and what to do."""
 
 

@@ -20,12 +20,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rbrlang.errors import UserError
+
 MAX_CANDIDATES = 200_000_000
 FEWEST_PROMPTS = 10
 """Fewer prompts than this are not resampled: percentiles over so few units mean nothing."""
 
 
-class TooManyComparisons(ValueError):
+class TooManyComparisons(UserError, ValueError):
     """The candidate pairs would not fit in memory; usually one prompt stands for many."""
 
 

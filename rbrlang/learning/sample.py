@@ -24,6 +24,7 @@ from typing import Any, Literal, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from rbrlang.errors import UserError
 from rbrlang.learning.comparisons import Comparisons, compare, joined
 from rbrlang.learning.preferences import (
     CLASSES,
@@ -53,7 +54,7 @@ KnownSource = Literal["intent", "labels", "graded"]
 UNKNOWN = -1
 
 
-class SampleError(ValueError):
+class SampleError(UserError, ValueError):
     """Rows that cannot be used as asked; the message names the row and the next step."""
 
 

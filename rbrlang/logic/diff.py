@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from rbrlang.errors import UserError
 from rbrlang.lang.program import Program, Proposition, ResponseType, Variable
 from rbrlang.lang.variables import said
 from rbrlang.logic.bdd import FALSE, TRUE, Bdd, NodeBudget
@@ -93,7 +94,7 @@ class PolicyDiff:
         return self.fingerprints[0] == self.fingerprints[1]
 
 
-class DiffError(Exception):
+class DiffError(UserError):
     """Two policies that cannot be compared; the message says why."""
 
 

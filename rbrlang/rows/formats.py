@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
+from rbrlang.errors import UserError
 from rbrlang.jsontext import JsonError, parse_bytes
 
 Kind = Literal["lines", "array", "csv", "tsv", "parquet", "arrow"]
@@ -47,7 +48,7 @@ _PACKINGS: dict[str, Packing] = {".gz": "gzip", ".zst": "zstd"}
 ENDINGS = tuple(_KINDS)
 
 
-class RowsError(Exception):
+class RowsError(UserError):
     """A file of rows that cannot be read or written at all; the message says what to do."""
 
 

@@ -20,6 +20,7 @@ from random import Random
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from rbrlang.errors import UserError
 from rbrlang.grading.endpoint.account import RunOptions
 from rbrlang.grading.endpoint.batchfiles import BatchFolder
 from rbrlang.grading.endpoint.exchange import TRY_AGAIN
@@ -40,7 +41,7 @@ _ENDED = frozenset({"completed", "expired", "cancelled"})
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 
 
-class BatchError(Exception):
+class BatchError(UserError):
     """A batch cannot go on; the message says why, and what to do."""
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import cast
 
+from rbrlang.errors import UserError
 from rbrlang.grading.endpoint.remote import Answered, at, listed, whole
 from rbrlang.grading.results import Json, Usage, from_json, to_json
 
@@ -29,7 +30,7 @@ _FORMAT = 2
 _WITHOUT_DIGESTS = 1
 
 
-class CacheError(Exception):
+class CacheError(UserError):
     """The cache file cannot be used. The message says which, why, and what to do."""
 
 

@@ -23,6 +23,7 @@ from typing import Any, cast
 
 from rbrlang.bounds import Number
 from rbrlang.diagnostics import did_you_mean
+from rbrlang.errors import UserError
 from rbrlang.grading.results import Usage
 from rbrlang.jsontext import JsonError, NotJsonError, parse_bytes
 
@@ -56,7 +57,7 @@ _NUMBERS: Mapping[str, Number] = {
 """Which numbers a field may have; any of 0 or more where it is not named."""
 
 
-class PriceError(ValueError):
+class PriceError(UserError, ValueError):
     """A price list that cannot be used. The message names the file, the place and the next step."""
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from rbrlang.diagnostics import suggest
+from rbrlang.errors import UserError
 
 OPENAI_URL = "https://api.openai.com/v1"
 KINDS = (
@@ -46,7 +47,7 @@ class Secret:
         raise TypeError("a secret is not pickled")
 
 
-class GraderError(ValueError):
+class GraderError(UserError, ValueError):
     """A grader that cannot be used at all. The message names it, says why, and what to do."""
 
 

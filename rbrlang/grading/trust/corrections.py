@@ -8,13 +8,15 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from rbrlang.errors import UserError
+
 FEWEST_FOR_TEMPERATURE, FEWEST_FOR_PLATT, FEWEST_FOR_ISOTONIC = 20, 60, 400
 FOLDS = 5
 EDGE = 1e-4
 """Probabilities are kept this far from 0 and 1 before their logarithms are taken."""
 
 
-class CalibrationError(ValueError):
+class CalibrationError(UserError, ValueError):
     """A calibration that cannot be read or does not belong to this grader; the message says what to do."""
 
 

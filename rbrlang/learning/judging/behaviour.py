@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rbrlang.diagnostics import suggest
+from rbrlang.errors import UserError
 from rbrlang.learning.judging.evaluate import RulesAlone, picked, scores_of
 from rbrlang.learning.judging.noise import chance
 from rbrlang.learning.judging.resample import Estimate, Prompts, sums
@@ -39,7 +40,7 @@ from rbrlang.told import Told
 DEFAULT_REFUSAL = "inability_to_comply"
 
 
-class MeaningError(ValueError):
+class MeaningError(UserError, ValueError):
     """A name for what is unsafe, a refusal or complying that the policy does not know."""
 
 

@@ -36,6 +36,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast, get_args
 
+from rbrlang.errors import UserError
+
 Place = Literal["first", "middle", "lead", "substance", "last"]
 TODO = "TODO"
 _SLOT = re.compile(r"\{([A-Za-z_]\w*)\}")
@@ -43,7 +45,7 @@ _NAME = re.compile(r"[a-z_][a-z0-9_]*")
 _SECTION = re.compile(r"\[([^\]]*)\]\s+([a-z]+)((?:\s+(?:when|unless|for)(?:\s+[a-z_][a-z0-9_]*)+)*)")
 
 
-class BankError(ValueError):
+class BankError(UserError, ValueError):
     """A phrase bank that cannot be read; the message says where and why."""
 
 

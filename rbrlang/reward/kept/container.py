@@ -15,6 +15,8 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from rbrlang.errors import UserError
+
 MAX_FILE = 256 << 20
 """Largest artefact that is read, bytes."""
 MAX_MEMBERS = 1024
@@ -25,7 +27,7 @@ _MODE = 0o100644 << 16
 _MOST = 400  # characters of a message
 
 
-class ArtefactError(ValueError):
+class ArtefactError(UserError, ValueError):
     """A file that is no acceptable artefact: which file and member, what is wrong, what to do next."""
 
     def __init__(self, file: str, member: str | None, cause: str, next_step: str) -> None:

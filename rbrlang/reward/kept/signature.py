@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 import rbrlang
+from rbrlang.errors import UserError
 from rbrlang.reward.kept.codec import DecodeError, Field, Json, dump_json, load_json
 
 SIGNATURE = "signature.json"
@@ -35,7 +36,7 @@ STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://github.com/rbrlang/rbrlang/attestation/artefact/v1"
 
 
-class SignatureError(ValueError):
+class SignatureError(UserError, ValueError):
     """A signature that is not one of this artefact, or not of the key that was asked for; the message says why."""
 
 

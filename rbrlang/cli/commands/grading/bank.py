@@ -64,12 +64,10 @@ def _new(options: argparse.Namespace, policy: Policy) -> int:
 
 
 def _check(options: argparse.Namespace, policy: Policy) -> int:
-    from rbrlang.learning.synthesis.phrases import BankError, read_bank
+    from rbrlang.learning.synthesis.phrases import read_bank
 
     try:
         bank = read_bank(options.bank)
-    except BankError as error:
-        raise UsageError(str(error)) from error
     except FileNotFoundError:
         raise UsageError(
             f"`{options.bank}` is not there; `rbrc bank new {options.file} {options.bank}` begins one"

@@ -124,7 +124,7 @@ class Grade:
         return digest(self._policy.program.sources, self._policy.program.params)
 
     def open(self, first: Piece | None = None) -> None:
-        """Make the grader, with the first rows. Raises `UsageError`."""
+        """Make the grader, with the first rows. Raises `UserError`."""
         from rbrlang.cli.graders import Grading
         from rbrlang.rows.write import output_format
 

@@ -29,7 +29,7 @@ HALF = 0.5
 def gather(options: argparse.Namespace, job: Job) -> bool:
     """Have every request answered, or failed for good; whether that is done. `options.batch` is its folder from then on.
 
-    Raises `UsageError`.
+    Raises `UserError`.
     """
     from rbrlang.cli.graders import spec_of
     from rbrlang.grading.questions.specs import OpenAISpec
@@ -86,15 +86,11 @@ def _read(options: argparse.Namespace, job: Job) -> None:
     """Go through the rows once, and say what the replies that were read took."""
     from rbrlang.cli.commands.grading.told import Told
     from rbrlang.engines import local
-    from rbrlang.rows.read import RowsError
 
     told = Told()
-    try:
-        with closing(local.run(options.rows, job, limit=options.limit)) as results:
-            for done in results:
-                told.add(done.tally.told)
-    except RowsError as error:
-        raise UsageError(str(error)) from error
+    with closing(local.run(options.rows, job, limit=options.limit)) as results:
+        for done in results:
+            told.add(done.tally.told)
     for summary in told.summaries:
         if summary.usage.prompt:
             used = summary.usage
@@ -105,10 +101,10 @@ def _read(options: argparse.Namespace, job: Job) -> None:
 
 
 def _settled(options: argparse.Namespace, folder: BatchFolder, url: str) -> bool:
-    """Submit, wait and fetch; whether the server takes batches. Raises `UsageError`."""
+    """Submit, wait and fetch; whether the server takes batches. Raises `UserError`."""
     from rbrlang.cli.graders import chosen
     from rbrlang.grading.endpoint.account import run_options
-    from rbrlang.grading.endpoint.batches import BatchError, Batches, NoBatches
+    from rbrlang.grading.endpoint.batches import Batches, NoBatches
     from rbrlang.grading.questions.specs import api_key
 
     how = chosen(options)
@@ -117,8 +113,6 @@ def _settled(options: argparse.Namespace, folder: BatchFolder, url: str) -> bool
     except NoBatches as error:
         warn(str(error))
         return False
-    except BatchError as error:
-        raise UsageError(str(error)) from error
     except KeyboardInterrupt:
         warn("batches go on without us; the same command looks for their results")
         raise

@@ -141,11 +141,10 @@ def _check(options: argparse.Namespace) -> int:
         raise UsageError(
             "`--model`, `--base-url`, `--jury` and `--cascade` are for `rbrc grader new`; what is checked stands in the file"
         )
-    from rbrlang.grading.questions.specs import GraderError
 
     try:
         checked = _checked(options.file, options.file)
-    except (GraderError, ModuleNotFoundError) as error:
+    except ModuleNotFoundError as error:
         raise UsageError(str(error)) from error
     if options.format == "json":
         from rbrlang.cli.render import dump

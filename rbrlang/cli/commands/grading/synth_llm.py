@@ -100,16 +100,13 @@ def compose(options: argparse.Namespace, policy: Policy, prompts: int | Sequence
 def _writer(options: argparse.Namespace) -> WriterOptions:
     if not options.model:
         raise UsageError("`--from llm` needs `--model`, the name of the model that writes")
-    from rbrlang.grading.questions.specs import GraderError, OpenAISpec, parse_grader
+    from rbrlang.grading.questions.specs import OpenAISpec, parse_grader
 
     try:
         from rbrlang.grading.endpoint.writing import WriterOptions
     except ModuleNotFoundError as error:
         raise UsageError(str(error)) from error
-    try:
-        spec = parse_grader(f"openai:{options.model}", os.environ, options.base_url)
-    except GraderError as error:
-        raise UsageError(str(error)) from error
+    spec = parse_grader(f"openai:{options.model}", os.environ, options.base_url)
     if not isinstance(spec, OpenAISpec):
         raise AssertionError("`openai:…` is an OpenAISpec; this is a bug in rbrlang")
     return WriterOptions(spec.model, spec.base_url, options.temperature, options.max_tokens).for_host()
@@ -121,7 +118,6 @@ def _composed(
     from rbrlang.cli import graders
     from rbrlang.cli.graderfiles import take_file
     from rbrlang.grading.endpoint.account import price_of, run_options, together
-    from rbrlang.grading.endpoint.cache import CacheError
     from rbrlang.grading.endpoint.writing import ModelWriter
     from rbrlang.grading.questions.specs import SeveralSpec, api_key
     from rbrlang.learning.synthesis.compose import Provenance, synth_from_model
@@ -144,14 +140,11 @@ def _composed(
         model = ModelWriter(
             writer, api_key(os.environ), how.cache, run_options(how), price_of(how), bar.update,
         )  # fmt: skip
-        try:
-            composed = synth_from_model(
-                policy.circuit, policy.program.questions, rows, options.per_class, model.write, judge,
-                Provenance(writer.model, grader.identity, options.seed),
-                attempts=options.attempts, threshold=options.threshold,
-            )  # fmt: skip
-        except CacheError as error:
-            raise UsageError(str(error)) from error
+        composed = synth_from_model(
+            policy.circuit, policy.program.questions, rows, options.per_class, model.write, judge,
+            Provenance(writer.model, grader.identity, options.seed),
+            attempts=options.attempts, threshold=options.threshold,
+        )  # fmt: skip
     return composed, together(model.summaries)
 
 

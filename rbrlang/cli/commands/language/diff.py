@@ -22,7 +22,7 @@ from rbrlang.cli.python import allow_python, python_argument
 from rbrlang.cli.render import dump
 from rbrlang.cli.terminal import say, warn
 from rbrlang.diagnostics import mass_text, suggest, witness_text
-from rbrlang.logic.diff import DiffError, PolicyDiff, ResponseDiff, Side, diff, renames
+from rbrlang.logic.diff import PolicyDiff, ResponseDiff, Side, diff, renames
 from rbrlang.policy import Policy
 
 if TYPE_CHECKING:
@@ -91,10 +91,7 @@ def run(options: argparse.Namespace) -> int:
     for policy in (old, new) if options.data else ():
         allow_python(options, policy.circuit)
     renamed = _renamed(options.rename, old, new)
-    try:
-        found = diff(_side(old), _side(new), renamed)
-    except DiffError as error:
-        raise UsageError(str(error)) from error
+    found = diff(_side(old), _side(new), renamed)
     _check_guards(guards, found)
     rows: RowDiff | None = None
     if options.data:
@@ -119,7 +116,7 @@ def _side(policy: Policy) -> Side:
 
 
 def _checked_out(against: str, path: Path, folder: Path) -> Path:
-    """The policy and what lies beside and below it, as they were at a revision. Raises `UsageError`."""
+    """The policy and what lies beside and below it, as they were at a revision. Raises `UserError`."""
     scheme, _, revision = against.partition(":")
     if scheme != "git" or not revision or revision.startswith("-"):
         raise UsageError(f"`--against {against}` is not git:REV, such as git:HEAD~1 or git:main")
@@ -147,7 +144,7 @@ def _checked_out(against: str, path: Path, folder: Path) -> Path:
 
 
 def _renamed(texts: list[str], old: Policy, new: Policy) -> dict[str, str]:
-    """Old names of propositions to new ones: those found, and those named. Raises `UsageError`."""
+    """Old names of propositions to new ones: those found, and those named. Raises `UserError`."""
     found = renames(old.program, new.program)
     for text in texts:
         before, equals, after = (part.strip() for part in text.partition("="))
@@ -175,7 +172,7 @@ def _guard(text: str) -> _Guard:
 
 
 def _check_guards(guards: list[_Guard], found: PolicyDiff) -> None:
-    """Raises `UsageError` for a guard that names what neither policy has: it could never fail."""
+    """Raises `UserError` for a guard that names what neither policy has: it could never fail."""
     responses = {item.name for item in found.responses} | {*found.lost_responses, *found.new_responses}
     classes = {name for item in found.responses for name in (*item.before, *item.after)}
     for guard in guards:

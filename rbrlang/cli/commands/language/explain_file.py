@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _given(options: argparse.Namespace, policy: Policy) -> _Case:
-    """The case of `--for R --given`, read as a test of the policy would be. Raises `UsageError`."""
+    """The case of `--for R --given`, read as a test of the policy would be. Raises `UserError`."""
     known = [response.name for response in policy.program.responses]
     if options.response is None and len(known) != 1:
         raise UsageError(f"name the response type with `--for`: {', '.join(known) or 'the policy has none'}")
@@ -93,7 +93,7 @@ def _given(options: argparse.Namespace, policy: Policy) -> _Case:
 
 
 def _row(options: argparse.Namespace, policy: Policy) -> _Case:
-    """The case of `--row ROWS:ID`: what its grader thinks more likely than not. Raises `UsageError`."""
+    """The case of `--row ROWS:ID`: what its grader thinks more likely than not. Raises `UserError`."""
     path, _, wanted = options.row.rpartition(":")
     if not path:
         raise UsageError(f"`--row {options.row}` is not ROWS:ID, a file of rows and the id of one")

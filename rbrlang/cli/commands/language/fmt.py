@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _read(file: str) -> str:
-    """The text of a file. Raises `UsageError`, OSError."""
+    """The text of a file. Raises `UserError`, OSError."""
     data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     if is_artefact(data):
         raise UsageError(f"`{file}` is {'; '.join(AN_ARTEFACT)}")

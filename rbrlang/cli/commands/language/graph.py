@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def response_named(name: str, known: list[str], file: str) -> int:
-    """The number of a response type. Raises `UsageError`."""
+    """The number of a response type. Raises `UserError`."""
     if name in known:
         return known.index(name)
     near = suggest(name, known)

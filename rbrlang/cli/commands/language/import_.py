@@ -14,7 +14,7 @@ from rbrlang.cli.files import write_text
 from rbrlang.cli.render import dump, show
 from rbrlang.cli.terminal import shown, warn
 from rbrlang.imports.formats import FORMATS
-from rbrlang.imports.imported import Imported, ImportFormatError
+from rbrlang.imports.imported import Imported
 from rbrlang.lang.printing.format import formatted
 from rbrlang.policy import check_text
 from rbrlang.source import Source
@@ -54,8 +54,6 @@ def run(options: argparse.Namespace) -> int:
         made = FORMATS[options.source_format].read(data.decode("utf-8-sig"), options.source)
     except UnicodeDecodeError as error:
         raise UsageError(f"`{options.source}` is not UTF-8 text (byte {error.start})") from error
-    except ImportFormatError as error:
-        raise UsageError(str(error)) from error
     made = made._replace(policy=formatted(Source("policy.rbr", made.policy)))
     policy = options.output if alone else str(Path(options.output, "policy.rbr"))
     result = check_text(made.policy, name=policy)

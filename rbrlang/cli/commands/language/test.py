@@ -217,17 +217,12 @@ def _outcomes(options: argparse.Namespace, result: Checked, wanted: re.Pattern[s
 
 def _graded(options: argparse.Namespace, policy: Policy, tests: list[TextTest]) -> tuple[Graded, ...]:
     from rbrlang.cli.graders import make
-    from rbrlang.grading.endpoint.cache import CacheError
-    from rbrlang.grading.judge import JudgeError
     from rbrlang.grading.texttests import items_of, run_text_tests
     from rbrlang.reward.numpy import NumpyReward
 
     allow_python(options, policy.circuit)
     grader = make(options, policy, items_of(tests), "a test on text")
-    try:
-        return run_text_tests(NumpyReward(policy.circuit), grader.answers, tests)
-    except (CacheError, JudgeError) as error:
-        raise UsageError(str(error)) from error
+    return run_text_tests(NumpyReward(policy.circuit), grader.answers, tests)
 
 
 def _text_outcome(test: TextTest, response: str, graded: Graded | None) -> _Outcome:

@@ -92,14 +92,13 @@ def run(options: argparse.Namespace) -> int:
     allow_python(options, artefact.circuit)
     gates = gate.parsed(options.gate, eval_gates.names(artefact.circuit))  # a misspelt one is told before any work
     from rbrlang.cli import data, graders
-    from rbrlang.learning.comparisons import TooManyComparisons
     from rbrlang.learning.judging.behaviour import behaviour
     from rbrlang.learning.judging.evaluate import evaluate
     from rbrlang.learning.judging.mining import suggest_changes
     from rbrlang.learning.judging.noise import propagate
     from rbrlang.learning.judging.people import compare_with_people
     from rbrlang.learning.preferences import CLASSES
-    from rbrlang.learning.sample import SampleError, sample_rows
+    from rbrlang.learning.sample import sample_rows
     from rbrlang.reward.numpy import NumpyReward
 
     names = data.class_names(options.class_names)
@@ -120,23 +119,20 @@ def run(options: argparse.Namespace) -> int:
         "base_reward": options.base_reward, "class_source": options.class_source, "class_names": names,
     }  # fmt: skip
     people = None
-    try:
-        alone = None if options.refit is None else refitted(options, reward, rows, names, pairs)
-        samples = sample_rows(reward, rows, **kept)
-        idle = samples
-        if pairs != CLASSES:
-            idle = sample_rows(reward, rows, **kept, pairs=pairs, columns=columns, facts=samples.facts)
-            people = compare_with_people(
-                reward, rows, pairs, **kept, columns=columns, rules_alone=alone, seed=options.seed,
-                resamples=options.resamples, contradictions=options.contradictions, facts=samples.facts,
-            )  # fmt: skip
-            data.name_preferences(options, people.apart, found.places)
-        result = evaluate(
-            reward, rows, **kept, rules_alone=alone, seed=options.seed, resamples=options.resamples,
-            by_class="classes" in pairs, samples=samples,
+    alone = None if options.refit is None else refitted(options, reward, rows, names, pairs)
+    samples = sample_rows(reward, rows, **kept)
+    idle = samples
+    if pairs != CLASSES:
+        idle = sample_rows(reward, rows, **kept, pairs=pairs, columns=columns, facts=samples.facts)
+        people = compare_with_people(
+            reward, rows, pairs, **kept, columns=columns, rules_alone=alone, seed=options.seed,
+            resamples=options.resamples, contradictions=options.contradictions, facts=samples.facts,
         )  # fmt: skip
-    except (SampleError, TooManyComparisons) as error:
-        raise UsageError(str(error)) from error
+        data.name_preferences(options, people.apart, found.places)
+    result = evaluate(
+        reward, rows, **kept, rules_alone=alone, seed=options.seed, resamples=options.resamples,
+        by_class="classes" in pairs, samples=samples,
+    )  # fmt: skip
     acts = behaviour(reward, samples, meaning, rules_alone=alone, seed=options.seed, resamples=options.resamples)
     bases = [base for sample in samples.samples for base in sample.base.tolist()] if samples.has_base else []
     if samples.has_base:
@@ -221,13 +217,10 @@ def _print_tables(options: argparse.Namespace, told: _Told, circuit: Circuit) ->
 
 
 def _meaning(options: argparse.Namespace, circuit: Circuit) -> Meaning:
-    """Which classes are unsafe, refusals and answers. Raises `UsageError`."""
-    from rbrlang.learning.judging.behaviour import MeaningError, meaning_of
+    """Which classes are unsafe, refusals and answers. Raises `UserError`."""
+    from rbrlang.learning.judging.behaviour import meaning_of
 
-    try:
-        return meaning_of(circuit, unsafe=options.unsafe, refusal=options.refusal, complying=options.complying)
-    except MeaningError as error:
-        raise UsageError(str(error)) from error
+    return meaning_of(circuit, unsafe=options.unsafe, refusal=options.refusal, complying=options.complying)
 
 
 def refitted(
@@ -239,7 +232,7 @@ def refitted(
 ) -> RulesAlone:
     """The rules' weights fitted without base reward, as `--refit` asks: on rows of their own, or in folds by prompt.
 
-    Raises `UsageError` when they cannot be fitted.
+    Raises `UserError` when they cannot be fitted.
     """
     from rbrlang.cli import data, graders
     from rbrlang.learning.fitting.fit import FitError
@@ -260,7 +253,7 @@ def refitted(
 
 
 def agreement_in(option: str, path: str) -> Any:
-    """What `rbrc agree --format json` printed. Raises `UsageError`, OSError."""
+    """What `rbrc agree --format json` printed. Raises `UserError`, OSError."""
     try:
         return parse_bytes(Path(path).read_bytes())
     except JsonError as error:
@@ -269,7 +262,7 @@ def agreement_in(option: str, path: str) -> Any:
 
 
 def measured(option: str, path: str, plain: Any, circuit: Circuit) -> _Rates:
-    """The error rates in an agreement. Raises `UsageError`."""
+    """The error rates in an agreement. Raises `UserError`."""
     from rbrlang.learning.judging.rates import AgreementFileError, rates_from_agreement, value_rates_from_agreement
 
     of_policy = plain.get("fingerprint") if isinstance(plain, dict) else None

@@ -164,7 +164,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _tie(text: str) -> Tie:
-    """`a=b` or `response.a=b`. Raises `UsageError`."""
+    """`a=b` or `response.a=b`. Raises `UserError`."""
     from rbrlang.learning.fitting.ties import Tie
 
     response, dot, rest = text.partition(".")

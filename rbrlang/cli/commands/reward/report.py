@@ -56,8 +56,6 @@ def run(options: argparse.Namespace) -> int:
     from rbrlang.cli import data, graders
     from rbrlang.cli.commands.reward.eval import nothing_compared, refitted
     from rbrlang.cli.files import write_text
-    from rbrlang.learning.comparisons import TooManyComparisons
-    from rbrlang.learning.sample import SampleError
     from rbrlang.report.gather import Given, gather
     from rbrlang.report.page import render
     from rbrlang.report.verdict import verdict
@@ -82,10 +80,7 @@ def run(options: argparse.Namespace) -> int:
         columns=data.columns_of(options), contradictions=options.contradictions, seed=options.seed,
         resamples=options.resamples, cases=options.cases, rules_alone=alone,
     )  # fmt: skip
-    try:
-        findings = gather(artefact, rows, given)
-    except (SampleError, TooManyComparisons) as error:
-        raise UsageError(str(error)) from error
+    findings = gather(artefact, rows, given)
     people = findings.people
     if people is not None:
         data.name_preferences(options, people.apart, found.places)

@@ -180,7 +180,7 @@ class Score:
         return digest(artefact.sources, artefact.params, artefact.weights.tobytes(), artefact.calibration, rates)
 
     def open(self, first: Piece | None = None) -> None:
-        """Make the reward and the grader. Raises `UsageError`."""
+        """Make the reward and the grader. Raises `UserError`."""
         from rbrlang.cli.graded import Lazily
         from rbrlang.cli.graders import Grading
         from rbrlang.reward.numpy import NumpyReward
@@ -336,7 +336,7 @@ class Score:
 
 
 def _correction(options: argparse.Namespace, artefact: Artefact) -> tuple[Correction | None, str | None]:
-    """What `--correct` says, and whose mistakes they are, as far as the file tells. Raises `UsageError`, OSError."""
+    """What `--correct` says, and whose mistakes they are, as far as the file tells. Raises `UserError`, OSError."""
     if options.correct is None:
         return None, None
     from rbrlang.cli.commands.reward.eval import agreement_in, measured
@@ -363,7 +363,7 @@ def _correction(options: argparse.Namespace, artefact: Artefact) -> tuple[Correc
 
 
 def _same_grader(*, options: argparse.Namespace, said: str | None, grader: str) -> None:
-    """Whether rates are of the grader that they are to correct; heads may have been judged by cross-validation. Raises `UsageError`."""
+    """Whether rates are of the grader that they are to correct; heads may have been judged by cross-validation. Raises `UserError`."""
     from rbrlang.cli.errors import UsageError
     from rbrlang.grading.judge import same
 

@@ -18,6 +18,7 @@ from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.render import dump
 from rbrlang.cli.terminal import say, wrapped
+from rbrlang.errors import UserError
 
 if TYPE_CHECKING:
     from rbrlang.grading.questions.options import GraderOptions
@@ -183,11 +184,10 @@ def _of_grader(options: argparse.Namespace, policy: Policy | None) -> Iterator[N
     if options.grader is None:
         return
     from rbrlang.cli.graders import chosen, spec_of
-    from rbrlang.grading.questions.specs import GraderError
 
     try:
         yield from _of_spec(options, policy, spec_of(options), chosen(options))
-    except (GraderError, UsageError) as error:
+    except UserError as error:
         yield Need("grader", False, str(error))
     except ModuleNotFoundError as error:
         yield Need("grader", False, f"it needs {error.name}: pip install 'rbrlang[endpoint]'")

@@ -141,7 +141,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check_options(options: argparse.Namespace) -> None:
-    """Refuse what cannot be meant before anything is graded. Raises `UsageError`."""
+    """Refuse what cannot be meant before anything is graded. Raises `UserError`."""
     learns = [name for name in ("--cross-validate", "--train") if vars(options)[_DEST[name]] is not None]
     if learns and options.grader != "embedded":
         raise UsageError(f"`{learns[0]}` learns heads of the embedded grader; `{options.grader}` has none to learn")

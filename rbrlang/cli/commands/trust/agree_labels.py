@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def labelled_rows(rows: Sequence[Row], policy: Policy, path: str) -> Sequence[Row]:
-    """The rows with a label of a question; names what is left out. Raises `UsageError` when nothing is left."""
+    """The rows with a label of a question; names what is left out. Raises `UserError` when nothing is left."""
     from rbrlang.reward.rubrics import with_met
     from rbrlang.rows.kept import Kept
 

@@ -149,18 +149,14 @@ def _graded(options: argparse.Namespace, policy: Policy, name: str, rows: Sequen
 def _each_graded(
     options: argparse.Namespace, policy: Policy, names: Sequence[str], rows: Sequence[Row], *, every: bool
 ) -> list[_Graded]:
-    """What each says, unless one is named twice. Raises `UsageError`."""
-    from rbrlang.grading.questions.specs import GraderError
+    """What each says, unless one is named twice. Raises `UserError`."""
     from rbrlang.grading.several.opening import check_distinct
 
     found: list[_Graded] = []
-    try:
-        check_distinct(names, names)  # before anything is paid for
-        for name in names:
-            found.append(_graded(options, policy, name, rows, every=every))
-            check_distinct(names, [one.identity for one in found])
-    except GraderError as error:
-        raise UsageError(str(error)) from error
+    check_distinct(names, names)  # before anything is paid for
+    for name in names:
+        found.append(_graded(options, policy, name, rows, every=every))
+        check_distinct(names, [one.identity for one in found])
     return found
 
 

@@ -68,7 +68,7 @@ def fit(policy: Policy, rows: Sequence[Row], prompts: NDArray[np.int64], seed: i
 
 
 def check(options: argparse.Namespace, policy: Policy) -> None:
-    """Whether the order of options can be changed at all. Raises `UsageError`."""
+    """Whether the order of options can be changed at all. Raises `UserError`."""
     from rbrlang.cli.graders import spec_of
     from rbrlang.grading.questions.specs import LocalSpec, OpenAISpec
 

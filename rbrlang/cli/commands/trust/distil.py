@@ -118,7 +118,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace, policy: Policy) -> None:
-    """Refuse what cannot be meant before anything is paid for. Raises `UsageError`."""
+    """Refuse what cannot be meant before anything is paid for. Raises `UserError`."""
     from rbrlang.grading.embedded.train import MOST_ROWS
 
     if not options.output.endswith(".toml"):
@@ -153,7 +153,7 @@ class _Split:
 
     @classmethod
     def of(cls, options: argparse.Namespace, rows: Sequence[Row]) -> _Split:
-        """Prompts kept aside are drawn by the seed. Raises `UsageError` where there is one prompt alone."""
+        """Prompts kept aside are drawn by the seed. Raises `UserError` where there is one prompt alone."""
         import numpy as np
 
         _, prompts = np.unique(np.array([row.prompt_key for row in rows], np.str_), return_inverse=True)
@@ -183,7 +183,7 @@ class _Teacher:
     summaries: list[Summary] = field(default_factory=list["Summary"])
 
     def __call__(self, chosen: Sequence[int]) -> NDArray[np.float64]:
-        """P(yes) [rows, propositions]. Raises `UsageError` where it fails more often than not."""
+        """P(yes) [rows, propositions]. Raises `UserError` where it fails more often than not."""
         from rbrlang.grading.judge import unshaped
         from rbrlang.grading.results import Invalid
         from rbrlang.grading.trust.values import numbers

@@ -143,7 +143,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check_options(options: argparse.Namespace) -> None:
-    """Refuse what cannot be meant. Raises `UsageError`."""
+    """Refuse what cannot be meant. Raises `UserError`."""
     if options.export and options.status:
         raise UsageError("`--export` writes and `--status` tells; give one of them")
     if options.output == "-":

@@ -41,7 +41,7 @@ time      of 1,000 completions, as these were asked
 
 
 def check(options: argparse.Namespace) -> None:
-    """Refuse what cannot be meant before anything is asked. Raises `UsageError`."""
+    """Refuse what cannot be meant before anything is asked. Raises `UserError`."""
     if not options.data:
         raise UsageError("`--grader` compares graders on labelled rows; give them with `--data`")
     if options.simulate or options.show_prompt:

@@ -20,7 +20,7 @@ from rbrlang.grading.embedded.grader import EmbeddedGrader
 from rbrlang.grading.endpoint.tokens import counter
 from rbrlang.grading.judge import Judge
 from rbrlang.grading.questions.layout import estimated_tokens, plan, wanted
-from rbrlang.grading.questions.prices import Model, PriceError, PriceList, read_prices
+from rbrlang.grading.questions.prices import Model, PriceError, read_prices
 from rbrlang.grading.questions.specs import api_key
 from rbrlang.grading.results import Abstained, Answer, Distribution, GradeItem, Value, certain
 from rbrlang.grading.simulate import Asks, Bill, Simulator, asks
@@ -37,19 +37,11 @@ _WAYS = {
 }
 
 
-def prices(path: str) -> PriceList:
-    """The price list. Raises `UsageError`, OSError."""
-    try:
-        return read_prices(Path(path))
-    except PriceError as error:
-        raise UsageError(str(error)) from error
-
-
 def simulation(
     options: argparse.Namespace, policy: Policy, rows: Sequence[Row], items: Sequence[GradeItem]
 ) -> dict[str, Any]:
     """The bills of all models of the list, and where lazy grading's answers came from."""
-    found = prices(options.simulate)
+    found = read_prices(Path(options.simulate))
     judge, told = _judge(policy, rows, items)
     lazily = None if judge is None else (reward_with(policy, options.weights, options.file), judge, options.lazy)
     asked_in: dict[int, Asks] = {}
