@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 MAX_DEPTH = 100
@@ -163,6 +163,59 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise JsonError(f"{text[:20]} is too large a number")
     return value
+
+
+# --- what lies in JSON that nobody vouches for; what is missing or of another shape is not said ------
+
+
+def mapping(plain: object) -> Mapping[str, object] | None:
+    """The value as a JSON object, or None."""
+    return cast("Mapping[str, object]", plain) if isinstance(plain, Mapping) else None
+
+
+def listed(plain: object) -> Sequence[object]:
+    """The value as a JSON array, empty where it is none."""
+    return cast("Sequence[object]", plain) if isinstance(plain, list) else ()
+
+
+def at(plain: object, *path: str | int) -> object:
+    """What lies at a path of keys and indices, None where nothing does."""
+    for step in path:
+        if isinstance(step, int):
+            items = listed(plain)
+            plain = items[step] if step < len(items) else None
+        else:
+            found = mapping(plain)
+            plain = found.get(step) if found is not None else None
+    return plain
+
+
+def whole(plain: object) -> int:
+    """A count, 0 where it is none."""
+    return plain if isinstance(plain, int) and not isinstance(plain, bool) and plain >= 0 else 0
+
+
+def text(plain: object, *path: str | int) -> str | None:
+    """A text that is not empty, at a path."""
+    found = at(plain, *path)
+    return found if isinstance(found, str) and found else None
+
+
+def number(plain: object, *path: str | int) -> float | None:
+    """A finite number, at a path."""
+    found = at(plain, *path)
+    if not isinstance(found, (int, float)) or isinstance(found, bool):
+        return None
+    try:
+        return float(found) if math.isfinite(found) else None
+    except OverflowError:  # a whole number beyond all floats
+        return None
+
+
+def integer(plain: object, *path: str | int) -> int | None:
+    """A whole number, at a path."""
+    found = at(plain, *path)
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
 
 
 _STRICT = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_no_constant, parse_float=_finite)

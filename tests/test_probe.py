@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import rbrlang
 from rbrlang.cli.commands.trust import probe as command
-from rbrlang.cli.errors import UsageError
+from rbrlang.errors import UserError
 from rbrlang.grading.judge import Bench, Judge, JudgeError
 from rbrlang.grading.questions.prompt import assemble, item_text, neutral, question
 from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, certain
@@ -665,7 +665,7 @@ def test_weights_come_from_a_file_or_an_artefact_of_this_policy(
     command.probe_with(options(folder, "--weights", artefact, "--format", "json"), POLICY, "test", judging(honest))
     assert json.loads(capsys.readouterr().out)["tolerance"]["refusal"] == pytest.approx(0.3)
     other = rbrlang.loads(TEXT.replace("words > 40", "words > 50"))
-    with pytest.raises(UsageError, match="was made from another policy"):
+    with pytest.raises(UserError, match="was made from another policy"):
         command.probe_with(options(folder, "--weights", artefact), other, "test", judging(honest))
 
 
@@ -680,7 +680,7 @@ def test_weights_come_from_a_file_or_an_artefact_of_this_policy(
 )
 def test_usage_mistakes(folder: Path, arguments: list[str], message: str) -> None:
     paths = [str(folder / a) if a.endswith(".rbr") else a for a in arguments]
-    with pytest.raises(UsageError, match=re.escape(message)):
+    with pytest.raises(UserError, match=re.escape(message)):
         command.run(parsed(*paths))
 
 

@@ -20,8 +20,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
+from rbrlang.jsontext import at, listed, mapping
 from rbrlang.logic.circuit import Circuit
 from rbrlang.scoring.adapter import Adapter
 from rbrlang.scoring.columns import Columns, Rollout, Unusable, rollout
@@ -60,7 +61,7 @@ def verified(body: Mapping[str, Any], scores: Scores, on_invalid: OnInvalid) -> 
         parts |= _parts(scores)
     elif not masked:
         parts["invalid"] = reward
-    aside = {"instance_config": {**_mapping(body.get("instance_config")), "mask_sample": True}} if masked else {}
+    aside = {"instance_config": {**(mapping(body.get("instance_config")) or {}), "mask_sample": True}} if masked else {}
     return {
         **body,
         **aside,
@@ -97,22 +98,14 @@ def _kind(scores: Scores) -> str:
 
 def read_body(body: Mapping[str, Any], columns: Columns) -> Rollout:
     """The completion that a body of `verify` holds: all that the response puts out. Raises `ColumnsError`."""
-    asked = _mapping(body.get("responses_create_params"))
-    record = {**_mapping(asked.get("metadata")), **_mapping(body.get("verifier_metadata")), **body}
+    asked = mapping(body.get("responses_create_params")) or {}
+    record = {**(mapping(asked.get("metadata")) or {}), **(mapping(body.get("verifier_metadata")) or {}), **body}
     said = asked.get("input")
-    turns: object = said if isinstance(said, str) else _list(said)
+    turns: object = said if isinstance(said, str) else list(listed(said))
     if asked.get("instructions"):
-        opening = [{"role": "user", "content": turns}] if isinstance(turns, str) else _list(turns)
+        opening = [{"role": "user", "content": turns}] if isinstance(turns, str) else list(listed(turns))
         turns = [{"role": "system", "content": asked["instructions"]}, *opening]
-    output = _list(_mapping(body.get("response")).get("output"))
+    output = list(listed(at(body, "response", "output")))
     if not output:
         return Unusable("the response holds no message of the assistant")
     return rollout(output, record, columns, turns)
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return cast("list[Any]", value) if isinstance(value, list) else []

@@ -17,13 +17,14 @@ from rbrlang.grading.endpoint.llama import LocalModel
 from rbrlang.grading.endpoint.protocol.logprobs import pieces_of, steps_of
 from rbrlang.grading.endpoint.protocol.shape import Shape, Shaping
 from rbrlang.grading.endpoint.protocol.thought import Apart, apart, beginning
-from rbrlang.grading.endpoint.remote import Garbled, Reading, Remote, Shapes, Short, at, mapping, parsed
+from rbrlang.grading.endpoint.remote import Garbled, Reading, Remote, Shapes, Short, parsed
 from rbrlang.grading.endpoint.run import grade
 from rbrlang.grading.endpoint.served import remote
 from rbrlang.grading.questions.layout import Ask
 from rbrlang.grading.questions.options import GraderOptions
 from rbrlang.grading.questions.specs import RemoteSpec, Secret
 from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, Value
+from rbrlang.jsontext import at, mapping
 from rbrlang.lang.program import Message
 from rbrlang.policy import Policy, loads
 from rbrlang.rows.conversation import spoken

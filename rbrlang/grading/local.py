@@ -22,11 +22,10 @@ import numpy as np
 from rbrlang.grading.boundary import attempt, consulted, described, displayed, distributed
 from rbrlang.grading.embedded.grader import EmbeddedGrader
 from rbrlang.grading.embedded.heads import HeadsError, read_heads
-from rbrlang.grading.endpoint.remote import mapping
 from rbrlang.grading.judge import Grader
 from rbrlang.grading.questions.specs import EmbeddedSpec, GraderError, PythonSpec
 from rbrlang.grading.results import Abstained, Answer, GradeItem, Invalid, certain, finite, is_probability, spread
-from rbrlang.jsontext import JsonError, NotJsonError, parse_with_constants
+from rbrlang.jsontext import JsonError, NotJsonError, mapping, parse_with_constants
 from rbrlang.lang.program import Proposition, Variable
 from rbrlang.lang.variables import Domain
 

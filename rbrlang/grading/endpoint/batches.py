@@ -25,9 +25,10 @@ from rbrlang.grading.endpoint.account import RunOptions
 from rbrlang.grading.endpoint.batchfiles import BatchFolder
 from rbrlang.grading.endpoint.exchange import TRY_AGAIN
 from rbrlang.grading.endpoint.pace import backoff
-from rbrlang.grading.endpoint.remote import Garbled, at, encoded, listed, mapping, parsed
+from rbrlang.grading.endpoint.remote import Garbled, encoded, parsed
 from rbrlang.grading.endpoint.wire import Lost, Reply, clients, complaint, get, post, upload, waited
 from rbrlang.grading.questions.specs import Secret
+from rbrlang.jsontext import at, listed, mapping
 from rbrlang.writing import write_bytes
 
 if TYPE_CHECKING:

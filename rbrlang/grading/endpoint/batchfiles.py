@@ -22,10 +22,11 @@ from urllib.parse import urlsplit
 from rbrlang.grading.endpoint.account import RunOptions
 from rbrlang.grading.endpoint.exchange import OF_THE_SHAPE, TRY_AGAIN, Sender
 from rbrlang.grading.endpoint.pace import Patience
-from rbrlang.grading.endpoint.remote import Garbled, at, encoded, mapping, parsed
+from rbrlang.grading.endpoint.remote import Garbled, encoded, parsed
 from rbrlang.grading.endpoint.wire import MOST_BYTES, Reply, complaint
 from rbrlang.grading.questions.specs import Secret
 from rbrlang.grading.results import Invalid
+from rbrlang.jsontext import at, mapping
 from rbrlang.writing import replacing
 
 if TYPE_CHECKING:

@@ -22,8 +22,9 @@ from types import TracebackType
 from typing import cast
 
 from rbrlang.errors import UserError
-from rbrlang.grading.endpoint.remote import Answered, at, listed, whole
+from rbrlang.grading.endpoint.remote import Answered
 from rbrlang.grading.results import Json, Usage, from_json, to_json
+from rbrlang.jsontext import at, listed, whole
 
 _APPLICATION = 0x52425243  # "RBRC": tells a cache from any other SQLite file
 _FORMAT = 2

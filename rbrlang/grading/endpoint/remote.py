@@ -16,6 +16,7 @@ from rbrlang.grading.endpoint.llama import LocalModel
 from rbrlang.grading.questions.layout import Ask
 from rbrlang.grading.questions.specs import Secret
 from rbrlang.grading.results import Answer, GradeItem, Json, Usage
+from rbrlang.jsontext import mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,33 +143,6 @@ def parsed(reply: bytes) -> Mapping[str, object] | Garbled:
         return Garbled("the server's reply is not complete JSON")
     found = mapping(plain)
     return found if found is not None else Garbled("the server's reply is not a JSON object")
-
-
-def mapping(plain: object) -> Mapping[str, object] | None:
-    """The value as a JSON object, or None."""
-    return cast("Mapping[str, object]", plain) if isinstance(plain, dict) else None
-
-
-def listed(plain: object) -> Sequence[object]:
-    """The value as a JSON array, empty where it is none."""
-    return cast("Sequence[object]", plain) if isinstance(plain, list) else ()
-
-
-def at(plain: object, *path: str | int) -> object:
-    """What lies at a path of keys and indices, None where nothing does."""
-    for step in path:
-        if isinstance(step, int):
-            items = listed(plain)
-            plain = items[step] if step < len(items) else None
-        else:
-            found = mapping(plain)
-            plain = found.get(step) if found is not None else None
-    return plain
-
-
-def whole(plain: object) -> int:
-    """A count, 0 where it is none."""
-    return plain if isinstance(plain, int) and not isinstance(plain, bool) and plain >= 0 else 0
 
 
 def encoded(plain: object) -> bytes:

@@ -16,10 +16,11 @@ from functools import partial
 from typing import Any
 
 from rbrlang.grading.endpoint.protocol.endpoint import THINKING_OFF
-from rbrlang.grading.endpoint.remote import Garbled, at, encoded, parsed
+from rbrlang.grading.endpoint.remote import Garbled, encoded, parsed
 from rbrlang.grading.questions.prices import Model, PriceError
 from rbrlang.grading.questions.specs import Secret
 from rbrlang.grading.results import Json
+from rbrlang.jsontext import at
 
 Counts = Callable[[Sequence[str]], Sequence[float]]
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from rbrlang.grading.endpoint.pace import retry_after
-from rbrlang.grading.endpoint.remote import Garbled, at, parsed
+from rbrlang.grading.endpoint.remote import Garbled, parsed
 from rbrlang.grading.questions.specs import Secret
+from rbrlang.jsontext import at
 
 try:
     import httpx

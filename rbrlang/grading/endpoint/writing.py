@@ -27,10 +27,11 @@ from rbrlang.grading.endpoint.account import Price, Progress, RunOptions, Summar
 from rbrlang.grading.endpoint.cache import AnswerCache, cache_key
 from rbrlang.grading.endpoint.exchange import Sender
 from rbrlang.grading.endpoint.protocol.endpoint import THINKING_OFF, usage_of
-from rbrlang.grading.endpoint.remote import Garbled, at, encoded, mapping, parsed, whole
+from rbrlang.grading.endpoint.remote import Garbled, encoded, parsed
 from rbrlang.grading.endpoint.wire import clients, waited
 from rbrlang.grading.questions.specs import OPENAI_URL, Secret
 from rbrlang.grading.results import Invalid, InvalidKind, Json, Usage
+from rbrlang.jsontext import at, mapping, whole
 from rbrlang.rows.conversation import Turn
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ they are computed here and have to agree.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
+from rbrlang.jsontext import at, mapping
 from rbrlang.learning.judging.certificates import BaseRangeError, certify
 from rbrlang.reward.kept.artefact import Artefact
 from rbrlang.reward.kept.codec import DecodeError, dump_json, load_json
@@ -23,10 +23,10 @@ class ClaimError(ValueError):
 
 def settle(artefact: Artefact) -> tuple[str, ...]:
     """What of the provenance was computed again and agrees, in words. Raises `ClaimError` for what does not."""
-    fit = _mapping(artefact.provenance.get("fit"))
+    fit = mapping(artefact.provenance.get("fit")) or {}
     settled = list[str]()
     if "response_types" in fit:
-        _settle_weights(artefact, _mapping(fit["response_types"]))
+        _settle_weights(artefact, fit["response_types"])
         settled.append("the weights that its fit names")
     if "certificates" in fit:
         _settle_certificates(artefact, fit["certificates"])
@@ -34,9 +34,9 @@ def settle(artefact: Artefact) -> tuple[str, ...]:
     return tuple(settled)
 
 
-def _settle_weights(artefact: Artefact, fitted: Mapping[str, Any]) -> None:
+def _settle_weights(artefact: Artefact, fitted: object) -> None:
     for response, row in zip(artefact.circuit.responses, artefact.weights, strict=True):
-        named = _mapping(_mapping(fitted.get(response.name)).get("weights"))
+        named = mapping(at(fitted, response.name, "weights")) or {}
         for feature, weight in zip(response.features, row, strict=False):
             said = named.get(feature.name, float(weight))
             if isinstance(said, bool) or not isinstance(said, (int, float)) or np.float32(said) != weight:
@@ -44,7 +44,7 @@ def _settle_weights(artefact: Artefact, fitted: Mapping[str, Any]) -> None:
 
 
 def _settle_certificates(artefact: Artefact, said: Any) -> None:
-    match _mapping(said).get("base_range"):
+    match at(said, "base_range"):
         case None:
             base = None
         case [int() | float() as low, int() | float() as high]:
@@ -57,7 +57,3 @@ def _settle_certificates(artefact: Artefact, said: Any) -> None:
         raise ClaimError(f"its certificate cannot be computed: {error}") from error
     if found != said:
         raise ClaimError("its certificate is not the one that its circuit and weights give")
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return cast(Mapping[str, Any], value) if isinstance(value, Mapping) else {}

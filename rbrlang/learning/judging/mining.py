@@ -18,12 +18,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rbrlang.grading.trust.agreement import wilson
+from rbrlang.jsontext import at, mapping
 from rbrlang.learning.judging.influence import Influence, most_influential
 from rbrlang.learning.judging.noise import chance
 from rbrlang.learning.sample import Samples
@@ -255,12 +256,11 @@ def weights_near_zero(
     """Features whose recorded weight interval spans 0, and why some response types have no intervals."""
     if fit_report is None:
         return (), ["weights: these were not fitted; use `rbrc fit`"]
-    fitted = _mapping(fit_report.get("response_types"))
     found: list[MaybeZero] = []
     refused: list[str] = []
     for response in circuit.responses:
-        entry = _mapping(fitted.get(response.name))
-        intervals = _mapping(entry.get("intervals"))
+        entry = mapping(at(fit_report, "response_types", response.name)) or {}
+        intervals = mapping(entry.get("intervals")) or {}
         if not intervals:
             reason = entry.get("intervals_refused")
             refused.append(f"weights of {response.name}: no intervals: {reason or 'it was not fitted'}")
@@ -275,7 +275,3 @@ def weights_near_zero(
                 case _:
                     pass
     return tuple(found), refused
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return cast(Mapping[str, Any], value) if isinstance(value, Mapping) else {}

@@ -5,11 +5,11 @@ Provenance is JSON that anybody may have written. What is missing or of another 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Literal
 
+from rbrlang.jsontext import at, integer, listed, mapping, number, text
 from rbrlang.reward.kept.artefact import Artefact
 
 MOST_RIDGES = 100
@@ -99,43 +99,36 @@ class Recorded:
 
 def recorded(artefact: Artefact) -> Recorded:
     """The weights of an artefact, in the policy's order, with what its provenance says of their fit."""
-    fit = _mapping(artefact.provenance.get("fit"))
+    fit = artefact.provenance.get("fit")
     return Recorded(
-        data=_text(fit.get("data")),
-        rows=_whole(fit.get("rows")),
-        grader=_text(fit.get("grader")) or _text(artefact.provenance.get("grader")),
-        loss=_text(fit.get("loss")),
-        class_source=_text(fit.get("class_source")),
-        base_reward=_text(fit.get("base_reward")),
-        seed=_whole(fit.get("seed")),
-        certificate=_certificate(_mapping(fit.get("certificates"))),
-        ridges=_ridges(_mapping(fit.get("ridge_path")), artefact.circuit.response_names),
+        data=text(fit, "data"),
+        rows=integer(fit, "rows"),
+        grader=text(fit, "grader") or text(artefact.provenance, "grader"),
+        loss=text(fit, "loss"),
+        class_source=text(fit, "class_source"),
+        base_reward=text(fit, "base_reward"),
+        seed=integer(fit, "seed"),
+        certificate=_certificate(at(fit, "certificates")),
+        ridges=_ridges(at(fit, "ridge_path"), artefact.circuit.response_names),
         responses=_weights(artefact, fit),
     )
 
 
-def _ridges(found: Mapping[str, Any], responses: tuple[str, ...]) -> RidgeSteps | None:
-    chosen, best = _number(found.get("chosen")), _number(found.get("best"))
-    folds, prompts, path = _whole(found.get("folds")), _whole(found.get("prompts")), found.get("path")
-    if chosen is None or best is None or folds is None or prompts is None or not isinstance(path, list):
+def _ridges(found: object, responses: tuple[str, ...]) -> RidgeSteps | None:
+    chosen, best = number(found, "chosen"), number(found, "best")
+    folds, prompts = integer(found, "folds"), integer(found, "prompts")
+    if chosen is None or best is None or folds is None or prompts is None:
         return None
-    steps = [_ridge_step(_mapping(entry), responses) for entry in cast(list[Any], path)[:MOST_RIDGES]]
+    steps = [_ridge_step(entry, responses) for entry in listed(at(found, "path"))[:MOST_RIDGES]]
     known = tuple(step for step in steps if step is not None)
     return RidgeSteps(chosen, best, folds, prompts, known) if known and len(known) == len(steps) else None
 
 
-def _ridge_step(entry: Mapping[str, Any], responses: tuple[str, ...]) -> RidgeStep | None:
-    loss, error, by_name = (
-        _mapping(entry.get("loss")),
-        _mapping(entry.get("error")),
-        _mapping(entry.get("response_types")),
-    )
-    ridge = _number(entry.get("ridge"))
-    means = [_number(one.get(name)) for one in (loss, error) for name in ("value", "se")]
-    spreads = {name: _number(_mapping(by_name.get(name)).get("rules_sd")) for name in responses if name in by_name}
-    match means:
-        case [float() as mean, float() as mean_se, float() as wrong, float() as wrong_se] if (
-            ridge is not None and ridge > 0
+def _ridge_step(entry: object, responses: tuple[str, ...]) -> RidgeStep | None:
+    spreads = {name: number(entry, "response_types", name, "rules_sd") for name in responses}
+    match [number(entry, "ridge"), *(number(entry, of, name) for of in ("loss", "error") for name in ("value", "se"))]:
+        case [float() as ridge, float() as mean, float() as mean_se, float() as wrong, float() as wrong_se] if (
+            ridge > 0
         ):
             known = {name: spread for name, spread in spreads.items() if spread is not None}
             return RidgeStep(ridge, mean, mean_se, wrong, wrong_se, known)
@@ -143,78 +136,46 @@ def _ridge_step(entry: Mapping[str, Any], responses: tuple[str, ...]) -> RidgeSt
             return None
 
 
-def _weights(artefact: Artefact, fit: Mapping[str, Any]) -> tuple[ResponseWeights, ...]:
-    fitted, unfitted = _mapping(fit.get("response_types")), _mapping(fit.get("unfitted"))
+def _weights(artefact: Artefact, fit: object) -> tuple[ResponseWeights, ...]:
     found: list[ResponseWeights] = []
     for response, row in zip(artefact.circuit.responses, artefact.weights.tolist(), strict=True):
-        entry = _mapping(fitted.get(response.name))
-        intervals = _mapping(entry.get("intervals"))
-        undetermined, at_bound = _names(entry.get("undetermined")), _names(entry.get("at_bound"))
+        entry = mapping(at(fit, "response_types", response.name)) or {}
+        undetermined, at_bound = listed(entry.get("undetermined")), listed(entry.get("at_bound"))
         weights: list[Weight] = []
         for feature, value in zip(response.features, row, strict=False):
-            low, high = _ends(intervals.get(feature.name))
+            low, high = _ends(at(entry, "intervals", feature.name))
             name = feature.name
             measured = feature.kind == "proposition" and artefact.circuit.atoms[feature.index].measure is not None
             kind = "rubric" if feature.rubric else "measure" if measured else feature.kind
             weights.append(Weight(name, kind, value, low, high, name in undetermined, name in at_bound))
         reason = None
         if not entry:
-            reason = _text(_mapping(unfitted.get(response.name)).get("reason"))
+            reason = text(fit, "unfitted", response.name, "reason")
             reason = f"not fitted: {reason}" if reason else "these weights were given, not fitted"
         elif all(weight.low is None for weight in weights):
-            reason = _text(entry.get("intervals_refused")) or "the fit was made without intervals"
+            reason = text(entry, "intervals_refused") or "the fit was made without intervals"
         found.append(ResponseWeights(response.name, tuple(weights), reason, _held_out(entry)))
     return tuple(found)
 
 
-def _certificate(found: Mapping[str, Any]) -> Literal["proved", "overridden", "refuted"] | None:
-    each = [_mapping(entry).get("holds") for entry in _mapping(found.get("response_types")).values()]
+def _certificate(found: object) -> Literal["proved", "overridden", "refuted"] | None:
+    each = [at(entry, "holds") for entry in (mapping(at(found, "response_types")) or {}).values()]
     if not each or not all(isinstance(holds, bool) for holds in each):
         return None
     if not all(each):
         return "refuted"
-    return "proved" if found.get("holds") is True else "overridden"
+    return "proved" if at(found, "holds") is True else "overridden"
 
 
-def _held_out(entry: Mapping[str, Any]) -> HeldOut | None:
-    counts, error = _mapping(entry.get("held_out")), _mapping(entry.get("error"))
-    pairs, prompts = counts.get("pairs"), counts.get("prompts")
-    base, both = _number(error.get("base")), _number(error.get("both"))
-    if both is None or not isinstance(pairs, int) or not isinstance(prompts, int):
+def _held_out(entry: object) -> HeldOut | None:
+    pairs, prompts = integer(entry, "held_out", "pairs"), integer(entry, "held_out", "prompts")
+    both = number(entry, "error", "both")
+    if both is None or pairs is None or prompts is None:
         return None
-    return HeldOut(base, both, pairs, prompts)
+    return HeldOut(number(entry, "error", "base"), both, pairs, prompts)
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return cast(Mapping[str, Any], value) if isinstance(value, Mapping) else {}
-
-
-def _names(value: Any) -> frozenset[str]:
-    return (
-        frozenset(name for name in cast(list[Any], value) if isinstance(name, str))
-        if isinstance(value, list)
-        else frozenset()
-    )
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _number(value: Any) -> float | None:
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:  # a whole number beyond all floats
-        return None
-
-
-def _whole(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _ends(value: Any) -> tuple[float | None, float | None]:
+def _ends(value: object) -> tuple[float | None, float | None]:
     match value:
         case [int() | float() as low, int() | float() as high]:
             return float(low), float(high)

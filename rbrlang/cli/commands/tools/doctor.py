@@ -264,8 +264,9 @@ def _read_here(spec: EmbeddedSpec | PythonSpec, policy: Policy | None, how: Grad
 
 def _reached(base_url: str, model: str, key: Secret) -> Need:
     """Whether the server answers a list of its models, which costs nothing."""
-    from rbrlang.grading.endpoint.remote import Garbled, at, listed, parsed
+    from rbrlang.grading.endpoint.remote import Garbled, parsed
     from rbrlang.grading.endpoint.wire import Lost, clients, get, waited
+    from rbrlang.jsontext import at, listed
 
     url = f"{base_url.rstrip('/')}/models"
 

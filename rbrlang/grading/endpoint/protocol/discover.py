@@ -16,10 +16,11 @@ from dataclasses import replace
 from functools import partial
 
 from rbrlang.grading.endpoint.protocol.endpoint import ChatOptions
-from rbrlang.grading.endpoint.remote import Garbled, at, encoded, listed, parsed
+from rbrlang.grading.endpoint.remote import Garbled, encoded, parsed
 from rbrlang.grading.endpoint.wire import Reply, clients, get, post, waited
 from rbrlang.grading.questions.forms import FORMS
 from rbrlang.grading.questions.specs import Secret
+from rbrlang.jsontext import at, listed
 
 LLAMA_TOP = 200
 _SECONDS = 10.0

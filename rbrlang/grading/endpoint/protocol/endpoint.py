@@ -21,7 +21,7 @@ from rbrlang.grading.endpoint.protocol.lines import TOKENS_OF_A_LINE, answers_in
 from rbrlang.grading.endpoint.protocol.logprobs import numbered, pieces_of, steps_of
 from rbrlang.grading.endpoint.protocol.shape import Shaping
 from rbrlang.grading.endpoint.protocol.thought import ROOM, apart, beginning
-from rbrlang.grading.endpoint.remote import Answered, Garbled, Reading, Short, at, encoded, mapping, parsed, whole
+from rbrlang.grading.endpoint.remote import Answered, Garbled, Reading, Short, encoded, parsed
 from rbrlang.grading.questions.forms import (
     FORMS,
     Limits,
@@ -55,6 +55,7 @@ from rbrlang.grading.questions.prompt import (
 from rbrlang.grading.questions.request import Request
 from rbrlang.grading.questions.specs import OPENAI_URL, Secret
 from rbrlang.grading.results import Abstained, Answer, Distribution, GradeItem, Invalid, Json, Usage, Value
+from rbrlang.jsontext import at, mapping, whole
 from rbrlang.lang.program import Proposition, Variable
 
 THINKING_OFF = (("enable_thinking", False), ("thinking", False))

@@ -14,9 +14,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from rbrlang.grading.endpoint.remote import at, listed, mapping
 from rbrlang.grading.questions.forms import Step, Token
 from rbrlang.grading.results import Invalid
+from rbrlang.jsontext import at, listed, mapping
 
 _MOST_STEPS = 32
 _NUMBERED = re.compile(r"token_id:(\d{1,9})")

@@ -22,9 +22,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal, cast
 
-from rbrlang.grading.endpoint.remote import Garbled, Short, at, listed, mapping, parsed
+from rbrlang.grading.endpoint.remote import Garbled, Short, parsed
 from rbrlang.grading.questions.request import Request
 from rbrlang.grading.results import Json
+from rbrlang.jsontext import at, listed, mapping
 
 LONGER = 4
 """Answer tokens that are asked for where the first is white space or emphasis."""

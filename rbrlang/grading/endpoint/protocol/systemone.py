@@ -19,11 +19,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rbrlang.grading.endpoint.remote import Answered, Garbled, Reading, at, encoded, mapping, parsed, whole
+from rbrlang.grading.endpoint.remote import Answered, Garbled, Reading, encoded, parsed
 from rbrlang.grading.questions.layout import Ask
 from rbrlang.grading.questions.prompt import PROMPT_VERSION, about, item_text
 from rbrlang.grading.questions.specs import Secret
 from rbrlang.grading.results import Answer, GradeItem, Invalid, Json, Usage, certain, finite
+from rbrlang.jsontext import at, mapping, whole
 from rbrlang.lang.program import Proposition
 
 _MOST_QUESTIONS = 64
