@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Literal
 
 from rbrlang import markup
@@ -71,6 +70,8 @@ def suggest(name: str, known: Sequence[str]) -> str | None:
     """The known name closest to a misspelt one, if any is close. Nobody misspells names that are very long."""
     if len(name) > _LONGEST:
         return None
+    from difflib import get_close_matches  # takes longer to load than a policy without mistakes to read
+
     matches = get_close_matches(name, [other for other in known if len(other) <= _LONGEST], n=1, cutoff=0.6)
     return matches[0] if matches else None
 

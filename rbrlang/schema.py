@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping
-from fractions import Fraction
 from functools import lru_cache
 from typing import Any, cast
 
@@ -125,6 +124,8 @@ def _unique(validator: Any, wanted: bool, instance: Any, _schema: Any) -> Iterat
 
 def _multiple(validator: Any, of: float, instance: Any, _schema: Any) -> Iterator[Any]:
     """By the digits as they are written: 19.99 is a multiple of 0.01, which no float says."""
+    from fractions import Fraction  # beside the rare schema, the check of every policy would wait for it
+
     if validator.is_type(instance, "number") and Fraction(repr(instance)) % Fraction(repr(of)):
         yield cast(Any, importlib.import_module("jsonschema")).ValidationError("no multiple")
 

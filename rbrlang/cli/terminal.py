@@ -15,7 +15,6 @@ import contextlib
 import os
 import re
 import sys
-import textwrap
 from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -195,6 +194,8 @@ def excerpt(text: str, length: int = 240) -> str:
 
 def wrapped(text: str, first: str = "", after: str = "", width: int = _WIDTH) -> None:
     """Write a text on standard output in lines that a screen holds, begun by `first`, then by `after`."""
+    import textwrap  # what is short enough needs none
+
     lines = textwrap.wrap(
         text, width, initial_indent=first, subsequent_indent=after, break_on_hyphens=False, break_long_words=False
     )

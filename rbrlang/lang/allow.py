@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 from rbrlang import codes
 from rbrlang.diagnostics import Diagnostic, Fix, did_you_mean, has_errors
 from rbrlang.lang.load import LoadedModule
 from rbrlang.lang.syntax import Comment
 from rbrlang.source import Source, Span
+from rbrlang.values import NamedTuple
 
 _ALLOW = re.compile(r"#[ \t]*rbr:[ \t]*allow\b[ \t]*(?P<codes>[^#]*?)[ \t]*(?:--[ \t]*(?P<reason>.*))?\Z")
 _EXAMPLE = "write `# rbr: allow RBR4001 -- why it is fine here`"

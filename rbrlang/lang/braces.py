@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from rbrlang.values import NamedTuple
 
 _BRACES = re.compile(
     r"(?P<escape>\\?)(?:\{(?P<name>[a-z_][a-z0-9_]*)\}"

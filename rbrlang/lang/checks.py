@@ -12,8 +12,8 @@ means and is called the same everywhere. A schema is kept as compact JSON with s
 from __future__ import annotations
 
 import re
-from decimal import Decimal, InvalidOperation
-from typing import NamedTuple
+
+from rbrlang.values import NamedTuple
 
 _FUNCTION = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*\.){1,20}[A-Za-z_][A-Za-z0-9_]*")
 _LONGEST = 200
@@ -51,6 +51,8 @@ class Against(NamedTuple):
         form = _FORM.fullmatch(text)
         if form is None:
             raise ValueError(f"{text!r} names no column to compare with")
+        from decimal import Decimal, InvalidOperation  # few policies compare by code
+
         column, folds, within = form[1], tuple(form[2].replace(", fold: ", " ").split()), form[3] or ""
         try:
             found = cls(column, folds, within if not within or Decimal(within).is_finite() else "?")

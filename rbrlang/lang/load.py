@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 from rbrlang import codes
 from rbrlang.budget import Budget, SpentError
@@ -19,6 +18,7 @@ from rbrlang.diagnostics import Diagnostic, did_you_mean
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.reading.parse import parse
 from rbrlang.source import Source, Span
+from rbrlang.values import NamedTuple
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 50

@@ -18,11 +18,12 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, assert_never
+from typing import Literal, assert_never
 
 from rbrlang.lang.checks import Against
 from rbrlang.lang.variables import Domain, Share, said
 from rbrlang.source import Span
+from rbrlang.values import NamedTuple
 
 Judged = Literal["final", "assistant", "trajectory", "thought"]
 """Which text of a completion is judged: the assistant's last turn, all its turns, every turn, or its thoughts."""

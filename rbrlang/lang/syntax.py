@@ -11,9 +11,10 @@ that `rbrc check` does.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple, cast
+from typing import Literal, cast
 
 from rbrlang.source import Source, Span
+from rbrlang.values import NamedTuple
 
 
 class Ident(NamedTuple):

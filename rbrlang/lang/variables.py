@@ -14,7 +14,9 @@ What an atom takes of a variable's distribution is a `Share`: a step, the mean o
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from rbrlang.values import NamedTuple
 
 MAX_VALUES = 26
 """Levels or options of one variable; a grader names an option by a letter."""

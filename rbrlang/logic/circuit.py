@@ -23,15 +23,7 @@ from typing import Literal
 
 from rbrlang.lang.program import Feature, Judged, PointsOver
 from rbrlang.lang.variables import Domain, Share, said
-
-
-@dataclass(frozen=True, slots=True)
-class Diagram:
-    """A multi-terminal decision diagram; see the module for the encoding."""
-
-    terminals: tuple[int, ...]
-    nodes: tuple[tuple[int, int, int], ...]
-    root: int
+from rbrlang.logic.diagram import Diagram
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ even so is reported, in bounded time, per response type.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, assert_never
+from typing import assert_never
 
 from rbrlang import codes
 from rbrlang.budget import Budget
@@ -33,6 +33,7 @@ from rbrlang.lang.program import (
 from rbrlang.logic.bdd import FALSE, TRUE, Bdd, NodeBudget
 from rbrlang.logic.order import first_use, force_order, groups
 from rbrlang.logic.sift import sift
+from rbrlang.values import NamedTuple
 
 BUDGET = 60_000
 _PART = 1  # steps for each part of a formula

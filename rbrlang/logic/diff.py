@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from rbrlang.errors import UserError
 from rbrlang.lang.program import Program, Proposition, ResponseType, Variable
@@ -21,6 +20,7 @@ from rbrlang.logic.compile import BUDGET, Compiled, CompiledResponse
 from rbrlang.logic.fingerprint import fingerprint
 from rbrlang.logic.witness import smallest_witness
 from rbrlang.logic.worth import default_weights, expected_reward
+from rbrlang.values import NamedTuple
 
 Literals = tuple[tuple[str, bool], ...]
 _CELL = 3  # steps

@@ -22,9 +22,9 @@ from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from itertools import combinations, pairwise
 
-from rbrlang.logic.assemble import diagram
 from rbrlang.logic.bdd import FALSE, TRUE, Bdd, deep_recursion
-from rbrlang.logic.circuit import Circuit, Diagram, ResponseCircuit
+from rbrlang.logic.circuit import Circuit, ResponseCircuit
+from rbrlang.logic.diagram import Diagram, diagram
 
 
 class OrderError(ValueError):

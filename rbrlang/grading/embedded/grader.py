@@ -22,9 +22,9 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib import resources
 from itertools import groupby
 from math import isnan
+from pathlib import Path
 from typing import assert_never, get_args
 
 import numpy as np
@@ -273,9 +273,8 @@ def _logits(parts: Sequence[_Part], read: _Read) -> Iterator[tuple[_Part, NDArra
 @cache
 def shipped() -> tuple[Heads, ...]:
     """The heads that come with the package, those locked to definitions first."""
-    folder = resources.files("rbrlang.grading.embedded") / "learned"
-    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".safetensors"))
-    heads = [parse_heads((folder / name).read_bytes(), name) for name in names]
+    files = sorted(Path(__file__).with_name("learned").glob("*.safetensors"))
+    heads = [parse_heads(file.read_bytes(), file.name) for file in files]
     return tuple(sorted(heads, key=lambda h: h.match != "definition"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from importlib import resources
+from pathlib import Path
 
 WAYS_OUT = (
     "give them few-shots or cues in the policy, learn heads from 20 labels with `rbrc agree FILE GOLD --train HEADS`, "
@@ -17,7 +17,7 @@ WAYS_OUT = (
 def shipped_names() -> frozenset[str]:
     """Names whose propositions are read by a head that ships, where they declare no cues."""
     names: set[str] = set()
-    for entry in (resources.files("rbrlang.grading.embedded") / "learned").iterdir():
+    for entry in Path(__file__).with_name("learned").iterdir():
         if entry.name.endswith(".safetensors"):
             with entry.open("rb") as file:
                 header = json.loads(file.read(int.from_bytes(file.read(8), "little")))

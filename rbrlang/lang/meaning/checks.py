@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
 from typing import Any
 
 from rbrlang import codes
@@ -37,6 +36,8 @@ def against(check: tree.ColumnCheck, known: Known, scope: Scope, diagnostics: li
                 codes.SYNTAX, f"`{check.kind.text}` has no `{option.name.text}`", option.name.span, help=f"it has {how}",
             ))  # fmt: skip
         elif word == "within" and isinstance(option.value, tree.Number) and option.value.value >= 0.0 and not within:
+            from decimal import Decimal  # as in `rbrlang.lang.checks`
+
             number = Decimal(option.value.span.text)
             within = f"{number.normalize()}" if number else ""
         elif word == "fold" and isinstance(option.value, tree.Ident) and option.value.text in FOLDS:
@@ -98,6 +99,8 @@ def closer(measures: Sequence[Measure]) -> Iterator[tuple[int, int]]:
             else:
                 kinds = measures[at].kind, measures[other].kind
                 holds = kinds[0] == kinds[1] or kinds == ("equals", "contains_column")
+                from decimal import Decimal
+
                 holds &= set(one.folds) <= set(wider.folds) and Decimal(one.within or 0) <= Decimal(wider.within or 0)
             if holds:
                 yield at, other

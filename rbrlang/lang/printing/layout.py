@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, assert_never
+from typing import assert_never
 
 from rbrlang.lang.reading.literals import dedented
+from rbrlang.values import NamedTuple
 
 WIDTH = 100
 _TABLE = 132  # columns with an arrow line up as far as this

@@ -6,13 +6,13 @@ What every statement is made of; the statements themselves are in `format.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from rbrlang.lang.printing.layout import Alone, Block, Break, Doc, Group, Hard, Indent, Space, Trailing
 from rbrlang.lang.reading.literals import Literals
 from rbrlang.lang.reading.tokens import lex
 from rbrlang.lang.syntax import Comment
 from rbrlang.source import Source
+from rbrlang.values import NamedTuple
 
 _RELATIONS = (">", ">=", "<", "<=", "==", "=", "!=")
 _PRECEDENCE = {"<=>": 0, "=>": 1, "|": 2, "&": 3}

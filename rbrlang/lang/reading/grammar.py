@@ -18,7 +18,9 @@ import re
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+from rbrlang.values import NamedTuple
 
 TABLES = Path(__file__).with_name("tables.json")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import textwrap
 
 from rbrlang import codes
 from rbrlang.diagnostics import Diagnostic, Fix
@@ -89,6 +88,8 @@ def dedented(text: str) -> str:
     text = text.replace("\r\n", "\n")
     if "\n" not in text:
         return text
+    import textwrap  # few policies have texts of several lines
+
     first, rest = text.split("\n", 1)
     body = textwrap.dedent(rest)
     if first.strip():

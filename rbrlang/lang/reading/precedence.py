@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import itertools
-from typing import NamedTuple
 
 from rbrlang import codes
 from rbrlang.diagnostics import Diagnostic, Fix
 from rbrlang.lang import syntax as tree
 from rbrlang.source import Span
+from rbrlang.values import NamedTuple
 
 
 class Infix(NamedTuple):

@@ -16,7 +16,6 @@ import re
 import unicodedata
 from functools import cache
 from itertools import pairwise
-from typing import NamedTuple
 
 from rbrlang import codes
 from rbrlang.diagnostics import Diagnostic, Fix
@@ -24,6 +23,7 @@ from rbrlang.lang.reading import grammar
 from rbrlang.lang.reading.direction import directions
 from rbrlang.lang.syntax import Comment
 from rbrlang.source import Source, Span
+from rbrlang.values import NamedTuple
 
 
 class Token(NamedTuple):

@@ -8,21 +8,20 @@ priors, given the axioms.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import NamedTuple
 
 from rbrlang import codes
 from rbrlang.codes import Code
 from rbrlang.diagnostics import Diagnostic, has_errors
 from rbrlang.lang.program import Judged, Monotone, Program, Property, TruthTest
-from rbrlang.logic.assemble import diagram
 from rbrlang.logic.bdd import FALSE, TRUE, NodeBudget
-from rbrlang.logic.circuit import Diagram
 from rbrlang.logic.compile import Compiled, CompiledResponse, compile_formula, too_large
+from rbrlang.logic.diagram import Diagram, diagram
 from rbrlang.logic.findings.lint import lint
 from rbrlang.logic.findings.monotone import Trends, climb, is_strictly
 from rbrlang.logic.findings.redundant import redundant
 from rbrlang.logic.witness import smallest_witness
 from rbrlang.source import Span
+from rbrlang.values import NamedTuple
 
 _TEST, _PROPERTY = 5, 20  # steps
 

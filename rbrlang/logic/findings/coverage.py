@@ -15,7 +15,6 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import combinations, pairwise
-from typing import NamedTuple
 
 from rbrlang import codes
 from rbrlang.diagnostics import Diagnostic, PolicyError
@@ -25,6 +24,7 @@ from rbrlang.logic.bdd import FALSE, TRUE, Bdd, NodeBudget
 from rbrlang.logic.compile import Compiled, CompiledResponse
 from rbrlang.logic.explain import nearest
 from rbrlang.logic.findings.audit import assignment
+from rbrlang.values import NamedTuple
 
 
 class Condition(NamedTuple):

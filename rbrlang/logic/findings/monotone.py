@@ -10,12 +10,12 @@ only assignments count that the axioms allow both ways. Nothing is enumerated.
 from __future__ import annotations
 
 from itertools import combinations
-from typing import NamedTuple
 
 from rbrlang.lang.variables import Domain
 from rbrlang.logic.bdd import FALSE, Bdd
 from rbrlang.logic.compile import CompiledResponse
 from rbrlang.logic.witness import Assignment, smallest_witness
+from rbrlang.values import NamedTuple
 
 
 class Trend(NamedTuple):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, assert_never
+from typing import Literal, assert_never
 
 from rbrlang import codes
 from rbrlang.budget import Budget
@@ -36,6 +36,7 @@ from rbrlang.logic.compile import compile_program
 from rbrlang.logic.findings.audit import audit
 from rbrlang.logic.fingerprint import fingerprint
 from rbrlang.source import Span
+from rbrlang.values import NamedTuple
 
 _FINDING, _CHANGING = 5, 9  # steps for a part of a formula
 _CHECKS = (codes.TEST_FAILED, codes.PROPERTY_VIOLATED, codes.NOT_MONOTONE)

@@ -14,7 +14,6 @@ the operand; so of a definition only those axioms are assumed that do not mentio
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 from rbrlang import codes
 from rbrlang.budget import Budget
@@ -36,6 +35,7 @@ from rbrlang.lang.program import (
 from rbrlang.logic.bdd import FALSE, TRUE, Bdd, NodeBudget
 from rbrlang.logic.compile import Compiled, edge_of
 from rbrlang.source import Span
+from rbrlang.values import NamedTuple
 
 
 class _Operand(NamedTuple):

@@ -7,7 +7,7 @@ import gc
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rbrlang import codes
 from rbrlang.checking import Checked
@@ -21,6 +21,7 @@ from rbrlang.diagnostics import MOST, Diagnostic, chosen, counted, mass_text, su
 from rbrlang.lang.load import Parser
 from rbrlang.lang.program import Program
 from rbrlang.lang.reading.parse import parse
+from rbrlang.values import NamedTuple
 
 
 class _Result(NamedTuple):
