@@ -4,9 +4,8 @@ What no row has an answer for is decided here, and for all array libraries: answ
 (`consistent`), unknowns that could change the reward, class probabilities that are undefined, and rewards that no
 float32 can hold are all NaN. `reasons` says which it was.
 
-Written once for numpy, JAX unrolled and JAX from tables, see `parts`: every function computes its answer for every
-part and then selects by row with `where`. An unknown response id is in no part and stays NaN, and arrays whose batch is
-sharded over devices need no communication.
+Written once for numpy, JAX unrolled and JAX from tables, see `parts`. A row of an unknown response type stays NaN, and
+arrays whose batch is sharded over devices need no communication.
 """
 
 # A column is an array of either library, and has no type that both know.
@@ -14,7 +13,6 @@ sharded over devices need no communication.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -29,18 +27,24 @@ LARGEST = 3.4028234663852886e38
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows to evaluate, in parts by response type; `zero` is a column of zeros, `classes` the most classes of a type.
+    """Rows to evaluate, and the most classes of a response type.
 
     `axioms` folds the diagram of all axioms from what its terminals are worth, excluded and allowed; None without
     axioms. `again` is the same batch, taken from its arrays once more.
     """
 
-    engine: Engine
-    zero: Column
-    parts: Sequence[Part]
+    part: Part
     classes: int
     axioms: Callable[[Sequence[bool], Node[Column]], Column] | None
     again: Callable[[], Batch]
+
+    @property
+    def engine(self) -> Engine:
+        return self.part.engine
+
+    @property
+    def zero(self) -> Column:
+        return self.part.zero
 
 
 def consistent(batch: Batch) -> Column:
@@ -61,24 +65,20 @@ def rewards(batch: Batch, base_reward: Column) -> Column:
     """
     xp = batch.engine.xp
 
-    def value(part: Part) -> Column:
-        found = _rules(part)
-        return xp.where(found.defined, found.value, xp.nan)
-
     def unsettled(rows: Batch) -> Column:
-        found = [_survey(part, search=False) for part in rows.parts]
-        bounds = _held(rows, [f.bounds for f in found], base_reward)
-        depends = _select(rows, [f.depends for f in found], False)
-        return depends & (xp.asarray(bounds.lower, xp.float32) != xp.asarray(bounds.upper, xp.float32))
+        found = _survey(rows.part, search=False)
+        bounds = _held(rows, found.bounds, base_reward)
+        changes = xp.asarray(bounds.lower, xp.float32) != xp.asarray(bounds.upper, xp.float32)
+        return rows.part.mine & found.depends & changes
 
     missing = _if_unknown(batch, unsettled) | xp.logical_not(consistent(batch))
-    total = xp.where(missing, xp.nan, _select(batch, [value(part) for part in batch.parts])) + base_reward
+    total = xp.where(missing, xp.nan, _found(batch, _rules(batch.part))) + base_reward
     return xp.where(xp.abs(total) <= LARGEST, total, xp.nan)
 
 
 def rules(batch: Batch) -> Column:
     """The rules' part of the reward [batch] with unknowns at `FILL`: finite also where it is undefined, linear in the weights."""
-    return _select(batch, [_rules(part).value for part in batch.parts], 0.0)
+    return batch.engine.xp.where(batch.part.mine, _rules(batch.part).value, 0.0)
 
 
 def class_probabilities(batch: Batch) -> Stack:
@@ -87,10 +87,10 @@ def class_probabilities(batch: Batch) -> Stack:
     excluded = xp.logical_not(consistent(batch))
 
     def one(unit: Stack) -> Column:
-        value = _class_part(batch, unit)
+        value = _found(batch, class_value(batch.part, batch.part.unit(unit)))
 
         def unsettled(rows: Batch) -> Column:
-            return _select(rows, [class_depends(part, part.unit(unit)) for part in rows.parts], False)
+            return rows.part.mine & class_depends(rows.part, rows.part.unit(unit))
 
         return xp.where(_if_unknown(batch, unsettled) | excluded, xp.nan, value)
 
@@ -103,8 +103,8 @@ def feature_values(batch: Batch) -> Stack:
     NaN throughout where the answers contradict the axioms: what such a grader says of a proposition is no feature.
     """
     xp, allowed = batch.engine.xp, consistent(batch)
-    columns = _by_feature(batch, class_probabilities(batch), filled=False)
-    return batch.engine.per(lambda column: xp.where(allowed, column, xp.nan), columns)
+    columns = batch.part.features(class_probabilities(batch), filled=False)
+    return batch.engine.per(lambda column: xp.where(allowed & batch.part.mine, column, xp.nan), columns)
 
 
 def contributions(batch: Batch, base_reward: Column) -> tuple[Column, Stack]:
@@ -118,13 +118,12 @@ def contributions(batch: Batch, base_reward: Column) -> tuple[Column, Stack]:
 
     def addends() -> Stack:
         rows = batch.again()
-        classes = rows.engine.each(rows.classes, lambda unit: _class_part(rows, unit))
-        features = _by_feature(rows, classes, filled=True)
-        weights = _stacks(rows, [part.weights() for part in rows.parts])
-        return per(lambda weight, phi: xp.where(known, weight * phi, xp.nan), weights, features)
+        classes = rows.engine.each(rows.classes, lambda unit: _found(rows, class_value(rows.part, rows.part.unit(unit))))
+        features = rows.part.features(classes, filled=True)
+        return per(lambda weight, phi: xp.where(known, weight * phi, xp.nan), rows.part.weights(), features)
 
     # What is known goes into the conditional as a column, or XLA would compute it again for every addend.
-    nothing = per(lambda _: xp.where(known, xp.nan, xp.nan), batch.parts[0].weights()) if batch.parts else []
+    nothing = per(lambda _: xp.where(known, xp.nan, xp.nan), batch.part.weights())
     return xp.where(known, base_reward + batch.zero, xp.nan), batch.engine.when(xp.any(known), addends, nothing)
 
 
@@ -136,38 +135,28 @@ def reward_bounds(batch: Batch, base_reward: Column) -> Interval:
     tight under `exact` class probabilities without axioms, and under axioms in the class part. Otherwise
     the class part and each proposition feature are bounded apart, and may not reach their bounds together.
     """
-    xp = batch.engine.xp
-
-    def point(part: Part) -> Interval:
-        found = _rules(part)
-        value = xp.where(found.defined, found.value, xp.nan)
-        return Interval(value, value)
 
     def between() -> Interval:
         rows = batch.again()
-        return _held(rows, [_survey(part, search=True).bounds for part in rows.parts], base_reward)
+        return _held(rows, _survey(rows.part, search=True).bounds, base_reward)
 
     # Nothing is searched for where every row has all that its type reads: its bounds are the reward.
-    known = _held(batch, [point(part) for part in batch.parts], base_reward)
+    point = _found(batch, _rules(batch.part))
+    known = _held(batch, Interval(point, point), base_reward)
     return batch.engine.when(_lacking(batch), between, known)
 
 
-def _held(batch: Batch, intervals: Sequence[Interval], base_reward: Column) -> Interval:
+def _held(batch: Batch, found: Interval, base_reward: Column) -> Interval:
     xp = batch.engine.xp
-    lower = _select(batch, [i.lower for i in intervals]) + base_reward
-    upper = _select(batch, [i.upper for i in intervals]) + base_reward
-    held = consistent(batch) & (xp.abs(lower) <= LARGEST) & (xp.abs(upper) <= LARGEST)
+    lower, upper = found.lower + base_reward, found.upper + base_reward
+    held = batch.part.mine & consistent(batch) & (xp.abs(lower) <= LARGEST) & (xp.abs(upper) <= LARGEST)
     return where(xp, held, Interval(lower, upper), Interval(xp.nan, xp.nan))
 
 
-# --- all parts at once ----------------------------------------------------------------------
-
-
-def _class_part(batch: Batch, unit: Stack) -> Column:
-    """`Σ_c unit[c] · P(c)` [batch], NaN where undefined; classes that a response type lacks count nothing."""
+def _found(batch: Batch, expected: Expectation) -> Column:
+    """What is expected [batch], NaN where it is undefined and where the response type is unknown."""
     xp = batch.engine.xp
-    values = [class_value(part, part.unit(unit)) for part in batch.parts]
-    return _select(batch, [xp.where(v.defined, v.value, xp.nan) for v in values])
+    return xp.where(batch.part.mine & expected.defined, expected.value, xp.nan)
 
 
 def _if_unknown(batch: Batch, column: Callable[[Batch], Column]) -> Column:
@@ -181,29 +170,10 @@ def _if_unknown(batch: Batch, column: Callable[[Batch], Column]) -> Column:
 
 def _lacking(batch: Batch) -> Column:
     """Whether any row has an unknown that its type reads, a scalar."""
-    return batch.engine.xp.any(_select(batch, [part.lacks for part in batch.parts], False))
+    return batch.engine.xp.any(batch.part.mine & batch.part.lacks)
 
 
-def _by_feature(batch: Batch, classes: Stack, *, filled: bool) -> Stack:
-    """The features of each row's response type, from its class probabilities and the atoms."""
-    return _stacks(batch, [part.features(classes, filled=filled) for part in batch.parts])
-
-
-def _stacks(batch: Batch, stacks: Sequence[Stack]) -> Stack:
-    """From one stack per part, each row's own."""
-    return batch.engine.per(lambda *columns: _select(batch, columns), *stacks)
-
-
-def _select(batch: Batch, columns: Sequence[Column], unknown: float | bool = math.nan) -> Column:
-    """From one column per part, each row's own; `unknown` for an unknown id."""
-    xp = batch.engine.xp
-    out = xp.where(batch.zero == 0.0, unknown, unknown)
-    for part, column in zip(batch.parts, columns, strict=True):
-        out = xp.where(part.mine, column, out)
-    return out
-
-
-# --- one part ---------------------------------------------------------------------------------
+# --- the rules' part --------------------------------------------------------------------------
 
 
 class _Surveyed(NamedTuple):

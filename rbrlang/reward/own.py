@@ -256,6 +256,6 @@ def own_batch(plan: Kind, tables: Tables, weights: jax.Array, probs: jax.Array, 
     part = OwnType(engine, zero, plan, tables, known, mine, atoms(tables.reads, known), weights)
     classes = tables.class_feature.shape[1]
     return Batch(
-        engine, zero, (part,), classes, axioms if plan.axioms else None,
+        part, classes, axioms if plan.axioms else None,
         lambda: own_batch(plan, tables, weights, probs, ids),
     )  # fmt: skip

@@ -1,20 +1,20 @@
 """What do the numbers of one response type need of its circuit and of the rows?
 
-`evaluate` and `classes` are written for a `Part`: rows with what their response type says. `OneType` is one response
-type for all rows, of which only the rows of that type are then used: what numpy does, and JAX where a circuit is
-unrolled. `tables.OwnType` is every row's own response type, read from tables. Nothing else tells them apart, so that
-unknowns, axioms, products, bounds and features have one meaning.
+`evaluate` and `classes` are written for a `Part`: rows with what their own response type says. In `Mixed` the types are
+written out one after another, and each row takes its own's: what numpy does for one type at a time, and JAX where a
+circuit is unrolled. In `own.OwnType` every row reads its type's instructions from tables. Nothing else tells them apart,
+so that unknowns, axioms, products, bounds and features have one meaning.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar, assert_never
+from functools import partial, reduce
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, assert_never, cast
 
 from rbrlang.logic.circuit import Circuit, Diagram, ResponseCircuit
-from rbrlang.reward.algebra import Atom, Column, Engine, Node, Stack, make_atom
+from rbrlang.reward.algebra import FILL, Atom, Column, Engine, Node, Stack, make_atom
 
 T = TypeVar("T")
 
@@ -132,18 +132,28 @@ def fold_nodes(diagram: Diagram, atom: Callable[[int], Atom], terminals: Sequenc
     return values[diagram.root]
 
 
+_IDLE = Atom(FILL, False, FILL, False, True, True)
+"""An atom that nothing reads."""
+
+
 @dataclass(frozen=True, slots=True)
-class OneType:
-    """One response type for all rows. `columns` are those of the probabilities that the circuit reads."""
+class Mixed:
+    """Rows of several response types: what each of `responses` says of all rows, of which each row takes its own's.
+
+    `of` tells the rows of each type, Boolean columns, and `tables` has their weights; with one type nothing is selected.
+    `columns` are those of the probabilities that the circuit reads. Stacks are lists, of `classes` or `width` columns.
+    """
 
     engine: Engine
     zero: Column
     circuit: Circuit
-    response: ResponseCircuit
+    responses: Sequence[ResponseCircuit]
+    of: Sequence[Column]
     mine: Column
     columns: Mapping[int, Column]
     atom: Callable[[int], Atom]
-    table: Sequence[Column]
+    tables: Sequence[Sequence[Column]]
+    classes: int
     width: int
 
     @property
@@ -152,61 +162,128 @@ class OneType:
 
     @property
     def excludes(self) -> bool:
-        return -1 in self.response.diagram.terminals
+        return any(-1 in response.diagram.terminals for response in self.responses)
 
     @property
-    def free(self) -> bool:
-        return not self.excludes
+    def free(self) -> Column:
+        return self._own([-1 not in response.diagram.terminals for response in self.responses], True)
 
     @property
-    def classed(self) -> bool:
-        return any(f.kind == "class" for f in self.response.features)
+    def classed(self) -> Column:
+        return self._own([_is_classed(response) for response in self.responses], False)
 
     @property
     def values(self) -> Stack | None:
-        return class_values(self.response, self.table)
+        found = [class_values(response, table) for response, table in zip(self.responses, self.tables, strict=True)]
+        if all(values is None for values in found):
+            return None
+        # Classes beyond the type's own are worth what its first is, so that they are never an extreme.
+        return [
+            self._own([values[c if c < len(values) else 0] if values else 0.0 for values in found], 0.0)
+            for c in range(self.classes)
+        ]
 
     @property
     def terms(self) -> tuple[Stack, Stack]:
-        found = [(self.table[j], f.index) for j, f in enumerate(self.response.features) if f.kind == "proposition"]
-        return [weight for weight, _ in found], [self.atom(number) for _, number in found]
+        weights, atoms = self._weights(lambda response: set()), {}
+        for number in weights:
+            read = [number in proposition_features(response) for response in self.responses]
+            atoms[number] = self._own([self.atom(number) if yes else _IDLE for yes in read], _IDLE)
+        return list(weights.values()), list(atoms.values())
 
     @property
     def lacks(self) -> Column:
-        unknown = [self.engine.xp.isnan(self.columns[a]) for a in sorted(reached_by(self.circuit, self.response))]
-        return reduce(lambda x, y: x | y, unknown, self.zero != 0.0)
+        return reduce(lambda x, y: x | y, self._unknown(partial(reached_by, self.circuit)), self.zero != 0.0)
 
     @property
     def unknowns(self) -> Column:
-        counted = class_atoms(self.circuit, self.response) if self.classed else set[int]()
+        def counted(response: ResponseCircuit) -> set[int]:
+            return class_atoms(self.circuit, response) if _is_classed(response) else set()
+
         count = self._count(counted)
-        for weight, f in zip(self.table, self.response.features, strict=False):
-            if f.kind == "proposition" and f.index not in counted:
-                relevant = self.engine.xp.isnan(self.columns[f.index]) & (weight != 0.0)
-                count = count + self.engine.xp.where(relevant, 1.0, 0.0)
+        for number, weight in self._weights(counted).items():
+            relevant = self.engine.xp.isnan(self.columns[number]) & (weight != 0.0)
+            count = count + self.engine.xp.where(relevant, 1.0, 0.0)
         return count
 
     @property
     def class_unknowns(self) -> Column:
-        return self._count(class_atoms(self.circuit, self.response))
-
-    def _count(self, atoms: set[int]) -> Column:
-        xp = self.engine.xp
-        return sum((xp.where(xp.isnan(self.columns[a]), 1.0, 0.0) for a in sorted(atoms)), self.zero)
+        return self._count(partial(class_atoms, self.circuit))
 
     def fold(self, classes: Stack, excluded: T, node: Node[T]) -> T:
-        diagram = self.response.diagram
-        terminals = [classes[c] if c >= 0 else excluded for c in diagram.terminals]
-        return fold_nodes(diagram, self.atom, terminals, node)
+        def root(diagram: Diagram) -> T:
+            terminals = [classes[c] if c >= 0 else excluded for c in diagram.terminals]
+            return fold_nodes(diagram, self.atom, terminals, node)
+
+        return self._own([root(response.diagram) for response in self.responses], excluded)
 
     def still(self) -> Part:
         columns = {a: self.engine.stop(column) for a, column in self.columns.items()}
         return replace(self, columns=columns, atom=atoms_of(self.engine, columns))
 
     def masses(self) -> Stack:
+        nothing = Mass(self.zero, self.zero, self.zero, self.zero != 0.0)
+        found = [self._masses(response) for response in self.responses]
+        return [self._own([m[c] if c < len(m) else nothing for m in found], nothing) for c in range(self.classes)]
+
+    def unit(self, unit: Stack) -> Stack:
+        return unit
+
+    def features(self, classes: Stack, *, filled: bool) -> Stack:
+        def value(response: ResponseCircuit, place: int) -> Column:
+            if place >= len(response.features):
+                return self.zero
+            feature = response.features[place]
+            if feature.kind == "class":
+                return classes[feature.index]
+            return self.atom(feature.index).p if filled else self.columns[feature.index]
+
+        return [self._own([value(r, place) for r in self.responses], self.zero) for place in range(self.width)]
+
+    def weights(self) -> Stack:
+        def weight(response: ResponseCircuit, table: Sequence[Column], place: int) -> Column:
+            return table[place] if place < len(response.features) else self.zero
+
+        both = list(zip(self.responses, self.tables, strict=True))
+        return [self._own([weight(r, t, place) for r, t in both], self.zero) for place in range(self.width)]
+
+    def _own(self, found: Sequence[T], otherwise: T) -> T:
+        """Of one value for each type, the row's own."""
+        if not found:
+            return otherwise
+        own = found[-1]
+        for of, value in reversed(list(zip(self.of[:-1], found[:-1], strict=True))):
+            own = choose(self.engine.xp, of, value, own)
+        return own
+
+    def _weights(self, without: Callable[[ResponseCircuit], set[int]]) -> dict[int, Column]:
+        """The weight of every proposition that is a feature of some type and not among those `without`, 0 elsewhere."""
+        places = [
+            {a: j for a, j in proposition_features(response).items() if a not in without(response)}
+            for response in self.responses
+        ]
+
+        def own(number: int) -> Column:
+            table = [t[p[number]] if number in p else 0.0 for t, p in zip(self.tables, places, strict=True)]
+            return self._own(table, 0.0)
+
+        return {number: own(number) for number in dict.fromkeys(a for place in places for a in place)}
+
+    def _unknown(self, read: Callable[[ResponseCircuit], set[int]]) -> list[Column]:
+        """For every atom that some type reads, whether it is unknown where the row's own reads it."""
+        atoms = [read(response) for response in self.responses]
+        return [
+            self.engine.xp.isnan(self.columns[a]) & self._own([a in own for own in atoms], False)
+            for a in sorted(set().union(*atoms))
+        ]
+
+    def _count(self, read: Callable[[ResponseCircuit], set[int]]) -> Column:
+        return sum((self.engine.xp.where(unknown, 1.0, 0.0) for unknown in self._unknown(read)), self.zero)
+
+    def _masses(self, response: ResponseCircuit) -> list[Mass]:
         steps: list[Mass] = []
         one = Mass(self.zero + 1.0, self.zero + 1.0, self.zero + 1.0, self.zero != 0.0)
-        for term in self.response.product.steps:
+        for term in response.product.steps:
             match term.op:
                 case "atom":
                     steps.append(product_atom(self.engine.xp, self.atom(term.args[0])))
@@ -218,21 +295,26 @@ class OneType:
                     )
                 case _:
                     assert_never(term.op)
-        return [steps[i] for i in self.response.product.outputs]
+        return [steps[i] for i in response.product.outputs]
 
-    def unit(self, unit: Stack) -> Stack:
-        return unit[: len(self.response.classes)]
 
-    def features(self, classes: Stack, *, filled: bool) -> Stack:
-        def proposition(number: int) -> Column:
-            return self.atom(number).p if filled else self.columns[number]
+def choose(xp: Any, condition: Column, yes: T, no: T) -> T:
+    """`xp.where` for columns, or tuples of them of one form; nothing is done for equal constants."""
+    if isinstance(yes, tuple):
+        pairs = [choose(xp, condition, y, n) for y, n in zip(yes, cast(tuple[Any, ...], no), strict=True)]
+        return cast(T, type(yes)(*pairs) if hasattr(yes, "_fields") else tuple(pairs))
+    if yes is no or (isinstance(yes, bool | float) and isinstance(no, bool | float) and yes == no):
+        return no
+    return xp.where(condition, yes, no)
 
-        own = [classes[f.index] if f.kind == "class" else proposition(f.index) for f in self.response.features]
-        return own + [self.zero] * (self.width - len(own))
 
-    def weights(self) -> Stack:
-        own = list(self.table[: len(self.response.features)])
-        return own + [self.zero] * (self.width - len(own))
+def _is_classed(response: ResponseCircuit) -> bool:
+    return any(feature.kind == "class" for feature in response.features)
+
+
+def proposition_features(response: ResponseCircuit) -> dict[int, int]:
+    """The place of every proposition, by the number of its atom, among the features."""
+    return {feature.index: j for j, feature in enumerate(response.features) if feature.kind == "proposition"}
 
 
 def class_values(response: ResponseCircuit, weights: Sequence[Column]) -> list[Column] | None:

@@ -6,13 +6,13 @@ The batch of `evaluate` for numpy, and for JAX where a circuit is small (see `lo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
 from rbrlang.logic.circuit import Circuit
 from rbrlang.reward.algebra import Atom, Column, Engine, make_atom
 from rbrlang.reward.evaluate import Batch
-from rbrlang.reward.parts import OneType, fold_nodes
+from rbrlang.reward.parts import Mixed, fold_nodes
 
 
 def unrolled(
@@ -26,7 +26,7 @@ def unrolled(
     remember: bool,
     only: int | None = None,
 ) -> Batch:
-    """The rows as one part for each response type, or where all rows are of one, as that one's.
+    """The rows of all response types, or where all are of one, as `only` that one's.
 
     `columns()` are those of the probabilities that the circuit reads, `weights[r][j]` scalars of the array library.
     With `remember`, what is known of an atom is computed once: memory for time.
@@ -37,19 +37,21 @@ def unrolled(
         return make_atom(engine.xp, own[number])
 
     atom = cache(make) if remember else make
+    numbers = range(len(circuit.responses)) if only is None else (only,)
+    of = [ids == number for number in numbers]
+    mine = reduce(lambda x, y: x | y, of, zero != 0.0)
+    classes = max((len(r.classes) for r in circuit.responses), default=0)
     width = max((len(r.features) for r in circuit.responses), default=0)
-    parts = [
-        OneType(engine, zero, circuit, response, ids == number, own, atom, weights[number], width)
-        for number, response in enumerate(circuit.responses)
-        if only is None or number == only
-    ]
+    responses, tables = [circuit.responses[n] for n in numbers], [weights[n] for n in numbers]
+    part = Mixed(engine, zero, circuit, responses, of, mine, own, atom, tables, classes, width)
 
     def axioms(terminals: Sequence[bool], node: Any) -> Column:
         return fold_nodes(circuit.axioms, atom, [terminals[t] for t in circuit.axioms.terminals], node)
 
     def again() -> Batch:
-        return batch if remember else unrolled(engine, circuit, columns, ids, weights, zero, remember=False)
+        if remember:
+            return batch
+        return unrolled(engine, circuit, columns, ids, weights, zero, remember=False, only=only)
 
-    classes = max((len(r.classes) for r in circuit.responses), default=0)
-    batch = Batch(engine, zero, parts, classes, axioms if circuit.axioms.nodes else None, again)
+    batch = Batch(part, classes, axioms if circuit.axioms.nodes else None, again)
     return batch
