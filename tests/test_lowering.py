@@ -11,15 +11,20 @@ import os
 import random
 import sys
 from collections import Counter
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from oracle.evaluators import Question, Said, lowered_by, under_jax
 
 from rbrlang.logic.circuit import Circuit
 from rbrlang.policy import Policy, check_text
+from rbrlang.reward import lowering
 from rbrlang.reward.numpy import NumpyReward
+from rbrlang.reward.reward import RuleReward
 from rbrlang.reward.weights import default_weights
 
 MANY = int(os.environ.get("RBR_LOWERINGS", "3"))
@@ -128,3 +133,47 @@ def test_a_lowering_that_errs_would_differ() -> None:
     unknown = np.where(np.arange(ROWS) == int(np.flatnonzero(~np.isnan(twin.rewards))[0]), np.nan, twin.rewards)
     with pytest.raises(AssertionError):
         agree(Said(unknown, twin.classes, twin.bounds), twin)
+
+
+@pytest.mark.parametrize("number", [3, 11])  # exact under axioms, and products
+def test_a_large_circuit_says_the_same_of_rows_in_tiles(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = question_of(number)
+    rows = 2 * lowering.TILE + 37
+    monkeypatch.setattr(lowering, "UNROLLED_NODES", 0)
+
+    def many(array: NDArray[Any]) -> NDArray[Any]:
+        return np.resize(array, (rows, *array.shape[1:]))
+
+    probs, ids, base = many(one.probs), many(one.ids), many(one.base)
+
+    def total(weights: jax.Array, probs: jax.Array) -> jax.Array:
+        found = RuleReward(one.circuit, weights)(probs, ids, base)
+        return jnp.where(jnp.isnan(found), 0.0, found).sum()
+
+    def said() -> dict[str, Any]:
+        jax.clear_caches()
+        reward = RuleReward.from_circuit(one.circuit, one.weights)
+        return {
+            "reward": reward(probs, ids, base),
+            "classes": reward.class_probs(probs, ids),
+            "features": reward.features(probs, ids),
+            "addends": reward.contributions(probs, ids, base),
+            "bounds": reward.bounds(probs, ids, base),
+            "slopes": jax.grad(total, (0, 1))(reward.weights, jnp.asarray(probs)),
+        }
+
+    def negative(column: jax.Array) -> jax.Array:
+        return lowering.in_tiles(jnp.negative, column)
+
+    tiled = said()
+    assert "scan" in str(jax.make_jaxpr(negative)(probs))
+    monkeypatch.setattr(lowering, "TILE", 2 * rows)
+    assert "scan" not in str(jax.make_jaxpr(negative)(probs))
+    whole = said()
+    assert np.isfinite(np.asarray(whole["reward"])).sum() > rows // 4
+    assert np.isnan(np.asarray(whole["reward"])).any()
+    for name, expected in whole.items():
+        for found, wanted in zip(jax.tree.leaves(tiled[name]), jax.tree.leaves(expected), strict=True):
+            assert found.shape == wanted.shape
+            np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6, err_msg=name)
+    jax.clear_caches()

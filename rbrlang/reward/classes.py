@@ -70,15 +70,34 @@ def class_value(part: Part, values: Stack) -> Expectation:
             node = value_node(xp)
             if not part.excludes:
                 return Expectation(part.fold(values, 0.0, node) + zero, zero == 0.0)
-            weighed = engine.per(lambda v: (v, 1.0), values)
-            total, mass = part.fold(weighed, (0.0, 0.0), together(node, node))
-            return _quotient(xp, total + zero, mass + zero)
+            return _weighed(part, values)[0]
         case "product":
             masses = part.masses()
             total = engine.add(zero, engine.per(lambda v, m: v * m.value, values, masses))
             return _quotient(xp, total, engine.add(zero, engine.per(lambda m: m.value, masses)))
         case _:
             assert_never(part.kind)
+
+
+def class_slope(part: Part, values: Stack) -> Column:
+    """A column with the derivatives of `class_value` where that is defined, finite elsewhere, and linear in the values.
+
+    Those of a quotient r = N/M are those of (N − r·M)/M with r and M held, so one fold of `values − r` serves for both.
+    """
+    xp, engine = part.engine.xp, part.engine
+    if part.kind == "product":
+        masses = part.masses()
+        mass = engine.add(part.zero, engine.per(lambda m: m.value, masses))
+        found = _quotient(xp, engine.add(part.zero, engine.per(lambda v, m: v * m.value, values, masses)), mass)
+        held = engine.stop(found.value)
+        total = engine.add(part.zero, engine.per(lambda v, m: (v - held) * m.value, values, masses))
+    elif part.excludes:
+        found, mass = _weighed(part, values)
+        held = engine.stop(found.value)
+        total = part.fold(engine.per(lambda v: v - held, values), 0.0, value_node(xp)) + part.zero
+    else:
+        return class_value(part, values).value
+    return total / engine.stop(xp.where(found.defined, mass, 1.0))
 
 
 def class_survey(part: Part, values: Stack, *, search: bool) -> Survey:
@@ -101,6 +120,13 @@ def class_depends(part: Part, values: Stack) -> Column:
 
 
 # --- exact ------------------------------------------------------------------------------------
+
+
+def _weighed(part: Part, values: Stack) -> tuple[Expectation, Column]:
+    """The quotient under axioms, and its denominator."""
+    xp, zero, node = part.engine.xp, part.zero, value_node(part.engine.xp)
+    total, mass = part.fold(part.engine.per(lambda v: (v, 1.0), values), (0.0, 0.0), together(node, node))
+    return _quotient(xp, total + zero, mass + zero), mass + zero
 
 
 def _linear(part: Part, values: Stack) -> Survey:
@@ -130,9 +156,9 @@ def _excluding(part: Part, values: Stack, *, search: bool) -> Survey:
     slack = TOLERANCE * (zero + top(per(xp.abs, values)))
     above, below = middle.value + slack, middle.value - slack
     at_ends = [end_node(xp, 0), end_node(xp, 0), end_node(xp, 1), end_node(xp, 1)]
-    start = per(lambda v: (v, 1.0, v, 1.0, Interval(v - below, v - above), Interval(v, v)), values)
-    nothing = (0.0, 0.0, 0.0, 0.0, Interval(0.0, 0.0), Interval(0.0, 0.0))
-    n0, m0, n1, m1, excess, plain = part.fold(start, nothing, together(*at_ends, interval_node(xp), interval_node(xp)))
+    start = per(lambda v: (v, 1.0, v, 1.0, Interval(v - below, v - above)), values)
+    nothing = (0.0, 0.0, 0.0, 0.0, Interval(0.0, 0.0))
+    n0, m0, n1, m1, excess = part.fold(start, nothing, together(*at_ends, interval_node(xp)))
     hull = _hull(part, values)
     first, last = (_quotient(xp, n + zero, m + zero) for n, m in ((n0, m0), (n1, m1)))
     lost = ((m0 > 0.0) & xp.logical_not(first.defined)) | ((m1 > 0.0) & xp.logical_not(last.defined))
@@ -142,10 +168,12 @@ def _excluding(part: Part, values: Stack, *, search: bool) -> Survey:
     bounds = _best(part, values, middle, unknowns > 1.0) if search else hull
     bounds = where(xp, unknowns == 1.0, ends, bounds)
     depends = (excess.lower < 0.0) | (excess.upper > 0.0)
-    if part.free is not False:
+    free = part.free
+    if free is not False:
+        plain = part.fold(per(lambda v: Interval(v, v), values), Interval(0.0, 0.0), interval_node(xp))
         plain = Interval(plain.lower + zero, plain.upper + zero)
-        bounds = where(xp, part.free, plain, bounds)
-        depends = xp.where(part.free, plain.lower != plain.upper, depends)
+        bounds = where(xp, free, plain, bounds)
+        depends = xp.where(free, plain.lower != plain.upper, depends)
     return Survey(middle, first, last, bounds, depends)
 
 

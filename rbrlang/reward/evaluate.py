@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rbrlang.reward.algebra import Column, Engine, Interval, Node, Stack, possible_node
-from rbrlang.reward.classes import Expectation, class_depends, class_survey, class_value, where
+from rbrlang.reward.classes import Expectation, class_depends, class_slope, class_survey, class_value, where
 from rbrlang.reward.parts import Part
 
 LARGEST = 3.4028234663852886e38
@@ -76,9 +76,12 @@ def rewards(batch: Batch, base_reward: Column) -> Column:
     return xp.where(xp.abs(total) <= LARGEST, total, xp.nan)
 
 
-def rules(batch: Batch) -> Column:
-    """The rules' part of the reward [batch] with unknowns at `FILL`: finite also where it is undefined, linear in the weights."""
-    return batch.engine.xp.where(batch.part.mine, _rules(batch.part).value, 0.0)
+def slope(batch: Batch) -> Column:
+    """A column [batch] with the derivatives of the rules' part where a row has one, finite elsewhere; its value is of no use."""
+    part = batch.part
+    values = part.values
+    classes = part.zero if values is None else batch.engine.xp.where(part.classed, class_slope(part, values), 0.0)
+    return batch.engine.xp.where(part.mine, _with_terms(part, classes), 0.0)
 
 
 def class_probabilities(batch: Batch) -> Stack:
@@ -118,7 +121,9 @@ def contributions(batch: Batch, base_reward: Column) -> tuple[Column, Stack]:
 
     def addends() -> Stack:
         rows = batch.again()
-        classes = rows.engine.each(rows.classes, lambda unit: _found(rows, class_value(rows.part, rows.part.unit(unit))))
+        classes = rows.engine.each(
+            rows.classes, lambda unit: _found(rows, class_value(rows.part, rows.part.unit(unit)))
+        )
         features = rows.part.features(classes, filled=True)
         return per(lambda weight, phi: xp.where(known, weight * phi, xp.nan), rows.part.weights(), features)
 
@@ -191,8 +196,13 @@ def _rules(part: Part) -> Expectation:
             xp.where(part.classed, found.value, 0.0),
             found.defined | xp.logical_not(part.classed & defined),
         )
+    return Expectation(_with_terms(part, value), defined)
+
+
+def _with_terms(part: Part, classes: Column) -> Column:
+    """The class part, and every proposition that is a feature times its weight."""
     weights, atoms = part.terms
-    return Expectation(part.engine.add(value, part.engine.per(lambda w, a: w * a.p, weights, atoms)), defined)
+    return part.engine.add(classes, part.engine.per(lambda w, a: w * a.p, weights, atoms))
 
 
 def _survey(part: Part, *, search: bool) -> _Surveyed:

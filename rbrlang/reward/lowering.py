@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -43,6 +43,12 @@ without and with axioms: 20 nodes 1.0 and 1.3, 40 nodes 2.7 and 2.2, 60 nodes 4.
 """
 
 
+TILE = 256
+"""Rows of a large circuit at a time; on a CPU 6 times as fast as 4,096 for 2,000 propositions, no slower for fewer."""
+
+T = TypeVar("T")
+
+
 class Static:
     """A circuit as static pytree data: equal circuits are equal, and the hash is not computed each call."""
 
@@ -66,9 +72,9 @@ class Unrolled:
     static: Static = field(metadata={"static": True})
     weights: jax.Array
 
-    def batch(self, probs: jax.Array, ids: jax.Array) -> Batch:
-        """The rows, float32 [batch, atoms] and integer [batch]."""
-        return self._batch(lambda: self._columns(probs), ids, remember=False)
+    def __call__(self, f: Callable[..., T], probs: jax.Array, ids: jax.Array, *more: jax.Array) -> T:
+        """`f` of the rows, float32 [batch, atoms] and integer [batch], and of more columns [batch]."""
+        return f(self._batch(lambda: self._columns(probs), ids, remember=False), *more)
 
     def slopes(self, probs: jax.Array, ids: jax.Array, known: jax.Array) -> jax.Array:
         """The derivative of the rules' part with respect to every probability [batch, atoms], 0 where not `known` [batch].
@@ -82,7 +88,7 @@ class Unrolled:
         columns = self._columns(probs)
 
         def rules(own: dict[int, jax.Array]) -> jax.Array:
-            return evaluate.rules(self._batch(lambda: own, ids, remember=True))
+            return evaluate.slope(self._batch(lambda: own, ids, remember=True))
 
         def found() -> jax.Array:
             _, back = jax.vjp(rules, columns)
@@ -102,7 +108,10 @@ class Unrolled:
 
     def _batch(self, columns: Callable[[], Mapping[int, jax.Array]], ids: jax.Array, *, remember: bool) -> Batch:
         circuit = self.static.circuit
-        weights = [[self.weights[r, j] for j in range(len(one.features))] for r, one in enumerate(circuit.responses)]
+
+        def weights() -> list[list[jax.Array]]:
+            return [[self.weights[r, j] for j in range(len(one.features))] for r, one in enumerate(circuit.responses)]
+
         return unrolled(
             JaxEngine(), circuit, columns, ids, weights, jnp.zeros_like(ids, jnp.float32), remember=remember
         )
@@ -117,21 +126,53 @@ class Tabled:
     tables: tables.Tables
     weights: jax.Array
 
-    def batch(self, probs: jax.Array, ids: jax.Array) -> Batch:
-        """The rows, float32 [batch, atoms or more] and integer [batch]."""
-        return own_batch(self.kind, self.tables, self.weights, probs, ids)
+    def __call__(self, f: Callable[..., T], probs: jax.Array, ids: jax.Array, *more: jax.Array) -> T:
+        """As for `Unrolled`, probs [batch, atoms or more]."""
+
+        def some(p: jax.Array, i: jax.Array, *rest: jax.Array) -> T:
+            return f(own_batch(self.kind, self.tables, self.weights, p, i), *rest)
+
+        return in_tiles(some, probs, ids, *more)
 
     def slopes(self, probs: jax.Array, ids: jax.Array, known: jax.Array) -> jax.Array:
         """As for `Unrolled`, [batch, atoms or more]."""
 
-        def rules(own: jax.Array) -> jax.Array:
-            return evaluate.rules(self.batch(own, ids))
+        def some(p: jax.Array, i: jax.Array, has: jax.Array) -> jax.Array:
+            def rules(own: jax.Array) -> jax.Array:
+                return evaluate.slope(own_batch(self.kind, self.tables, self.weights, own, i))
 
-        _, back = jax.vjp(rules, probs)
-        return jnp.where(known[:, None], back(jnp.ones_like(ids, jnp.float32))[0], 0.0)
+            return jnp.where(has[:, None], jax.vjp(rules, p)[1](jnp.ones_like(i, jnp.float32))[0], 0.0)
+
+        return in_tiles(some, probs, ids, known)
 
 
 Lowered: TypeAlias = Unrolled | Tabled
+
+
+def in_tiles(f: Callable[..., T], *columns: jax.Array) -> T:
+    """`f` of columns [batch, …], whose results are arrays [batch, …]: `TILE` rows at a time on a CPU, whose cache then has
+    what one instruction leaves for the next.
+
+    All rows at once on other devices, on several, and for a batch that is divided or of no size known yet.
+    """
+    rows: Any = columns[0].shape[0]  # may be a symbol while a program is exported
+    spec = jax.typeof(columns[0]).sharding.spec
+    alone = jax.default_backend() == "cpu" and jax.device_count() == 1 and all(axis is None for axis in spec)
+    if not alone or not isinstance(rows, int) or rows <= TILE:
+        return f(*columns)
+    more = -rows % TILE
+
+    def divided(column: jax.Array) -> jax.Array:
+        filled = jnp.pad(column, ((0, more), *((0, 0),) * (column.ndim - 1)), "edge") if more else column
+        return filled.reshape(-1, TILE, *column.shape[1:])
+
+    def joined(tiles: jax.Array) -> jax.Array:
+        return tiles.reshape(-1, *tiles.shape[2:])[:rows]
+
+    def one(tile: tuple[jax.Array, ...]) -> T:
+        return f(*tile)
+
+    return jax.tree.map(joined, jax.lax.map(one, tuple(map(divided, columns))))
 
 
 def nodes(circuit: Circuit) -> int:

@@ -219,7 +219,7 @@ class NumpyReward:
         columns = {a: probs[:, a].astype(np.float64) for a in self._read[number]}
         ids, zero = np.full(len(probs), number), np.zeros(len(probs))
         return unrolled(
-            NumpyEngine(), self.circuit, lambda: columns, ids, self._table, zero, remember=True, only=number
+            NumpyEngine(), self.circuit, lambda: columns, ids, lambda: self._table, zero, remember=True, only=number
         )
 
 

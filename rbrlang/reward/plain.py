@@ -126,4 +126,6 @@ class PlainReward:
         def columns() -> dict[int, float]:
             return {atom: row[atom] for atom in read}
 
-        return unrolled(Numbers(), self.circuit, columns, number, self._weights, 0.0, remember=True, only=number)
+        return unrolled(
+            Numbers(), self.circuit, columns, number, lambda: self._weights, 0.0, remember=True, only=number
+        )

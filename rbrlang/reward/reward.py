@@ -31,6 +31,7 @@ from rbrlang import markup
 from rbrlang.logic.circuit import Circuit
 from rbrlang.reward import evaluate, rows, rubrics
 from rbrlang.reward.compiled import keep_programs
+from rbrlang.reward.evaluate import Batch
 from rbrlang.reward.kept.artefact import Artefact
 from rbrlang.reward.lowering import Lowered, Static, arguments, cut, lowered
 from rbrlang.reward.numpy import NumpyReward
@@ -219,7 +220,7 @@ def _run(
 
 @jax.custom_jvp
 def _value(program: Lowered, probs: jax.Array, ids: jax.Array, base_reward: jax.Array) -> jax.Array:
-    return evaluate.rewards(program.batch(probs, ids), base_reward)
+    return program(evaluate.rewards, probs, ids, jnp.broadcast_to(base_reward, ids.shape))
 
 
 @partial(_value.defjvp, symbolic_zeros=True)
@@ -233,7 +234,7 @@ def _derivative(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[ja
     if not isinstance(of_program.weights, SymbolicZero):
 
         def rules(weights: jax.Array) -> jax.Array:
-            return evaluate.rules(replace(program, weights=weights).batch(probs, ids))
+            return replace(program, weights=weights)(evaluate.slope, probs, ids)
 
         moved += jax.jvp(rules, (program.weights,), (of_program.weights,))[1]
     if not isinstance(of_probs, SymbolicZero):
@@ -251,29 +252,31 @@ def _reward(program: Lowered, probs: jax.Array, ids: jax.Array, base_reward: jax
 @jax.jit
 def _valid(program: Lowered, probs: jax.Array, ids: jax.Array, base_reward: jax.Array) -> jax.Array:
     # Compiled as a whole, so that no NaN leaves it: `jax_debug_nans` looks at results.
-    return jnp.isfinite(evaluate.rewards(program.batch(probs, ids), base_reward))
+    return jnp.isfinite(program(evaluate.rewards, probs, ids, jnp.broadcast_to(base_reward, ids.shape)))
 
 
 @jax.jit
 def _class_probs(program: Lowered, probs: jax.Array, ids: jax.Array, base_reward: jax.Array) -> jax.Array:
-    return _table(ids, evaluate.class_probabilities(program.batch(probs, ids)))
+    return program(_table_of(evaluate.class_probabilities), probs, ids)
 
 
 @jax.jit
 def _features(program: Lowered, probs: jax.Array, ids: jax.Array, base_reward: jax.Array) -> jax.Array:
-    return _table(ids, evaluate.feature_values(program.batch(probs, ids)))
+    return program(_table_of(evaluate.feature_values), probs, ids)
 
 
 @jax.jit
 def _contributions(program: Lowered, probs: jax.Array, ids: jax.Array, base_reward: jax.Array) -> jax.Array:
-    first, addends = evaluate.contributions(program.batch(probs, ids), base_reward)
-    return jnp.concatenate([first[:, None], _table(ids, addends)], 1)
+    def every(batch: Batch, base: jax.Array) -> jax.Array:
+        first, addends = evaluate.contributions(batch, base)
+        return jnp.concatenate([first[:, None], _table(batch, addends)], 1)
+
+    return program(every, probs, ids, jnp.broadcast_to(base_reward, ids.shape))
 
 
 @jax.jit
 def _bounds(program: Lowered, probs: jax.Array, ids: jax.Array, base_reward: jax.Array) -> tuple[jax.Array, jax.Array]:
-    lower, upper = evaluate.reward_bounds(program.batch(probs, ids), base_reward)
-    return lower, upper
+    return tuple(program(evaluate.reward_bounds, probs, ids, jnp.broadcast_to(base_reward, ids.shape)))
 
 
 def _added(weights: jax.Array, ids: jax.Array, ends: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -284,7 +287,11 @@ def _added(weights: jax.Array, ids: jax.Array, ends: jax.Array) -> tuple[jax.Arr
     return terms.min(2).sum(1), terms.max(2).sum(1)
 
 
-def _table(ids: jax.Array, columns: Any) -> jax.Array:
+def _table_of(columns: Callable[[Batch], Any]) -> Callable[[Batch], jax.Array]:
+    return lambda batch: _table(batch, columns(batch))
+
+
+def _table(batch: Batch, columns: Any) -> jax.Array:
     if not isinstance(columns, list):
         return columns.T
-    return jnp.stack(columns, axis=1) if columns else jnp.zeros((ids.shape[0], 0), jnp.float32)
+    return jnp.stack(columns, axis=1) if columns else jnp.zeros((batch.zero.shape[0], 0), jnp.float32)

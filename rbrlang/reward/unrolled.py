@@ -20,7 +20,7 @@ def unrolled(
     circuit: Circuit,
     columns: Callable[[], Mapping[int, Column]],
     ids: Column,
-    weights: Sequence[Sequence[Column]],
+    weights: Callable[[], Sequence[Sequence[Column]]],
     zero: Column,
     *,
     remember: bool,
@@ -28,10 +28,10 @@ def unrolled(
 ) -> Batch:
     """The rows of all response types, or where all are of one, as `only` that one's.
 
-    `columns()` are those of the probabilities that the circuit reads, `weights[r][j]` scalars of the array library.
+    `columns()` are those of the probabilities that the circuit reads, `weights()[r][j]` scalars of the array library.
     With `remember`, what is known of an atom is computed once: memory for time.
     """
-    own = columns()
+    own, table = columns(), weights()
 
     def make(number: int) -> Atom:
         return make_atom(engine.xp, own[number])
@@ -42,7 +42,7 @@ def unrolled(
     mine = reduce(lambda x, y: x | y, of, zero != 0.0)
     classes = max((len(r.classes) for r in circuit.responses), default=0)
     width = max((len(r.features) for r in circuit.responses), default=0)
-    responses, tables = [circuit.responses[n] for n in numbers], [weights[n] for n in numbers]
+    responses, tables = [circuit.responses[n] for n in numbers], [table[n] for n in numbers]
     part = Mixed(engine, zero, circuit, responses, of, mine, own, atom, tables, classes, width)
 
     def axioms(terminals: Sequence[bool], node: Any) -> Column:
