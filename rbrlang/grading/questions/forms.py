@@ -28,8 +28,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from scipy.special import betaincinv
-
 from rbrlang.grading.results import Abstained, Answer, Distribution, Invalid, Value, spread
 
 FORMS = tuple(space + word for word in ("yes", "Yes", "YES", "no", "No", "NO") for space in ("", " "))
@@ -299,6 +297,8 @@ def sign_vote(text: str, signs: Mapping[str, str]) -> Answer:
 
 def sign_tally(votes: Sequence[Answer], values: Sequence[str], limits: Limits) -> Answer:
     """The posterior over a variable's values given sampled answers. The first invalid one makes the whole invalid."""
+    from scipy.special import betaincinv  # takes a sixth of a second to load; most questions are asked once
+
     for one in votes:
         if isinstance(one, Invalid):
             return one
@@ -365,5 +365,7 @@ def tally(votes: Sequence[Answer], limits: Limits, risk: float = 0.0) -> Answer:
     mass = len(said) / len(votes)
     if mass < limits.mass:
         return Invalid("low-mass", f"{len(votes) - len(said)} of {len(votes)} samples say neither yes nor no")
+    from scipy.special import betaincinv
+
     low, high = _at_any_time(yes, no) if risk else (float(betaincinv(1 + yes, 1 + no, q)) for q in (0.025, 0.975))
     return Value((1 + yes) / (2 + yes + no), mass, low, high, "samples")

@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr, betaincinv
 
 from rbrlang.grading.judge import unshaped
 from rbrlang.grading.several.jury import Floats
@@ -99,11 +98,15 @@ def one_of_each(prompts: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
 
 def tail(errors: int, number: int, risk: float) -> float:
     """P(at most so many errors in so many draws) where each is one with probability `risk`, exactly."""
+    from scipy.special import bdtr  # takes a sixth of a second to load, and only learning needs it
+
     return float(bdtr(errors, number, risk))
 
 
 def upper(errors: int, number: int, confidence: float) -> float:
     """Clopper and Pearson's upper end (Biometrika 26, 1934) of the share, one-sided."""
+    from scipy.special import betaincinv
+
     return 1.0 if errors == number else float(betaincinv(errors + 1, number - errors, confidence))
 
 

@@ -17,7 +17,6 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from rbrlang.grading.judge import unshaped
 from rbrlang.grading.several.jury import Floats, Joined, Weights, joined, log_odds
@@ -75,6 +74,9 @@ def fit(members: Sequence[str], names: Sequence[str], labels: Floats, p: Floats,
 
 def _stacked(z: Floats, truth: Floats, prior: Floats, seats: NDArray[np.bool_]) -> Stacked:
     """The likeliest weights; `seats` are the jurors that may have one."""
+    from scipy.optimize import minimize  # takes a third of a second to load, and only learning needs it
+    from scipy.special import expit
+
     x = np.vstack([z, np.ones(z.shape[1])]).T
 
     def loss(at: Floats) -> tuple[float, Floats]:
@@ -83,8 +85,6 @@ def _stacked(z: Floats, truth: Floats, prior: Floats, seats: NDArray[np.bool_]) 
         return value, x.T @ (expit(score) - truth) + PRIOR * moved
 
     ends = [*((0.0, None if seat else 0.0) for seat in seats.tolist()), (None, None)]
-    from scipy.optimize import minimize  # takes a third of a second to load, and only learning needs it
-
     found: Any = minimize(
         loss, prior, jac=True, bounds=ends, method="L-BFGS-B", options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 1000}
     )

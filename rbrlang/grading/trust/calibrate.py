@@ -31,7 +31,6 @@ from typing import Any, assert_never, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 
 from rbrlang.grading.judge import Grader, same
 from rbrlang.grading.results import Abstained, Answer, Distribution, GradeItem, Invalid, Value
@@ -173,6 +172,8 @@ def _listed(names: Sequence[str], most: int = 8) -> str:
 
 def apply(correction: Correction, p: Numbers) -> Numbers:
     """Corrected probabilities, same shape; NaN stays NaN."""
+    from scipy.special import expit  # takes a sixth of a second to load; most runs correct nothing
+
     match correction:
         case Unchanged():
             return p
@@ -257,6 +258,9 @@ def temperature(truth: NDArray[np.bool_], p: Numbers) -> Temperature:
 
 def platt(truth: NDArray[np.bool_], p: Numbers) -> Platt:
     """The likeliest slope and shift by Platt's smoothed targets; slope 1 where the slope would not be positive."""
+    from scipy.optimize import minimize  # takes a third of a second to load, and only learning needs it
+    from scipy.special import expit
+
     z = _logit(p)
     yes, no = int(truth.sum()), int((~truth).sum())
     target = np.where(truth, (yes + 1) / (yes + 2), 1 / (no + 2))
@@ -265,8 +269,6 @@ def platt(truth: NDArray[np.bool_], p: Numbers) -> Platt:
         score = at[0] * z + at[1]
         off = expit(score) - target
         return _loss(target, score), np.array([off @ z, off.sum()])
-
-    from scipy.optimize import minimize  # takes a third of a second to load, and only learning needs it
 
     found: Any = minimize(loss, (1.0, 0.0), jac=True, method="BFGS")
     a, b = found.x.tolist()
@@ -292,6 +294,8 @@ def _loss(truth: NDArray[Any], z: Numbers) -> float:
 
 
 def _logit(p: Numbers) -> Numbers:
+    from scipy.special import logit
+
     return logit(np.clip(p, EDGE, 1 - EDGE))
 
 

@@ -22,7 +22,6 @@ from typing import Any, assert_never, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp, softmax
 
 from rbrlang.grading.results import Distribution
 from rbrlang.grading.trust import agreement
@@ -87,6 +86,8 @@ class CalibratedValues:
 
 def apply_values(correction: ValuesCorrection, p: Numbers) -> Numbers:
     """Corrected distributions [rows, values]; a row with NaN is all NaN."""
+    from scipy.special import softmax  # takes a sixth of a second to load; most runs correct nothing
+
     match correction:
         case Unchanged():
             return p
@@ -260,6 +261,9 @@ def bias_corrected(truth: Whole, p: Numbers) -> BiasCorrected:
 
 def _likeliest(truth: Whole, z: Numbers, *, biased: bool) -> tuple[float, Numbers]:
     """The slope within its limits and the biases, 0 unless `biased`, that minimise the penalised log loss, convex in both."""
+    from scipy.optimize import minimize  # takes a third of a second to load, and only learning needs it
+    from scipy.special import logsumexp, softmax
+
     n, k = z.shape
     right = np.eye(k)[truth]
 
@@ -271,8 +275,6 @@ def _likeliest(truth: Whole, z: Numbers, *, biased: bool) -> tuple[float, Number
 
     ends = [(1.0 / _HOTTEST, 1.0 / _COLDEST), *[(None, None) if biased else (0.0, 0.0)] * k]
     start = np.array([1.0, *[0.0] * k])
-    from scipy.optimize import minimize  # takes a third of a second to load, and only learning needs it
-
     found: Any = minimize(
         loss, start, jac=True, bounds=ends, method="L-BFGS-B", options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 1000}
     )
