@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from rbrlang import markup
+from rbrlang import codes, markup
 from rbrlang.codes import Code, Severity
 from rbrlang.errors import UserError
 from rbrlang.source import Span
@@ -56,6 +56,13 @@ class Diagnostic:
 
     def _repr_html_(self) -> str:
         return markup.block(findings_html((self,)))
+
+
+def twice(
+    message: str, again: Span, first: Span | None, help: str = "keep one of them", *, at: str = "the first"
+) -> Diagnostic:
+    """What is said of something that may be there once and is there `again`; `at` names the place of the first."""
+    return Diagnostic(codes.DUPLICATE, message, again, () if first is None else ((at, first),), help)
 
 
 _LONGEST = 100  # characters of names that are compared: that takes their product

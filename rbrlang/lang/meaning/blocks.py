@@ -11,11 +11,11 @@ from typing import assert_never
 
 from rbrlang import codes
 from rbrlang.budget import Budget
-from rbrlang.diagnostics import Diagnostic, suggest
+from rbrlang.diagnostics import Diagnostic, suggest, twice
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.meaning import columns
+from rbrlang.lang.meaning.asked import asked, shown
 from rbrlang.lang.meaning.formulas import Formulas, check_pattern, known_classes
-from rbrlang.lang.meaning.judged import judged
 from rbrlang.lang.meaning.scope import Scope
 from rbrlang.lang.program import (
     And,
@@ -59,9 +59,7 @@ def _annotations(prop: tree.Prop, diagnostics: list[Diagnostic]) -> dict[str, fl
             continue
         defaults, low, high = _ANNOTATIONS[name]
         if name in seen:
-            diagnostics.append(Diagnostic(
-                codes.DUPLICATE, f"`@{name}` is given twice", annotation.span, help="keep one of them",
-            ))  # fmt: skip
+            diagnostics.append(twice(f"`@{name}` is given twice", annotation.span, None))
         seen.add(name)
         order = list(defaults)
         for at, (ident, number) in enumerate(annotation.arguments):
@@ -95,23 +93,16 @@ def proposition(
 
     `over` is what its file is judged by, `known` are the columns that its texts may name. Raises `SpentError`.
     """
-    question: tree.Text | None = None
-    own: tree.OverItem | None = None
+    question, over = asked(prop, over, diagnostics)
     shots: list[Shot] = []
     cues: list[Cue] = []
     instructions: dict[bool, Instruction] = {}
     for item in prop.items:
         match item:
-            case tree.Ask():
-                if question is not None:
-                    diagnostics.append(Diagnostic(
-                        codes.DUPLICATE, f"`{prop.name.text}` has two questions", item.span,
-                        related=(("the first", question.span),), help="keep one `ask`",
-                    ))  # fmt: skip
-                question = item.question
+            case tree.Ask() | tree.OverItem():
+                pass  # as `asked` has them
             case tree.Example():
-                messages = tuple(Message(turn.role, turn.text.value) for turn in item.turns)
-                shots.append(Shot(item.answer, messages, item.because.value if item.because else None))
+                shots.append(Shot(item.answer, *shown(item)))
             case tree.CueItem():
                 problem = check_pattern(item.pattern)
                 if problem is not None:
@@ -120,14 +111,6 @@ def proposition(
                     cues.append(Cue(item.answer, item.pattern.value, item.span))
             case tree.InstructItem():
                 _instruct(item, instructions, diagnostics)
-            case tree.OverItem():
-                if own is not None:
-                    diagnostics.append(Diagnostic(
-                        codes.DUPLICATE, f"`{prop.name.text}` is judged over two texts", item.span,
-                        related=(("the first", own.span),), help="keep one `over`",
-                    ))  # fmt: skip
-                own = item
-                over = judged(item.over, diagnostics) or over
             case _:
                 assert_never(item)
     if not prop.statement.value.strip():
@@ -137,7 +120,7 @@ def proposition(
         ))  # fmt: skip
     numbers = _annotations(prop, diagnostics)
     return Proposition(
-        name=name, statement=prop.statement.value, question=question.value if question else prop.statement.value,
+        name=name, statement=prop.statement.value, question=question,
         shots=tuple(shots), cues=tuple(cues), prior=numbers["p"], fp=numbers["fp"], fn=numbers["fn"],
         cost=numbers["units"], doc=prop.doc, span=prop.name.span, instructions=tuple(instructions.values()), over=over,
         columns=columns.check(prop, known, scope, diagnostics),
@@ -150,10 +133,7 @@ def _instruct(
     word = "yes" if item.answer else "no"
     first = found.get(item.answer)
     if first is not None:
-        diagnostics.append(Diagnostic(
-            codes.DUPLICATE, f"`instruct {word}` is given twice", item.span,
-            related=(("the first", first.span),), help="keep one of them",
-        ))  # fmt: skip
+        diagnostics.append(twice(f"`instruct {word}` is given twice", item.span, first.span))
     elif not item.instruction.value.strip():
         diagnostics.append(Diagnostic(
             codes.SYNTAX, f"`instruct {word}` says nothing", item.instruction.span,

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import assert_never
 
 from rbrlang import codes
-from rbrlang.diagnostics import Diagnostic, Fix, respelled
+from rbrlang.diagnostics import Diagnostic, Fix, respelled, twice
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.braces import Brace, braces
 from rbrlang.lang.load import LoadedModule
@@ -43,10 +43,8 @@ def known_columns(modules: Sequence[LoadedModule], diagnostics: list[Diagnostic]
             name = statement.name.text
             first = own.setdefault(name, statement)
             if first is not statement:
-                diagnostics.append(Diagnostic(
-                    codes.DUPLICATE, f"the column `{name}` is declared twice", statement.name.span,
-                    related=(("first declared here", first.name.span),), help="keep one of them",
-                ))  # fmt: skip
+                again = f"the column `{name}` is declared twice"
+                diagnostics.append(twice(again, statement.name.span, first.name.span, at="first declared here"))
             elif name in RESERVED:
                 diagnostics.append(Diagnostic(
                     codes.BAD_COLUMN, f"the column `{name}` has a meaning of its own, and no question may name it",
@@ -223,8 +221,6 @@ def test_cells(
         if name not in known:
             diagnostics.append(unknown(item.name, known, scope))
         elif found.setdefault(name, item) is not item:
-            diagnostics.append(Diagnostic(
-                codes.DUPLICATE, f"the test gives the column `{name}` twice", item.span,
-                related=(("first given here", found[name].span),), help="keep one of them",
-            ))  # fmt: skip
+            again = f"the test gives the column `{name}` twice"
+            diagnostics.append(twice(again, item.span, found[name].span, at="first given here"))
     return tuple((name, item.text.value) for name, item in found.items())

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from rbrlang import codes
 from rbrlang.budget import Budget
-from rbrlang.diagnostics import Diagnostic
+from rbrlang.diagnostics import Diagnostic, twice
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.load import LoadedModule
 from rbrlang.lang.meaning import blocks, columns, variables
@@ -399,10 +399,8 @@ class _Elaborator:
             for ident in statement.responses if isinstance(statement, tree.Reward) else ():
                 entity = self._response(tree.Path((ident,), ident.span))
                 if entity is not None and rewarded.setdefault(entity, ident.span) is not ident.span:
-                    self.diagnostics.append(Diagnostic(
-                        codes.DUPLICATE, f"`{ident.text}` has two reward blocks", ident.span,
-                        related=(("the first", rewarded[entity]),), help="join them",
-                    ))  # fmt: skip
+                    again = f"`{ident.text}` has two reward blocks"
+                    self.diagnostics.append(twice(again, ident.span, rewarded[entity], "join them"))
             if not isinstance(statement, (tree.Test, tree.Cases, tree.PropertyDecl)):
                 continue
             self.budget.at(statement.span)
@@ -492,10 +490,10 @@ class _Elaborator:
                 for text in statement.names:
                     if text.value in found:
                         if key == self.root.key:
-                            self.diagnostics.append(Diagnostic(
-                                codes.DUPLICATE, f'category "{text.value}" is mapped twice', text.span,
-                                related=(("first mapped here", found[text.value][1]),), help="remove one of them",
-                            ))  # fmt: skip
+                            again, first = f'category "{text.value}" is mapped twice', found[text.value][1]
+                            self.diagnostics.append(
+                                twice(again, text.span, first, "remove one of them", at="first mapped here")
+                            )
                     elif entity is not None and entity in numbers:
                         found[text.value] = (numbers[entity], text.span)
         return tuple((name, number) for name, (number, _) in found.items())

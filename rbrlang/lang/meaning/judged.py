@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import get_args
 
 from rbrlang import codes
-from rbrlang.diagnostics import Diagnostic, did_you_mean
+from rbrlang.diagnostics import Diagnostic, did_you_mean, twice
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.load import LoadedModule
 from rbrlang.lang.program import Judged
@@ -34,11 +34,9 @@ def texts(modules: Mapping[str, LoadedModule], root: str, diagnostics: list[Diag
             if not isinstance(statement, tree.Judge):
                 continue
             if first is not None:
-                diagnostics.append(Diagnostic(
-                    codes.DUPLICATE, "a file says once which text is judged", statement.span,
-                    related=(("first here", first.span),),
-                    help="keep one `judge`; a proposition says `over` in its block",
-                ))  # fmt: skip
+                help = "keep one `judge`; a proposition says `over` in its block"
+                again = "a file says once which text is judged"
+                diagnostics.append(twice(again, statement.span, first.span, help, at="first here"))
                 continue
             first = statement
             over = judged(statement.over, diagnostics)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TypeVar, get_args
+from typing import get_args
 
 from rbrlang import codes
-from rbrlang.diagnostics import Diagnostic, suggest
+from rbrlang.diagnostics import Diagnostic, suggest, twice
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.meaning import blocks, columns
+from rbrlang.lang.meaning.asked import once
 from rbrlang.lang.meaning.scope import Entity, Scope, lookup
 from rbrlang.lang.program import Feature, Judged, PointsOver, Proposition, ResponseType, Rubric
 from rbrlang.source import Span
@@ -37,9 +38,10 @@ def rubric(
 
     Raises `SpentError`.
     """
-    points = _once(tree.PointsItem, declaration, "how points are taken", diagnostics)
-    clip = _once(tree.ClipItem, declaration, "a clip", diagnostics)
-    tags = _once(tree.TagsItem, declaration, "tags", diagnostics)
+    gives = f"`{declaration.name.text}` gives"
+    points = once(tree.PointsItem, declaration.items, f"{gives} how points are taken twice", diagnostics)
+    clip = once(tree.ClipItem, declaration.items, f"{gives} a clip twice", diagnostics)
+    tags = once(tree.TagsItem, declaration.items, f"{gives} tags twice", diagnostics)
     if declaration.column.text in columns.RESERVED:
         diagnostics.append(Diagnostic(
             codes.BAD_COLUMN, f"the column `{declaration.column.text}` has a meaning of its own, and holds no criteria",
@@ -50,19 +52,6 @@ def rubric(
         name=name, column=declaration.column.text, points=_points(points, diagnostics), clip=_clip(clip, diagnostics),
         tags=_tags(tags, diagnostics), question=question, doc=declaration.doc, span=declaration.name.span,
     )  # fmt: skip
-
-
-_Item = TypeVar("_Item", tree.PointsItem, tree.ClipItem, tree.TagsItem)
-
-
-def _once(kind: type[_Item], declaration: tree.Rubric, what: str, diagnostics: list[Diagnostic]) -> _Item | None:
-    found = [item for item in declaration.items if isinstance(item, kind)]
-    for again in found[1:]:
-        diagnostics.append(Diagnostic(
-            codes.DUPLICATE, f"`{declaration.name.text}` gives {what} twice", again.span,
-            related=(("the first", found[0].span),), help="keep one of them",
-        ))  # fmt: skip
-    return found[0] if found else None
 
 
 def _points(item: tree.PointsItem | None, diagnostics: list[Diagnostic]) -> PointsOver:
@@ -99,9 +88,7 @@ def _tags(item: tree.TagsItem | None, diagnostics: list[Diagnostic]) -> tuple[tu
     for tag in item.tags if item is not None else ():
         name, text = tag.name.text, tag.name.text if tag.written is None else tag.written.value
         if name in found or text in written:
-            diagnostics.append(Diagnostic(
-                codes.DUPLICATE, f"the tag `{text}` is named twice", tag.name.span, help="keep one of them",
-            ))  # fmt: skip
+            diagnostics.append(twice(f"the tag `{text}` is named twice", tag.name.span, None))
             continue
         found[name] = text
         written[text] = tag.name.span

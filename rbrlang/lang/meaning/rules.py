@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from rbrlang import codes
 from rbrlang.budget import Budget
-from rbrlang.diagnostics import Diagnostic, Fix
+from rbrlang.diagnostics import Diagnostic, Fix, twice
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.load import LoadedModule
 from rbrlang.lang.meaning.formulas import Formulas, known_classes, names_super
@@ -281,10 +281,8 @@ class RuleBook:
             first = seen.setdefault(ident.text, ident.span)
             if first is not ident.span:
                 broken = True
-                problem = Diagnostic(
-                    codes.DUPLICATE, f"class `{ident.text}` is ranked twice", ident.span,
-                    related=(("first ranked here", first),), help="remove one of them",
-                )  # fmt: skip
+                message = f"class `{ident.text}` is ranked twice"
+                problem = twice(message, ident.span, first, "remove one of them", at="first ranked here")
                 budget.spend(len(self._diagnostics) // 5)
                 if problem not in self._diagnostics:
                     self._diagnostics.append(problem)

@@ -14,7 +14,7 @@ from typing import assert_never
 
 from rbrlang import codes
 from rbrlang.budget import Budget
-from rbrlang.diagnostics import Diagnostic, respelled, suggest
+from rbrlang.diagnostics import Diagnostic, respelled, suggest, twice
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.load import LoadedModule
 from rbrlang.lang.reading import grammar
@@ -120,10 +120,7 @@ def build_scopes(
 
 
 def _twice(name: str, span: Span, first: Span) -> Diagnostic:
-    return Diagnostic(
-        codes.DUPLICATE, f"`{name}` is defined twice", span, related=(("first defined here", first),),
-        help="rename one of them, or remove it",
-    )  # fmt: skip
+    return twice(f"`{name}` is defined twice", span, first, "rename one of them, or remove it", at="first defined here")
 
 
 def module_name(use: tree.Use) -> tuple[str, Span]:

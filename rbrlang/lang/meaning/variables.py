@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from rbrlang import codes
-from rbrlang.diagnostics import Diagnostic, respelled, suggest
+from rbrlang.diagnostics import Diagnostic, respelled, suggest, twice
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.meaning import columns
-from rbrlang.lang.meaning.judged import judged
+from rbrlang.lang.meaning.asked import asked, shown
 from rbrlang.lang.meaning.scope import Scope
-from rbrlang.lang.program import And, Const, Formula, Judged, Message, Not, Sample, Var, Variable
+from rbrlang.lang.program import And, Const, Formula, Judged, Not, Sample, Var, Variable
 from rbrlang.lang.variables import MAX_VALUES, Domain
 from rbrlang.source import Span
 
@@ -55,10 +55,9 @@ def domain(declared: tree.Variable, name: str, diagnostics: _Report) -> Domain |
             if isinstance(item, tree.ValueItem) and isinstance(item.value, tree.Ident):
                 first = options.setdefault(item.value.text, item.value)
                 if first is not item.value:
-                    diagnostics.append(Diagnostic(
-                        codes.DUPLICATE, f"`{declared.name.text}` has the option `{first.text}` twice", item.value.span,
-                        related=(("first here", first.span),), help="rename one of them, or remove it",
-                    ))  # fmt: skip
+                    again = f"`{declared.name.text}` has the option `{first.text}` twice"
+                    help = "rename one of them, or remove it"
+                    diagnostics.append(twice(again, item.value.span, first.span, help, at="first here"))
         values, place = tuple(options), span
         count = len(values)
         if count < 2:
@@ -84,36 +83,19 @@ def variable(
     declared: tree.Variable, values: Domain, over: Judged, known: columns.Known, scope: Scope, diagnostics: _Report
 ) -> Variable:
     """A scale or a choice with its question, what its values mean, and its declared numbers. Raises `SpentError`."""
-    question: tree.Text | None = None
-    own: tree.OverItem | None = None
+    question, over = asked(declared, over, diagnostics)
     about: dict[int, tree.ValueItem] = {}
     samples: list[Sample] = []
     name = declared.name.text
     for item in declared.items:
         match item:
-            case tree.Ask():
-                if question is not None:
-                    diagnostics.append(
-                        _twice(f"`{name}` has two questions", item.span, question.span, "keep one `ask`")
-                    )
-                question = item.question
-            case tree.OverItem():
-                if own is not None:
-                    diagnostics.append(
-                        _twice(f"`{name}` is judged over two texts", item.span, own.span, "keep one `over`")
-                    )
-                own = item
-                over = judged(item.over, diagnostics) or over
+            case tree.Ask() | tree.OverItem():
+                pass  # as `asked` has them
             case tree.ValueItem():
                 at = _value(item.value, values, diagnostics)
                 if at is not None and about.setdefault(at, item) is not item and values.kind == "scale":
                     diagnostics.append(
-                        _twice(
-                            f"level {values.values[at]} is described twice",
-                            item.span,
-                            about[at].span,
-                            "keep one of them",
-                        )
+                        twice(f"level {values.values[at]} is described twice", item.span, about[at].span)
                     )
                 elif at is not None and not item.about.value.strip():
                     diagnostics.append(Diagnostic(
@@ -123,8 +105,7 @@ def variable(
             case tree.Instance():
                 at = _value(item.value, values, diagnostics)
                 if at is not None:
-                    messages = tuple(Message(turn.role, turn.text.value) for turn in item.turns)
-                    samples.append(Sample(at, messages, item.because.value if item.because else None))
+                    samples.append(Sample(at, *shown(item)))
             case _:
                 assert_never(item)
     if not declared.statement.value.strip():
@@ -133,15 +114,11 @@ def variable(
         ))  # fmt: skip
     prior, cost = _annotations(declared, values, diagnostics)
     return Variable(
-        domain=values, statement=declared.statement.value, question=(question or declared.statement).value,
+        domain=values, statement=declared.statement.value, question=question,
         about=tuple(about[at].about.value if at in about else "" for at in range(len(values.values))),
         samples=tuple(samples), prior=prior, cost=cost, doc=declared.doc, span=declared.name.span, over=over,
         columns=columns.check(declared, known, scope, diagnostics),
     )  # fmt: skip
-
-
-def _twice(message: str, span: Span, first: Span, help: str) -> Diagnostic:
-    return Diagnostic(codes.DUPLICATE, message, span, related=(("the first", first),), help=help)
 
 
 def _value(written: tree.Number | tree.Ident, values: Domain, diagnostics: _Report) -> int | None:
@@ -179,9 +156,7 @@ def _annotations(declared: tree.Variable, values: Domain, diagnostics: _Report) 
     for annotation in declared.annotations:
         name = annotation.name.text
         if name in seen:
-            diagnostics.append(Diagnostic(
-                codes.DUPLICATE, f"`@{name}` is given twice", annotation.span, help="keep one of them",
-            ))  # fmt: skip
+            diagnostics.append(twice(f"`@{name}` is given twice", annotation.span, None))
         seen.add(name)
         numbers = [number.value for _, number in annotation.arguments]
         if name == "cost":

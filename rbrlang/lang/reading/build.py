@@ -12,7 +12,7 @@ from types import MethodType
 from typing import Any, Literal
 
 from rbrlang import codes
-from rbrlang.diagnostics import Diagnostic, Fix, did_you_mean
+from rbrlang.diagnostics import Diagnostic, Fix, did_you_mean, twice
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.reading import grammar, rubric
 from rbrlang.lang.reading.literals import Literals
@@ -134,10 +134,9 @@ class Builder:
         turns = tuple(c for c in children if isinstance(c, tree.Turn))
         reasons = [c for c in children if isinstance(c, tree.Text)]
         if len(reasons) > 1:
-            self.diagnostics.append(Diagnostic(
-                codes.DUPLICATE, "this example has two reasons", reasons[1].span,
-                related=(("the first", reasons[0].span),), help="join them",
-            ))  # fmt: skip
+            self.diagnostics.append(
+                twice("this example has two reasons", reasons[1].span, reasons[0].span, "join them")
+            )
         if not turns or turns[-1].role != "assistant":
             self.diagnostics.append(Diagnostic(
                 codes.SYNTAX, "an example ends with the assistant's message", span,
