@@ -7,12 +7,8 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rbrlang.cli.errors import UsageError
-
-if TYPE_CHECKING:
-    from rbrlang.reward.kept.signature import KeyCheck
 
 PASSPHRASE = "RBRC_KEY_PASSPHRASE"
 
@@ -38,10 +34,3 @@ def signer(path: str | None) -> Callable[[bytes], bytes] | None:
         raise UsageError(f"`{path}` {error}; {step}") from error
     except signing.KeyFileError as error:
         raise UsageError(f"`{path}` {error}; `openssl genpkey -algorithm ed25519 -out key.pem` makes one") from error
-
-
-def public_key(path: str) -> KeyCheck:
-    """The public key in a file. Raises `UserError`."""
-    from rbrlang.reward.kept.signature import required_key
-
-    return required_key(path)

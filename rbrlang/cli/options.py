@@ -336,10 +336,10 @@ def policy_of(artefact: Artefact) -> Policy:
 
 def artefact(path: str, key: str | None = None) -> Artefact:
     """The artefact a command was given, checked, and by the public key in the file `key` where that is required."""
-    from rbrlang.cli.keys import public_key
     from rbrlang.reward.kept.artefact import read_artefact
+    from rbrlang.reward.kept.signature import required_key
 
-    return read_artefact(path, key=None if key is None else public_key(key))
+    return read_artefact(path, key=None if key is None else required_key(key))
 
 
 def require_key_argument(parser: argparse.ArgumentParser) -> None:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import assert_never
 
 from rbrlang.budget import SpentError
+from rbrlang.diagnostics import listed
 from rbrlang.lang import syntax as tree
 from rbrlang.lang.meaning.scope import Entity
 from rbrlang.lang.program import Formula, Var
@@ -143,7 +144,7 @@ def _column(document: Document, target: Target) -> Iterator[str]:
     program = document.checked.program
     users = [p.name for p in (*program.propositions, *program.variables) if target.name in p.columns]
     if users:
-        yield f"asked about by {_listed(users)}"
+        yield f"asked about by {listed(users)}"
     if found is not None and found.doc:
         yield found.doc
 
@@ -156,7 +157,7 @@ def _class(document: Document, response: Entity, name: str) -> Iterator[str]:
         return
     others = [other for other in tiers[rank] if other != name]
     place = "best" if rank == 0 else "worst" if rank == len(tiers) - 1 else f"{rank + 1} of {len(tiers)}"
-    yield f"class **{response.name}.{name}** · rank: {place}" + (f", with {_listed(others)}" if others else "")
+    yield f"class **{response.name}.{name}** · rank: {place}" + (f", with {listed(others)}" if others else "")
     mass = masses(document, response).get(name)
     if mass is not None:
         yield f"probability under the priors: {percent(mass)}"
@@ -203,9 +204,9 @@ def _entity(document: Document, entity: Entity) -> Iterator[str]:
             yield f"rubric **{entity.name}**: what the criteria in the column `{declaration.column.text}` are worth"
             if rubric is not None:
                 yield f"asked of each criterion: {rubric.question.question}"
-                yield "features: " + _listed(list(rubric.features))
+                yield "features: " + listed(list(rubric.features))
         case tree.Group():
-            yield f"group **{entity.name}**: " + (_listed([path.text for path in declaration.members]) or "empty")
+            yield f"group **{entity.name}**: " + (listed([path.text for path in declaration.members]) or "empty")
         case tree.Param():
             value = dict(document.checked.program.params).get(entity.name, declaration.value.value)
             yield f"parameter **{entity.name}** = {value:g} · set it with `-D {entity.name}=…`"
@@ -243,10 +244,6 @@ def _probability(document: Document, entity: Entity) -> Iterator[str]:
         given = " and the axioms" if document.checked.program.axioms else ""
         prior = f" (prior {proposition.prior:g})" if proposition is not None else ""
         yield f"probability under the priors{given}: {percent(value)}{prior}"
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
 
 
 def _code(text: str) -> str:

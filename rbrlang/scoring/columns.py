@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from rbrlang.diagnostics import did_you_mean, suggest
+from rbrlang.diagnostics import did_you_mean, listed, suggest
 from rbrlang.logic.circuit import Circuit
 from rbrlang.rows.columns import is_missing
 from rbrlang.rows.conversation import Conversation
@@ -83,7 +83,7 @@ def of_policy(columns: Columns, circuit: Circuit) -> Columns:
         return replace(columns, named=circuit.columns)
     raise ColumnsError(
         f"the policy has no response type `{columns.every}`; "
-        + did_you_mean(columns.every, circuit.response_names, "it has " + _listed(circuit.response_names))
+        + did_you_mean(columns.every, circuit.response_names, "it has " + listed(circuit.response_names))
     )
 
 
@@ -147,7 +147,7 @@ def rollout(completion: object, record: Mapping[str, Any], columns: Columns, pro
         return one
     if prompt is None and columns.prompt is not None and columns.prompt not in record:
         raise ColumnsError(
-            f"there is no `{columns.prompt}` among {_listed(record)}, and this trainer does not hand over the "
+            f"there is no `{columns.prompt}` among {listed(record)}, and this trainer does not hand over the "
             "prompt; add it to the data, name it with Columns(prompt=…), or say Columns(prompt=None) to grade without"
         )
     (one,) = rollouts([prompt], [completion], {name: [value] for name, value in record.items()}, columns)
@@ -197,7 +197,7 @@ def _columns(given: Mapping[str, Any], columns: Columns, size: int) -> dict[str,
         if not read:
             raise ColumnsError(
                 "no column says which response type a completion has: there is "
-                + (_listed(given) or "none at all")
+                + (listed(given) or "none at all")
                 + "; name one with Columns(response_type=…) or Columns(category=…), or give all the same with Columns(every=…)"
             )
     if columns.base_reward is not None:
@@ -208,7 +208,7 @@ def _columns(given: Mapping[str, Any], columns: Columns, size: int) -> dict[str,
 
 def _column(given: Mapping[str, Any], name: str, size: int) -> list[object]:
     if name not in given:
-        raise ColumnsError(f"there is no column `{name}`; there is {_listed(given) or 'none at all'}")
+        raise ColumnsError(f"there is no column `{name}`; there is {listed(given) or 'none at all'}")
     values = given[name]
     if isinstance(values, (str, bytes)) or len(values) != size:
         raise ColumnsError(f"the column `{name}` is not a list of {size} values, one for each completion")
@@ -248,7 +248,3 @@ def unknown_response(row: Row, circuit: Circuit) -> str:
     if row.category is not None:
         return f"the policy maps no category `{row.category}` to a response type"
     return "it has neither a response type nor a category"
-
-
-def _listed(names: Mapping[str, Any] | Sequence[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)

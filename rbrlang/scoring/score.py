@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any, assert_never
 
 import numpy as np
@@ -89,30 +90,28 @@ class Scores:
     def taken(self, at: Sequence[int]) -> Scores:
         """The scores of these completions."""
         some = np.array(at, np.intp)
-        return Scores(
-            self.circuit, self.rewards[some], tuple(self.reasons[i] for i in at), self.responses[some], self.probs[some],
-            self.class_probs[some], self.contributions[some], self.masses[some], tuple(self.met[i] for i in at),
-            tuple(self.values[i] for i in at), self.rubrics[some],
-        )  # fmt: skip
+        return _each(self.circuit, lambda name: _taken(getattr(self, name), some))
+
+
+def _taken(all_: NDArray[Any] | tuple[Any, ...], at: NDArray[np.intp]) -> NDArray[Any] | tuple[Any, ...]:
+    return tuple(all_[i] for i in at.tolist()) if isinstance(all_, tuple) else all_[at]
+
+
+def _each(circuit: Circuit, made: Callable[[str], Any]) -> Scores:
+    """Scores under this circuit, everything else made by its name."""
+    return Scores(circuit, *(made(field.name) for field in fields(Scores)[1:]))
 
 
 def joined(parts: Sequence[Scores]) -> Scores:
     """The scores of several batches under one policy, at least one, in order."""
     if len(parts) == 1:
         return parts[0]
-    return Scores(
-        parts[0].circuit,
-        np.concatenate([part.rewards for part in parts]),
-        tuple(reason for part in parts for reason in part.reasons),
-        np.concatenate([part.responses for part in parts]),
-        np.concatenate([part.probs for part in parts]),
-        np.concatenate([part.class_probs for part in parts]),
-        np.concatenate([part.contributions for part in parts]),
-        np.concatenate([part.masses for part in parts]),
-        tuple(met for part in parts for met in part.met),
-        tuple(values for part in parts for values in part.values),
-        np.concatenate([part.rubrics for part in parts]),
-    )
+
+    def together(name: str) -> Any:
+        found = [getattr(part, name) for part in parts]
+        return tuple(chain.from_iterable(found)) if isinstance(found[0], tuple) else np.concatenate(found)
+
+    return _each(parts[0].circuit, together)
 
 
 class Scorer:
