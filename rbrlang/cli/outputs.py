@@ -1,4 +1,4 @@
-"""Would a command write over a file that it reads?"""
+"""Can a command write where it is told to, and would it write over a file that it reads?"""
 
 from __future__ import annotations
 
@@ -21,6 +21,24 @@ READ = (
 """Where they name files that are read, or kept from run to run."""
 ONTO_THEMSELVES = ("grade", "score")
 """Commands that write their rows again with more columns, which may stand in the place of the rows."""
+PLOT_FORMATS = (".png", ".svg", ".pdf")
+
+
+def check_folder(option: str, path: str) -> None:
+    """Refuse a file in a folder that is not there, before the work. Raises `UserError`."""
+    if not Path(path).absolute().parent.is_dir():
+        raise UsageError(f"`{option} {path}`: there is no folder `{Path(path).parent}`")
+
+
+def check_plot(path: str) -> None:
+    """Refuse a `--plot` that nothing can draw, before the work. Raises `UserError`."""
+    check_folder("--plot", path)
+    if Path(path).suffix.lower() not in PLOT_FORMATS:
+        raise UsageError(f"`--plot {path}` ends in none of {', '.join(PLOT_FORMATS)}")
+    try:
+        import rbrlang.report.plots  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    except ImportError:
+        raise UsageError("`--plot` needs the extra `plot`: pip install 'rbrlang[plot]'") from None
 
 
 def spare_inputs(options: argparse.Namespace, more: Iterable[str] = ()) -> None:

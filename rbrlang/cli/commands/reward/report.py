@@ -9,6 +9,7 @@ from pathlib import Path
 from rbrlang.cli import guide
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.outputs import check_folder
 from rbrlang.cli.python import allow_python, python_argument
 from rbrlang.cli.terminal import say, warn
 
@@ -49,8 +50,7 @@ def run(options: argparse.Namespace) -> int:
     target = Path(options.output)
     if options.output != "-" and target.is_dir():
         raise UsageError(f"`--output {options.output}` is a folder; name a file in it")
-    if options.output != "-" and not target.absolute().parent.is_dir():
-        raise UsageError(f"`--output {options.output}`: there is no folder `{target.parent}`")
+    check_folder("--output", options.output)  # and that of `-` is there
     artefact = shared.artefact(options.artefact, options.require_key)
     allow_python(options, artefact.circuit)
     from rbrlang.cli import data, graders

@@ -16,6 +16,7 @@ from rbrlang.cli.commands.trust import agree_several
 from rbrlang.cli.commands.trust.agree_labels import labelled_rows
 from rbrlang.cli.commands.trust.agree_outcome import Outcome, Training
 from rbrlang.cli.errors import UsageError
+from rbrlang.cli.outputs import check_folder, check_plot
 from rbrlang.cli.python import allow_python, python_argument
 from rbrlang.cli.terminal import console, warn
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from rbrlang.rows.read import Row
 
 _METRICS = ("auc", "balanced_accuracy", "accuracy", "brier", "ece")
-PLOT_FORMATS = (".png", ".svg", ".pdf")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -162,16 +162,10 @@ def _check_options(options: argparse.Namespace) -> None:
     if options.output == "-":
         raise UsageError("`-o -`: standard output is taken by the report; name a file")
     for name in ("output", "plot", "train", "calibrate"):
-        target = vars(options)[name]
-        if target is not None and not Path(target).absolute().parent.is_dir():
-            raise UsageError(f"`--{name} {target}`: there is no folder `{Path(target).parent}`")
+        if vars(options)[name] is not None:
+            check_folder(f"--{name}", vars(options)[name])
     if options.plot:
-        if Path(options.plot).suffix.lower() not in PLOT_FORMATS:
-            raise UsageError(f"`--plot {options.plot}` ends in none of {', '.join(PLOT_FORMATS)}")
-        try:
-            import rbrlang.report.plots  # noqa: F401  # pyright: ignore[reportUnusedImport]
-        except ImportError:
-            raise UsageError("`--plot` needs the extra `plot`: pip install 'rbrlang[plot]'") from None
+        check_plot(options.plot)
 
 
 def _graded(outcome: Outcome, policy: Policy) -> Iterator[dict[str, Any]]:

@@ -16,6 +16,7 @@ from rbrlang.cli import options as shared
 from rbrlang.cli.commands.trust.agree_labels import labelled_rows
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.failures import grouped
+from rbrlang.cli.outputs import check_folder
 from rbrlang.cli.python import allow_python, python_argument
 from rbrlang.cli.terminal import shown, warn
 
@@ -123,8 +124,7 @@ def _check(options: argparse.Namespace, policy: Policy) -> None:
 
     if not options.output.endswith(".toml"):
         raise UsageError(f"`-o {options.output}` does not end in `.toml`, by which a grader file is known; name it so")
-    if not Path(options.output).absolute().parent.is_dir():
-        raise UsageError(f"`-o {options.output}`: there is no folder `{Path(options.output).parent}`")
+    check_folder("-o", options.output)
     if options.budget < MEASURED:
         raise UsageError(
             f"`--budget {options.budget}` leaves nothing to learn from or nothing to measure by; give some hundred"

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from rbrlang.cli import data, graders
-from rbrlang.cli.commands.trust.agree import PLOT_FORMATS
 from rbrlang.cli.commands.trust.agree_labels import labelled_rows
 from rbrlang.cli.commands.trust.agree_show import LEARNED
 from rbrlang.cli.errors import UsageError
 from rbrlang.cli.graderfiles import take_file
+from rbrlang.cli.outputs import check_plot
 from rbrlang.cli.tables import show
 from rbrlang.cli.terminal import say, warn
 from rbrlang.grading.endpoint.account import Summary, together
@@ -48,14 +48,7 @@ def check(options: argparse.Namespace) -> None:
         other = "--simulate" if options.simulate else "--show-prompt"
         raise UsageError(f"`{other}` asks no grader anything; leave out `--grader`, or run twice")
     if options.plot:
-        if not Path(options.plot).absolute().parent.is_dir():
-            raise UsageError(f"`--plot {options.plot}`: there is no folder `{Path(options.plot).parent}`")
-        if Path(options.plot).suffix.lower() not in PLOT_FORMATS:
-            raise UsageError(f"`--plot {options.plot}` ends in none of {', '.join(PLOT_FORMATS)}")
-        try:
-            import rbrlang.report.plots  # noqa: F401  # pyright: ignore[reportUnusedImport]
-        except ImportError:
-            raise UsageError("`--plot` needs the extra `plot`: pip install 'rbrlang[plot]'") from None
+        check_plot(options.plot)
     doubled = [one for one in options.graders if options.graders.count(one) > 1]
     if doubled:
         raise UsageError(
