@@ -96,6 +96,11 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str | None = None) 
     return f"there are {listed(known)}" if otherwise is None else otherwise
 
 
+def no_such(kind: str, name: str, known: Sequence[str]) -> str:
+    """What is said of a name on the command line, or in a file of data, that no `kind` of thing has."""
+    return f"no {kind} `{name}`; {did_you_mean(name, known, 'there are ' + ', '.join(known))}"
+
+
 def respelled(span: Span, near: str | None) -> tuple[Fix, ...]:
     """The fix that writes the known name in the place of the misspelt one; none where no name is close."""
     return (Fix(f"write `{near}`", span, near, "maybe-incorrect"),) if near else ()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rbrlang.cli import options as shared
 from rbrlang.cli.errors import UsageError
-from rbrlang.diagnostics import suggest
+from rbrlang.diagnostics import no_such
 from rbrlang.jsontext import JsonError, NotJsonError, parse_bytes
 from rbrlang.logic.circuit import Circuit
 from rbrlang.policy import Policy
@@ -36,12 +36,12 @@ def read_weights(path: str, circuit: Circuit) -> NDArray[np.float32]:
     table = default_weights(circuit)
     for name, row in _object(path, data, "the file").items():
         if name not in circuit.response_names:
-            raise UsageError(f"`{path}`: {_unknown('response type', name, circuit.response_names)}")
+            raise UsageError(f"`{path}`: {no_such('response type', name, circuit.response_names)}")
         number = circuit.response_names.index(name)
         features = [feature.name for feature in circuit.responses[number].features]
         for feature, value in _object(path, row, f"`{name}`").items():
             if feature not in features:
-                raise UsageError(f"`{path}`: {_unknown(f'feature of `{name}`', feature, tuple(features))}")
+                raise UsageError(f"`{path}`: {no_such(f'feature of `{name}`', feature, features)}")
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise UsageError(f"`{path}`: the weight of `{name}.{feature}` is not a number")
             table[number, features.index(feature)] = value
@@ -70,8 +70,3 @@ def _object(path: str, value: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise UsageError(f"`{path}`: {where} is not an object; weights are {{response type: {{feature: number}}}}")
     return value
-
-
-def _unknown(kind: str, name: str, known: tuple[str, ...]) -> str:
-    near = suggest(name, known)
-    return f"no {kind} `{name}`" + (f"; did you mean `{near}`?" if near else f"; there are {', '.join(known)}")

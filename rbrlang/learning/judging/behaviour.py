@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rbrlang.diagnostics import suggest
+from rbrlang.diagnostics import no_such
 from rbrlang.errors import UserError
 from rbrlang.learning.judging.evaluate import RulesAlone, picked, scores_of
 from rbrlang.learning.judging.noise import chance
@@ -94,11 +94,11 @@ def meaning_of(
     names = circuit.response_names
     for name in complying:
         if name not in names:
-            raise MeaningError(_unknown("response type", name, names))
+            raise MeaningError(no_such("response type", name, names))
     classes = tuple(dict.fromkeys(c for response in circuit.responses for c in response.classes))
     for name in (unsafe, refusal):
         if name is not None and name not in (*circuit.propositions, *classes):
-            raise MeaningError(_unknown("proposition or class", name, (*circuit.propositions, *classes)))
+            raise MeaningError(no_such("proposition or class", name, (*circuit.propositions, *classes)))
     if refusal is None and DEFAULT_REFUSAL in circuit.propositions:
         refusal = DEFAULT_REFUSAL
     complies = tuple(complying) or tuple(
@@ -219,8 +219,3 @@ def _refused(meaning: Meaning, rates: Rates) -> list[str]:
     elif rates.not_unsafe is None:
         found.append(f"not_unsafe: no row of known class asks for {' or '.join(meaning.refusing)}")
     return found
-
-
-def _unknown(kind: str, name: str, known: Sequence[str]) -> str:
-    near = suggest(name, list(known))
-    return f"no {kind} `{name}`" + (f"; did you mean `{near}`?" if near else f"; there are {', '.join(known)}")
