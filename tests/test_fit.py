@@ -224,7 +224,7 @@ def test_refits_are_near_the_optimum_of_what_was_drawn() -> None:
             shares = draw[group] / draw[group].sum()
             drawn = replace(problem, shares=shares)
             assert np.all((problem.low <= refit) & (refit <= problem.high))
-            assert exact(drawn)[0] - 1e-9 <= pair_loss(drawn, refit) <= exact(drawn)[0] * 1.02
+            assert exact(drawn)[0] - 1e-9 <= pair_loss(drawn, refit) <= exact(drawn)[0] * 1.0001
 
 
 @pytest.mark.parametrize("loss", ["hinge", "logistic"])
@@ -238,7 +238,28 @@ def test_refits_lie_where_a_fit_of_what_was_drawn_lies(loss: Loss) -> None:
     np.testing.assert_allclose(many[7:9], few, atol=1e-3)  # whatever they are refitted together with
     drawn = [replace(problem, shares=draw[group] / draw[group].sum()) for draw in draws]
     there = np.array([solve(one).weights for one in drawn])
-    assert np.sqrt(np.mean((many - there) ** 2)) < 0.1 * there.std(axis=0).mean()
+    near = 0.01 if loss == "hinge" else 0.1
+    assert np.sqrt(np.mean((many - there) ** 2)) < near * there.std(axis=0).mean()
+
+
+@pytest.mark.parametrize("ridge", [None, 1e-3])
+def test_pairs_that_a_draw_brings_near_are_missed_by_no_refit(ridge: float | None) -> None:
+    """Few prompts: a draw moves weights so far that most of the pairs looked at first are the wrong ones."""
+    problem = replace(random_problem(6, pairs=2_000, features=9, kind="mixed"), ridge=ridge)
+    group = np.arange(2_000) // 200
+    draws = np.random.default_rng(2).multinomial(10, np.full(10, 0.1), size=12)
+    (many,) = resolve_all([problem], solve_all([problem]), [group], draws)
+    for draw, refit in zip(draws, many, strict=True):
+        drawn = replace(problem, shares=draw[group] / draw[group].sum())
+        found = solve(drawn)
+        price = 0.5 * found.ridge * np.sum((np.stack([refit, found.weights]) - problem.centre) ** 2, axis=1)
+        assert pair_loss(drawn, refit) + price[0] <= (found.loss + price[1]) * 1.0001
+
+
+def test_a_problem_of_which_nothing_was_drawn_stays_at_its_centre() -> None:
+    problem = replace(random_problem(5), ridge=0.1)
+    (refit,) = resolve_all([problem], solve_all([problem]), [np.zeros(300, np.int64)], np.array([[0, 1]]))
+    assert refit[0] == pytest.approx(problem.centre, abs=1e-6 * np.abs(problem.centre).max())
 
 
 def test_a_logistic_fit_of_rewards_in_the_millions_is_that_of_a_hinge() -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rbrlang.learning.fitting.part import Finished, bound_of, good_enough, objective_of, part_of
+from rbrlang.learning.fitting.part import Finished, good_enough, lower_bound, objective_of, ridge_of
 from rbrlang.learning.fitting.problem import Scaled, Vector, gram
 
 WIDTHS = (0.03, 0.01, 0.003)
@@ -45,7 +45,6 @@ class _Point:
 
 def newton(scaled: Scaled, start: Vector) -> Finished:
     """Finish a nearly optimal `start` [F] inside the box by projected, damped steps. Logistic only."""
-    whole = part_of(scaled, np.zeros(len(scaled.offsets)), np.inf)
     damping, stage, bound = LEAST_DAMPING, 0, 0.0  # no loss is negative
     point = _look(scaled, start, scaled.offsets - scaled.pairs.gaps(start), stage)
     best, least = start, np.inf
@@ -58,8 +57,8 @@ def newton(scaled: Scaled, start: Vector) -> Finished:
         exact = objective_of(scaled, point.u, point.z)
         if exact < least:
             best, least = point.u, exact
-        bound = max(bound, bound_of(whole, point.slopes, scaled.ridge * point.u - point.gradient))
-        if good_enough(scaled, best, least, bound) or _steepest(point, free) < SLOPES[-1]:
+        bound = max(bound, lower_bound(scaled, point.slopes, scaled.ridge * point.u - point.gradient))
+        if good_enough(scaled, ridge_of(scaled, best), least, bound) or _steepest(point, free) < SLOPES[-1]:
             break
         closer = _search(scaled, point, _step(scaled, point, free, damping), stage)
         if closer is not None:

@@ -6,16 +6,16 @@ weights inside the box do better by more than that.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rbrlang.learning.fitting.descend import descend, redescend
-from rbrlang.learning.fitting.finish import finish
-from rbrlang.learning.fitting.part import LEAST, left
-from rbrlang.learning.fitting.problem import Matrix, Problem, Vector, from_scaled, pair_loss, to_scaled
+from rbrlang.learning.fitting.descend import MOST, descend, redescend
+from rbrlang.learning.fitting.finish import finish, refitted
+from rbrlang.learning.fitting.part import LEAST, Draws, left, ridge_of
+from rbrlang.learning.fitting.problem import Matrix, Problem, Scaled, Vector, from_scaled, pair_loss, to_scaled
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +45,7 @@ def solve(problem: Problem) -> Solution:
     return Solution(
         weights=weights,
         loss=pair_loss(problem, weights),
-        gap=left(units, done.u, done.objective, done.bound) / max(done.objective, LEAST),
+        gap=float(left(units, ridge_of(units, done.u), done.objective, done.bound)) / max(done.objective, LEAST),
         ridge=units.ridge / units.scale if problem.ridge is None else problem.ridge,
         scale=units.scale,
         steps=steps,
@@ -66,15 +66,27 @@ def resolve_all(
     """Each problem's weights [draws, F] when groups of pairs are drawn several times or not at all.
 
     `groups` int [N] per problem: the group of every pair, numbered from 0 over all problems; `draws` int
-    [draws, groups]. Started from the solutions and as near the optimum as resampling needs: the corner of
-    the loss is a hundredth of the scale wide.
+    [draws, groups]. Started from the solutions. Of the hinge as near the optimum of what was drawn as a `solve` of it;
+    of the logistic loss as resampling needs: its corner is a hundredth of the scale wide.
     """
     found: list[Matrix] = []
     for problem, solution, group in zip(problems, solutions, groups, strict=True):
         units = to_scaled(problem)
         start = (solution.weights - problem.centre) / units.scale
-        found.append(from_scaled(problem, units, redescend(units, start, group, draws, [None])[:, 0]))
+        if units.loss == "hinge":
+            u = np.concatenate([refitted(units, some, start) for some in _drawn(units, group, draws)])
+        else:
+            u = redescend(units, start, group, draws, [None])[:, 0]
+        found.append(from_scaled(problem, units, u))
     return found
+
+
+def _drawn(units: Scaled, group: NDArray[np.int64], draws: NDArray[np.int64]) -> Iterator[Draws]:
+    """The draws [draws, groups], so many at a time as arrays of pairs by refits allow."""
+    counts, some = np.bincount(group, units.shares, draws.shape[1]), max(1, MOST // max(1, len(group)))
+    for at in range(0, len(draws), some):
+        those = draws[at : at + some]
+        yield Draws(group, those / np.maximum(np.einsum("rg,g->r", those, counts), 1e-30)[:, None])
 
 
 def paths(
