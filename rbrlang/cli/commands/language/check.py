@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import gc
 import sys
 from collections.abc import Collection, Sequence
@@ -55,6 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Check every file; 1 when any has an error, or a finding that is denied."""
+    atexit.register(gc.freeze)  # all of it goes at the end: looking for garbage among it first takes a tenth of the time
     denied = {_denied(text) for text in options.deny}
     if options.unsafe_fixes and not options.fix:
         raise UsageError("`--unsafe-fixes` needs `--fix`")
