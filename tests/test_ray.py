@@ -15,6 +15,7 @@ from pathlib import Path
 
 import needs
 import pytest
+from llama_server import LlamaServer
 
 from rbrlang.cli.main import main
 
@@ -130,6 +131,34 @@ def test_a_table_is_scored_alike(place: Path, capsys: pytest.CaptureFixture[str]
         subprocess.run([sys.executable, "-c", COMMAND, *scored], cwd=place, env=environment(), check=False)
     assert parquet.read_table(place / "ray.parquet").equals(parquet.read_table(place / "alone.parquet"))
     assert (place / "ray.parquet").read_bytes() == (place / "alone.parquet").read_bytes()
+
+
+@pytest.mark.llama
+def test_actors_ask_a_server_what_one_process_asks_it(place: Path) -> None:
+    """A real model behind a real server: the same probabilities, though actors ask in another order."""
+    policy = (
+        'rbr 1\nprop sorry "The response says sorry."\nresponse r ranks good > bad { bad if sorry  good otherwise }\n'
+    )
+    (place / "p.rbr").write_text(policy)
+    said = ("Sorry, I am late.", "What do you need?", "Hello.", "I am sorry, which one?")
+    rows = [{"id": at, "response_type": "r", "prompt": "Hi.", "completion": text} for at, text in enumerate(said)]
+    (place / "few.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found: dict[str, list[dict[str, float]]] = {}
+    with LlamaServer() as server:
+        judge = ("--grader", "openai:smollm2", "--base-url", server.url, "--min-mass", "0.001")
+        for name, more in (("alone", ()), ("ray", ("--engine", "ray", "--workers", "2"))):
+            graded = ["grade", "p.rbr", "few.jsonl", "-o", f"{name}.jsonl", *judge, *more]
+            asking = [sys.executable, "-c", COMMAND.replace("32", "2"), *graded]
+            own = environment() | {"XDG_CACHE_HOME": str(place / name)}  # an answer that is kept is asked of nobody
+            done = subprocess.run(asking, cwd=place, env=own, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            assert "4 answers for 4 rows, 0 invalid" in done.stderr
+            written = [json.loads(line) for line in (place / f"{name}.jsonl").read_text().splitlines()]
+            assert [row["id"] for row in written] == [0, 1, 2, 3]
+            found[name] = [row["probs"] for row in written]
+    assert len({row["sorry"] for row in found["alone"]}) == 4
+    for alone, ray in zip(found["alone"], found["ray"], strict=True):
+        assert ray == pytest.approx(alone, abs=1e-3)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # what Ray leaves of a start that failed
