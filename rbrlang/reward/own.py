@@ -220,14 +220,12 @@ def fold(
     """A diagram's value at its root; values are any pytrees of columns, scalars or stacks of them, of one type."""
     leaves, form = jax.tree.flatten(classes)
     others = jax.tree.leaves(excluded)
-    boolean = jnp.result_type(leaves[0]) == jnp.bool_
 
     def row(value: Any) -> jax.Array:
         return jnp.where(zero == 0.0, value, jnp.zeros_like(value))
 
     start = jnp.stack([jax.vmap(row)(jnp.asarray(leaf)) for leaf in leaves], 1)
     start = jnp.concatenate([start, jnp.stack([row(jnp.asarray(other, start.dtype)) for other in others])[None]])
-    del boolean
 
     def step(low: jax.Array, high: jax.Array, atom: jax.Array) -> jax.Array:
         known: Atom = make_atom(jnp, pick(own, atom))
