@@ -7,6 +7,7 @@ import math
 import random
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -185,7 +186,7 @@ def test_of_weights_without_loss_the_nearest_to_the_defaults_are_found(seed: int
     rest = np.vstack([differences.T, missing]) @ multipliers - np.r_[np.zeros(5), 1.0]
     nearest = centre - rest[:5] / rest[5]
     assert (differences @ nearest).min() > 1 - 1e-6
-    assert found.weights == pytest.approx(nearest, abs=2e-3 * np.linalg.norm(nearest - centre))
+    assert found.weights == pytest.approx(nearest, abs=2e-3 * float(np.linalg.norm(nearest - centre)))
 
 
 def test_the_ranking_of_planted_weights_is_recovered() -> None:
@@ -259,7 +260,7 @@ def test_pairs_that_a_draw_brings_near_are_missed_by_no_refit(ridge: float | Non
 def test_a_problem_of_which_nothing_was_drawn_stays_at_its_centre() -> None:
     problem = replace(random_problem(5), ridge=0.1)
     (refit,) = resolve_all([problem], solve_all([problem]), [np.zeros(300, np.int64)], np.array([[0, 1]]))
-    assert refit[0] == pytest.approx(problem.centre, abs=1e-6 * np.abs(problem.centre).max())
+    assert refit[0] == pytest.approx(problem.centre, abs=1e-6 * float(np.abs(problem.centre).max()))
 
 
 def test_a_logistic_fit_of_rewards_in_the_millions_is_that_of_a_hinge() -> None:
@@ -442,6 +443,30 @@ KNOWN = {"refuses": 0.9, "polite": 0.8, "lectures": 0.2, "emoji": 0.5}
 def test_nothing_to_fit_is_explained(rows: list[Row], why: str) -> None:
     with pytest.raises(FitError, match=why):
         fit(circuit(), rows)
+
+
+def test_rows_that_are_all_set_apart_are_told_what_they_lack() -> None:
+    """For every cause that the reader of rows knows, the step that mends it; obeyed, the cause is gone."""
+    known = [row(1, "ideal", KNOWN), row(1, "complying", KNOWN)]
+
+    def told(rows: list[Row], **options: Any) -> str:
+        with pytest.raises(FitError) as refused:
+            fit(circuit(), rows, bootstrap=0, **options)
+        return str(refused.value).rpartition("for: ")[2]
+
+    ungraded = told([replace(one, probs={}) for one in known])
+    assert ungraded.startswith(
+        "no probability of `refuses` and 3 more; have those propositions graded, with `rbrc grade`"
+    )
+    assert "no label of `refuses` and 3 more; label those" in told(known, class_source="labels")
+    bare = [replace(one, klass=None) for one in known]
+    assert "no `class`; give rows a `class`, or take it from" in told(bare, class_source="intent")
+    foreign = told([replace(one, klass="bad") for one in known])
+    assert "class `bad` is not one of" in foreign
+    assert foreign.endswith("; say which classes of the policy are meant, with `--class-names`")
+    assert "mend these rows" not in ungraded + foreign
+    people = told(known, pairs=("ranks",))
+    assert people == "no `rank`; add that to the rows, or name the column that holds it with `--column`"
 
 
 def test_impossible_wishes_are_refused() -> None:

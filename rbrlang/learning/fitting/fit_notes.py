@@ -18,6 +18,18 @@ from rbrlang.logic.circuit import ResponseCircuit
 FAINT = 0.01
 """A base reward this small beside the margins, or margins this small beside it, are remarked on."""
 
+NEXT_STEPS = {
+    "no probability of ": "have those propositions graded, with `rbrc grade` or another grader here",
+    "no label of ": "label those propositions, or take the class from answers: `--class-source graded`",
+    "no `class`": "give rows a `class`, or take it from labels or answers, see `--class-source`",
+    "class `": "say which classes of the policy are meant, with `--class-names`",
+    "the probabilities ": "look at these answers with `rbrc explain`: they, or the policy's axioms, are wrong",
+    "the labels ": "look at these labels with `rbrc explain`: they, or the policy's axioms, are wrong",
+    "no `": "add that to the rows, or name the column that holds it with `--column`",
+    "": "mend these rows, or add others that do not have it",
+}
+"""By how the reason begins for which rows are set apart, what makes them take part."""
+
 
 def notes_of(job: Job, problem: Problem, solution: Solution, options: Options) -> tuple[str, ...]:
     """What a user should know of the data before believing the weights."""
@@ -66,7 +78,8 @@ def _why_no_pairs(sample: Sample) -> str:
         return "no row has this response type"
     if len(sample.rows) == 0:
         reason, count = max(sample.set_apart.items(), key=lambda item: item[1])
-        return f"all {sum(sample.set_apart.values())} rows were set apart, {count} of them for: {reason}"
+        rest = sum(sample.set_apart.values())
+        return f"all {rest} rows were set apart, {count} of them for: {reason}; {_what_rows_need(reason)}"
     prompts = len(np.unique(sample.prompts))
     seen = Counter(response.classes[number] for number in sample.classes.tolist())
     classes = ", ".join(f"{count} {name}" for name, count in seen.most_common())
@@ -81,6 +94,11 @@ def _why_no_pairs(sample: Sample) -> str:
         f"no prompt of its {prompts} has completions of different rank ({classes}); "
         "give each prompt completions of several classes"
     )
+
+
+def _what_rows_need(reason: str) -> str:
+    """The next step for rows that were set apart for a reason, see `learning.sample`."""
+    return next((step for begin, step in NEXT_STEPS.items() if reason.startswith(begin)), NEXT_STEPS[""])
 
 
 def nothing_to_fit(outcomes: Sequence[ResponseFit | Unfitted], stray: Mapping[str, int]) -> str:
