@@ -12,7 +12,7 @@ from typing import Any
 from rbrlang.bench.outcome import Goal, Line, Outcome, figure, ratio
 from rbrlang.bench.process import Bench, best
 
-READS = "word by word in Python, and once more by paragraphs where heads ask for it"
+READS = "word by word in Python; patterns and n-grams once more by paragraphs where heads ask for it"
 
 
 def _items(texts: str, between: str, together: int, limit: int) -> list[Any]:
