@@ -35,8 +35,8 @@ REFIT_LOOKS: Sequence[Look] = ((0.1, 1e-4), (0.03, 1e-4), (0.01, 1e-6))
 PATH_LOOKS: Sequence[Look] = ((0.03, 1e-5),)
 MAX_STEPS = 60
 FENCE = 3.0
-FEWEST = 200
-"""So many pairs are looked at from the first round on."""
+FEWEST = 800
+"""So many pairs are looked at from the first round on: fewer lead astray, and cost another round with more."""
 ROUNDS = 8
 MOST = 4_000_000
 """Numbers in an array of pairs by refits; more refits take turns."""
