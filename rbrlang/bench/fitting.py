@@ -14,7 +14,7 @@ from rbrlang.bench.outcome import Goal, Line, Outcome, figure, ratio
 from rbrlang.bench.process import Bench, best
 
 PROMPTS, COMPLETIONS = 349, 17
-REFITS = "half of it is the path of ridges and the resamples, a third reading rows and starting"
+REFITS = "half of it is the resamples and the path of ridges, half starting, reading rows and judging what was fitted"
 
 
 # --- tasks ------------------------------------------------------------------------------------

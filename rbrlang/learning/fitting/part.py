@@ -92,6 +92,8 @@ def sides_of(scaled: Scaled, draws: Draws, z: Vector) -> Sides:
 def by_group(scaled: Scaled, draws: Draws, slopes: NDArray[Any]) -> Matrix:
     """Dᵀ(a·s) of the pairs of every group, [groups, F], for slopes s [N]."""
     pairs, shares, groups = scaled.pairs, scaled.shares * slopes, draws.weights.shape[1]
+    if groups == 1:
+        return pairs.pull(shares)[None]  # by completions, which are fewer
     columns = [
         np.bincount(draws.group, shares * (column[pairs.better] - column[pairs.worse]), groups)
         for column in np.ascontiguousarray(pairs.features.T)
