@@ -13,10 +13,27 @@ from rbrlang.reward.algebra import Column, Plain, Stack
 T = TypeVar("T")
 
 
+class _Names:
+    """`jax.numpy`, but for `where` of columns of one shape: a single operation, which is lowered and compiled sooner."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(jnp, name)
+
+    def where(self, condition: Column, yes: Column, no: Column) -> jax.Array:
+        columns = [c for c in (condition, yes, no) if isinstance(c, jax.Array)]
+        values = [c for c in (yes, no) if isinstance(c, jax.Array)]
+        alike = len({c.shape for c in columns}) == 1 and len({c.dtype for c in values}) == 1
+        numbers = all(isinstance(c, jax.Array | float) for c in (yes, no))
+        if not (alike and numbers and columns[0] is condition and values[0].dtype != jnp.bool_):
+            return jnp.where(condition, yes, no)
+        filled = (c if isinstance(c, jax.Array) else jax.lax.full_like(values[0], c) for c in (yes, no))
+        return jax.lax.select(condition, *filled)
+
+
 class JaxEngine(Plain):
     """`Engine` for JAX where a circuit is unrolled."""
 
-    xp: Any = jnp
+    xp: Any = _Names()
 
     def top(self, stack: Stack) -> Column:
         found = stack[0]
