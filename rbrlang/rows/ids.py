@@ -24,7 +24,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-_RUN = 2**20  # hashes in a run
+_RUN = 2**18  # hashes in a run
 _PAGE = 256  # hashes of a run that are read at once
 _WORDS = 2**22  # of 64 bits in the filter
 _KEPT = 2**23  # bytes of texts that stay in memory
@@ -75,6 +75,7 @@ class Ids:
         self._filter: _Hashes = np.zeros(_WORDS, np.uint64)
         self._recent: list[tuple[_Hashes, NDArray[np.int64]]] = []
         self._runs: list[_Run] = []
+        self._sorted: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the ids
         self._count = 0
         self._size = 0
         self._files: dict[str, int] = {}
@@ -90,7 +91,7 @@ class Ids:
 
     def close(self) -> None:
         """Give the temporary files back."""
-        for file in (self._texts, self._records, *(run.file for run in self._runs)):
+        for file in (self._texts, self._records, self._sorted):
             file.close()
 
     def take(
@@ -181,7 +182,7 @@ class Ids:
         self._recent.append((hashes[order], order + self._count))
         self._count += len(hashes)
         if sum(len(some) for some, _ in self._recent) >= _RUN:
-            self._runs.append(_Run.of(*map(np.concatenate, zip(*self._recent, strict=True))))
+            self._runs.append(_Run.of(self._sorted, *map(np.concatenate, zip(*self._recent, strict=True))))
             self._recent = []
 
     def _known(self, hashes: _Hashes, before: NDArray[np.bool_]) -> dict[int, list[int]]:
@@ -218,19 +219,22 @@ class Ids:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Sorted hashes on the disk, each page of them followed by their rows; `first` is each page's first hash."""
+    """As many sorted hashes as `size` says, in a file from `start` on, each page of them followed by their rows; `first` is
+    each page's first hash."""
 
     file: IO[bytes]
+    start: int
+    size: int
     first: _Hashes
 
     @classmethod
-    def of(cls, hashes: _Hashes, rows: NDArray[np.int64]) -> _Run:
+    def of(cls, file: IO[bytes], hashes: _Hashes, rows: NDArray[np.int64]) -> _Run:
         order = np.argsort(hashes)
         hashes, rows = hashes[order], rows[order]
-        file = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the run
+        start = file.seek(0, 2)
         for at in range(0, len(hashes), _PAGE):
             file.write(hashes[at : at + _PAGE].tobytes() + rows[at : at + _PAGE].tobytes())
-        return cls(file, hashes[::_PAGE].copy())
+        return cls(file, start, len(hashes), hashes[::_PAGE].copy())
 
     def matches(self, hashes: _Hashes, asked: NDArray[np.intp]) -> list[tuple[int, int]]:
         found: list[tuple[int, int]] = []
@@ -239,9 +243,9 @@ class _Run:
         high = np.searchsorted(self.first, hashes[asked], "right") - 1
         for at, start, stop in zip(asked.tolist(), low.tolist(), high.tolist(), strict=True):
             for page in range(start, stop + 1):
-                self.file.seek(page * _PAGE * 16)
-                data = np.frombuffer(self.file.read(_PAGE * 16), np.uint64)
-                half = len(data) // 2
+                half = min(_PAGE, self.size - page * _PAGE)
+                self.file.seek(self.start + page * _PAGE * 16)
+                data = np.frombuffer(self.file.read(half * 16), np.uint64)
                 found += _matches(data[:half], data[half:].view(np.int64), hashes, np.array([at]))
         return found
 

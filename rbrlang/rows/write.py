@@ -42,7 +42,7 @@ from rbrlang.writing import replacing
 _WIDE = 256  # more keys than this in one column are no fields of a table
 _AT_ONCE = 2048  # rows of a table that are made at once
 _GROUP = 2**16  # rows of a group of Parquet's, and
-_GROUP_BYTES = 3 * 2**23
+_GROUP_BYTES = 2**24
 _SPREAD = (*SPREAD, "class_probs")
 _SAID = {"lines": "JSON", "array": "JSON", "csv": "CSV", "tsv": "CSV", "parquet": "Parquet", "arrow": "Arrow"}
 _Row = Mapping[str, Any]
