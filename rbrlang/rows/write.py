@@ -373,6 +373,10 @@ class _Batches:
             if table.num_rows:
                 self._out.write_table(table)
         self._waiting = []
+        del table
+        # Holes between what is kept grow with the rows, ten bytes for each, unless they are given back now and then.
+        for pool in (pyarrow.default_memory_pool(), pyarrow.system_memory_pool()):
+            pool.release_unused()
 
     def _opened(self, first: Any) -> Any:
         if self._parquet:
