@@ -167,9 +167,11 @@ def test_an_interrupt_of_the_caller_ends_the_work() -> None:
         waited(long)
 
     loop = asyncio.new_event_loop()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background process was told to ignore
     try:
         with pytest.raises(KeyboardInterrupt):
             loop.run_until_complete(inside())
     finally:
+        signal.signal(signal.SIGINT, before)
         loop.close()
     assert ended.is_set()
